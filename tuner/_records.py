@@ -1,0 +1,171 @@
+"""Frozen records that the stages exchange; a trial's record is lossless JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tuner._types import Phase, Scalar, State
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One point of the search space: a family and all of its active parameters, fixed ones included."""
+
+    family: str
+    params: Mapping[str, Scalar]
+
+    def flat(self) -> dict[str, Scalar]:
+        """Return ``{"family": ..., "family.parameter": ...}``, the names used outside."""
+        return {"family": self.family, **{f"{self.family}.{name}": v for name, v in self.params.items()}}
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Losses of every fold along the path of model sizes (lower is better).
+
+    Attributes
+    ----------
+    path_values : tuple of float, length n_points
+        What each point stands for (boosting rounds, penalty); the smaller model first.
+    thresholds : tuple of float or None
+        Decision thresholds tried at every point (metrics of decisions only).
+    repeats : tuple of int, length n_folds
+        The repeat each fold belongs to.
+    train, validation : tuple of n_folds tuples
+        Losses; ``n_points`` each, or ``n_points * n_thresholds`` with the threshold running fastest.
+    """
+
+    path_values: tuple[float, ...]
+    thresholds: tuple[float, ...] | None
+    repeats: tuple[int, ...]
+    train: tuple[tuple[float, ...], ...]
+    validation: tuple[tuple[float, ...], ...]
+
+    def at(self, path_point: int) -> tuple[float, float | None]:
+        """Return the path value and the threshold that ``path_point`` stands for."""
+        if self.thresholds is None:
+            return self.path_values[path_point], None
+        size, threshold = divmod(path_point, len(self.thresholds))
+        return self.path_values[size], self.thresholds[threshold]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the folds say of one configuration; all losses (lower is better).
+
+    Attributes
+    ----------
+    nested_loss : float
+        Mean over folds k of v_k(p_k), p_k chosen on the other folds of the repeat.
+    train_loss : float
+        Mean over folds k of t_k(p_k), on clean training rows.
+    gap : float
+        ``nested_loss - train_loss``.
+    standard_error : float
+        sd (ddof 1) of v_k(p_k) over all J folds, over sqrt(J).
+    fold_losses, fold_train_losses : tuple of float, length n_folds
+        v_k(p_k) and t_k(p_k); NaN where the fold cannot be scored (a class is missing there).
+    fold_points : tuple of int, length n_folds
+        p_k.
+    path_point : int
+        The common point of all folds: argmin of the mean validation loss.
+    path_value : float
+        What ``path_point`` stands for.
+    threshold : float or None
+        Decision threshold at ``path_point``.
+    skipped_folds : int
+        Folds that could not be scored.
+    """
+
+    nested_loss: float
+    train_loss: float
+    gap: float
+    standard_error: float
+    fold_losses: tuple[float, ...]
+    fold_train_losses: tuple[float, ...]
+    fold_points: tuple[int, ...]
+    path_point: int
+    path_value: float
+    threshold: float | None
+    skipped_folds: int
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One configuration judged on one fold plan: all that any later decision needs.
+
+    Attributes
+    ----------
+    study : str
+        Name of the study.
+    phase : {"search", "finalist", "outer_fold"}
+        Where in the run the trial was judged.
+    outer : int
+        Outer fold it belongs to; 0 in the main run.
+    number : int
+        Our own sequence within study, phase and outer fold.
+    state : {"COMPLETE", "PRUNED", "FAIL"}
+        PRUNED and FAIL trials carry a ``reason`` and are never eligible.
+    configuration : Configuration
+        What was judged.
+    scores, curves : Scores, Curves or None
+        None where the trial did not complete.
+    gap_weight, penalty_cap : float or None
+        The weight the search used and the study's cap.
+    gap_penalty, objective : float or None
+        ``min(gap_weight * max(0, gap - standard_error), penalty_cap)`` and ``nested_loss + gap_penalty``.
+    fit_seconds : float
+        Seconds of work of the thread that judged it.
+    started, completed : float
+        Unix time in seconds.
+    reason : str or None
+        Why it was pruned or failed.
+    """
+
+    study: str
+    phase: Phase
+    outer: int
+    number: int
+    state: State
+    configuration: Configuration
+    scores: Scores | None
+    curves: Curves | None
+    gap_weight: float | None
+    penalty_cap: float | None
+    gap_penalty: float | None
+    objective: float | None
+    fit_seconds: float
+    started: float
+    completed: float
+    reason: str | None = None
+
+    @property
+    def trial_key(self) -> str:
+        """Unique name of the trial across phases: ``study/phase/outer/number``."""
+        return f"{self.study}/{self.phase}/{self.outer}/{self.number}"
+
+    def to_json(self) -> str:
+        """Return the record as JSON; floats survive bit for bit (NaN and infinities as Python writes them)."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> TrialRecord:
+        """Rebuild the record that ``to_json`` wrote."""
+        raw: dict[str, Any] = json.loads(text)
+        raw["configuration"] = Configuration(**raw["configuration"])
+        if raw["scores"] is not None:
+            raw["scores"] = Scores(**_with_tuples(raw["scores"]))
+        if raw["curves"] is not None:
+            raw["curves"] = Curves(**_with_tuples(raw["curves"]))
+        return cls(**raw)
+
+
+def _with_tuples(raw: dict[str, Any]) -> dict[str, Any]:
+    return {name: _as_tuple(value) for name, value in raw.items()}
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(_as_tuple(item) for item in value) if isinstance(value, list) else value

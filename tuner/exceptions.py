@@ -1,0 +1,38 @@
+"""The errors a caller may catch; every message states the rule, the value and the cure."""
+
+from __future__ import annotations
+
+
+class TunerError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class InputError(TunerError, ValueError):
+    """Input that breaks a rule, found before any fit.
+
+    Parameters
+    ----------
+    rule : str
+        The rule, as a sentence: "`n_folds` must be at least 2."
+    value : object
+        What was given.
+    cure : str
+        What to do, as a sentence.
+    """
+
+    def __init__(self, rule: str, value: object, cure: str) -> None:
+        super().__init__(rule, value, cure)
+        self.rule = rule
+        self.value = value
+        self.cure = cure
+
+    def __str__(self) -> str:
+        return f"{self.rule} Got {self.value}. {self.cure}"
+
+
+class TrialsFailedError(TunerError, RuntimeError):
+    """No trial could be scored, so there is no model to return."""
+
+
+class DeadlineReachedError(TunerError):
+    """A fit was cancelled between two path points because its time was over."""
