@@ -1,0 +1,42 @@
+"""
+What may vary: dimensions, search spaces, and one module a family. Imports the standard library only.
+
+Examples
+--------
+>>> from search_spaces import SPACES, Int
+>>> space = SPACES["lightgbm"].override({"num_leaves": Int(4, 64, log=True), "learning_rate": 0.05})
+>>> space.default()["num_leaves"], space.default()["learning_rate"]
+(31, 0.05)
+"""
+
+from __future__ import annotations
+
+from search_spaces import lightgbm, linear
+from search_spaces.dimensions import Categorical, Dimension, Float, Int, Scalar
+from search_spaces.from_toml import dimension_from_toml
+from search_spaces.space import Condition, SearchSpace
+
+SPACES: dict[str, SearchSpace] = {module.SPACE.family: module.SPACE for module in (lightgbm, linear)}
+"""The space of every family, by name."""
+
+PORTFOLIOS: dict[str, tuple[dict[str, Scalar], ...]] = {
+    module.SPACE.family: module.PORTFOLIO for module in (lightgbm, linear)
+}
+"""Known-good partial configurations of every family, by name."""
+
+DEFAULT_FAMILIES = ("lightgbm", "linear")
+"""The families that are searched unless others are named."""
+
+__all__ = [
+    "DEFAULT_FAMILIES",
+    "PORTFOLIOS",
+    "SPACES",
+    "Categorical",
+    "Condition",
+    "Dimension",
+    "Float",
+    "Int",
+    "Scalar",
+    "SearchSpace",
+    "dimension_from_toml",
+]

@@ -1,0 +1,23 @@
+"""A hyperparameter tuner that aims at generalization."""
+
+from __future__ import annotations
+
+from tuner._config import TuningConfig
+from tuner._result import TuningResult
+from tuner._tune import tune
+from tuner.estimators import TunedClassifier, TunedRegressor
+from tuner.exceptions import InputError, TrialsFailedError, TunerError
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "InputError",
+    "TrialsFailedError",
+    "TunedClassifier",
+    "TunedRegressor",
+    "TunerError",
+    "TuningConfig",
+    "TuningResult",
+    "__version__",
+    "tune",
+]

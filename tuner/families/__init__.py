@@ -1,0 +1,11 @@
+"""The families by name; a new one is one file here, one in `search_spaces`, and a line in this table."""
+
+from __future__ import annotations
+
+from tuner.families._base import Family, PathFit, Predictor, TrainingRows
+from tuner.families.lightgbm import LightGBMFamily
+from tuner.families.linear import LinearFamily
+
+FAMILIES: dict[str, Family] = {family.name: family for family in (LightGBMFamily(), LinearFamily())}
+
+__all__ = ["FAMILIES", "Family", "PathFit", "Predictor", "TrainingRows"]

@@ -1,0 +1,156 @@
+"""One choice: rows, fold plan, trials, finalists, final model. Outer folds repeat exactly this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tuner._config import Settings
+from tuner._data import Dataset
+from tuner._evaluation import Bench, Deadline
+from tuner._finals import Finals, assemble, rescore
+from tuner._metrics import Metric
+from tuner._records import TrialRecord
+from tuner._search import Notify, Search, SearchOutcome
+from tuner._selection import Nomination, nominate
+from tuner._splits import FoldPlan, plan_choosing, plan_fresh
+from tuner._trials import Place
+
+N_FINALISTS = 8
+FRESH_REPEATS = 2
+FINALS_SHARE = 0.45  # of the time of one choice, at most
+ASSEMBLY_SECONDS = 0.3
+CAUTION = 1.2  # a finalist keeps its models and shares the cores: a little dearer than its trial
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """The outcome of one choice.
+
+    Attributes
+    ----------
+    bench : Bench
+        The choosing folds.
+    search : SearchOutcome
+    finals : Finals
+    notes : tuple of str
+    """
+
+    bench: Bench
+    search: SearchOutcome
+    finals: Finals
+    notes: tuple[str, ...]
+
+
+def choose(
+    dataset: Dataset,
+    metric: Metric,
+    settings: Settings,
+    *,
+    place: Place,
+    deadline: Deadline,
+    notify: Notify,
+    known: Mapping[int, TrialRecord] | None = None,
+) -> Choice:
+    """Search on the choosing folds, elect on fresh ones, assemble the final model.
+
+    Parameters
+    ----------
+    place : Place
+        Phase "search" in the main run, "outer_fold" inside the estimate.
+    deadline : Deadline
+        When the model must be there.
+    notify : callable
+        Hears every judged record.
+    known : mapping or None
+        Search trials of an interrupted run.
+    """
+    plan = plan_choosing(dataset, n_folds=settings.n_folds, n_repeats=settings.n_repeats, seed=settings.seed)
+    bench = Bench(dataset, plan, metric, settings.seed)
+    pace = Pace(settings, deadline)
+    search = Search(
+        bench,
+        settings,
+        place,
+        deadline=deadline,
+        reserve=pace.finals_seconds,
+        notify=notify,
+        known=known,
+        keep_predictions=settings.estimate == "bbc" and place.phase == "search",
+    ).run()
+    fresh = plan_fresh(
+        dataset,
+        n_folds=settings.n_folds,
+        n_repeats=pace.fresh_repeats(search.trials),
+        seed=settings.seed,
+        n_choosing_repeats=settings.n_repeats,
+    )
+    finals = _finals(search, Bench(dataset, fresh or plan, metric, settings.seed), settings, place, deadline, notify)
+    return Choice(bench, search, finals, _notes(plan, fresh, finals))
+
+
+def _finals(
+    search: SearchOutcome, bench: Bench, settings: Settings, place: Place, deadline: Deadline, notify: Notify
+) -> Finals:
+    nominations = nominate(
+        search.trials,
+        weights=settings.nominating_weights,
+        cap=search.cap,
+        n_finalists=N_FINALISTS,
+        default=search.default,
+    )
+    main = place.phase == "search"
+    scored = rescore(
+        nominations,
+        search.trials,
+        bench,
+        settings,
+        place=Place(place.study, "finalist") if main else place,
+        cap=search.cap,
+        first_number=None if main else len(search.trials),
+        deadline=deadline.earlier(ASSEMBLY_SECONDS),
+    )
+    for trial in scored:
+        notify(trial.record)
+    return assemble(scored, nominations, bench, settings)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How the time of one choice is shared between search and finals; without a deadline, freely."""
+
+    settings: Settings
+    deadline: Deadline
+    total: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "total", self.deadline.left)
+
+    def finals_seconds(self, trials: Sequence[TrialRecord]) -> float:
+        """Return the seconds to leave for the finals, judged by the best trials so far."""
+        if not np.isfinite(self.total):
+            return 0.0
+        return min(self._cost(trials), FINALS_SHARE * self.total)
+
+    def fresh_repeats(self, trials: Sequence[TrialRecord]) -> int:
+        """Return how many fresh repeats fit into the time left: all, or one."""
+        return FRESH_REPEATS if self._cost(trials) <= CAUTION * self.deadline.left else 1
+
+    def _cost(self, trials: Sequence[TrialRecord]) -> float:
+        complete = [trial for trial in trials if trial.objective is not None]
+        best = sorted(complete, key=lambda trial: trial.objective or 0.0)[:N_FINALISTS]
+        per_repeat = sum(trial.fit_seconds for trial in best) / self.settings.n_repeats
+        return CAUTION * per_repeat * FRESH_REPEATS / self.settings.n_jobs + ASSEMBLY_SECONDS
+
+
+def _notes(plan: FoldPlan, fresh: FoldPlan | None, finals: Finals) -> tuple[str, ...]:
+    notes = list(plan.notes)
+    if fresh is None:
+        notes.append("No fresh folds exist for these rows: finalists were re-scored on the search folds.")
+    else:
+        notes += [note for note in fresh.notes if note not in notes]
+    if finals.n_missed:
+        notes.append(f"{finals.n_missed} nominated trial(s) missed the deadline on the fresh folds.")
+    return tuple(notes)

@@ -1,0 +1,292 @@
+"""What the user asked for (`TuningConfig`) and what that means for one table (`Settings`)."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from typing import Any, Literal
+
+import numpy as np
+from search_spaces import DEFAULT_FAMILIES, PORTFOLIOS, SPACES, Dimension, SearchSpace
+
+from tuner._types import Scalar, Task
+from tuner.exceptions import InputError
+
+AUTO_SEARCH_WEIGHT = 0.05
+AUTO_NOMINATING_WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.2)
+FINALS = ("ensemble", "bag", "refit")
+ESTIMATES = ("auto", "nested", "bbc", None)
+TASKS = ("auto", "classification", "regression")
+
+SpaceChanges = Mapping[str, Mapping[str, Dimension | Scalar]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuningConfig:
+    """How to tune; every argument of the estimators, plus the task.
+
+    Parameters
+    ----------
+    task : {"auto", "classification", "regression"}
+        "auto": float y is regression; integer y with more than 20 distinct values asks for `task`.
+    metric : str, callable or None
+        Metric name, scikit-learn scorer name or callable scorer; None: log_loss / rmse.
+    time_budget : float or None
+        Seconds for everything, from entering `fit` to its return; None: no limit (then give `max_trials`).
+    max_trials : int or None
+        Number of search trials; None: no limit (then give `time_budget`).
+    families : sequence of str or None
+        Model families to search; None: the fixed default list.
+    search_space : mapping or None
+        ``{"lightgbm": {"num_leaves": Int(4, 64, log=True), "learning_rate": 0.05}}``; a scalar fixes a value.
+    gap_weight : float or "auto"
+        Weight of the train/validation gap in the objective.
+    final : {"ensemble", "bag", "refit"}
+        Form of the delivered model.
+    estimate : {"auto", "nested", "bbc"} or None
+        How the score on new rows is estimated. "auto": bbc, with `time` nested.
+    outer_folds, n_folds, n_repeats : int
+        Folds around the whole procedure; folds and repeats that choose.
+    n_jobs : int
+        Threads; -1: all cores.
+    random_state : int, numpy RandomState or None
+        Seed of folds, sampler and fits; None: drawn, and reported in the result.
+    tracking : bool
+        Log every trial to MLflow.
+    tracking_uri, experiment_name : str or None
+        MLflow's own settings where None.
+    storage : str or None
+        Database URL of the trial store; None: memory only, nothing survives the process.
+    study_name : str or None
+        Name of the study; None: derived.
+    verbose : int
+        0: silent, 1: progress on stderr.
+    """
+
+    task: str = "auto"
+    metric: str | Callable[..., float] | None = None
+    time_budget: float | None = 60.0
+    max_trials: int | None = None
+    families: Sequence[str] | None = None
+    search_space: SpaceChanges | None = None
+    gap_weight: float | str = "auto"
+    final: str = "ensemble"
+    estimate: str | None = "auto"
+    outer_folds: int = 5
+    n_folds: int = 5
+    n_repeats: int = 1
+    n_jobs: int = -1
+    random_state: int | np.random.RandomState | None = None
+    tracking: bool = True
+    tracking_uri: str | None = None
+    experiment_name: str | None = None
+    storage: str | None = None
+    study_name: str | None = None
+    verbose: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """A `TuningConfig` resolved for one table: nothing left to default.
+
+    Attributes
+    ----------
+    seed : int
+        The one seed all others derive from.
+    spaces : tuple of SearchSpace
+        One per family, the default family first.
+    portfolios : dict of str to tuple
+        Known-good configurations per family.
+    search_weight : float
+        Gap weight the sampler sees.
+    nominating_weights : tuple of float
+        Gap weights that nominate finalists; 0 among them.
+    """
+
+    task: Task
+    seed: int
+    spaces: tuple[SearchSpace, ...]
+    portfolios: Mapping[str, tuple[Mapping[str, Scalar], ...]] = field(default_factory=dict)
+    search_weight: float = AUTO_SEARCH_WEIGHT
+    nominating_weights: tuple[float, ...] = AUTO_NOMINATING_WEIGHTS
+    final: Literal["ensemble", "bag", "refit"] = "ensemble"
+    estimate: Literal["nested", "bbc"] | None = None
+    outer_folds: int = 5
+    n_folds: int = 5
+    n_repeats: int = 1
+    n_jobs: int = 1
+    time_budget: float | None = None
+    max_trials: int | None = None
+
+    def space(self, family: str) -> SearchSpace:
+        """Return the search space of ``family``."""
+        return next(space for space in self.spaces if space.family == family)
+
+
+def check_config(config: TuningConfig) -> None:
+    """Validate all that needs no data.
+
+    Raises
+    ------
+    InputError
+        With the rule, the value and the cure.
+    """
+    _check_limits(config)
+    _check_counts(config)
+    _check_choice("task", config.task, TASKS)
+    _check_choice("final", config.final, FINALS)
+    _check_choice("estimate", config.estimate, ESTIMATES)
+    if isinstance(config.gap_weight, str):
+        _check_choice("gap_weight", config.gap_weight, ("auto",))
+    elif not _is_number(config.gap_weight) or not 0 <= config.gap_weight < math.inf:
+        raise InputError(
+            '`gap_weight` must be "auto" or a number of at least 0.', config.gap_weight, 'Keep "auto".'
+        )
+    resolve_spaces(config)
+
+
+def resolve(config: TuningConfig, *, task: Task, has_time: bool) -> Settings:
+    """Turn a checked config into the settings of one run."""
+    spaces = resolve_spaces(config)
+    search_weight, nominating = _weights(config.gap_weight)
+    return Settings(
+        task=task,
+        seed=_seed(config.random_state),
+        spaces=spaces,
+        portfolios={space.family: PORTFOLIOS.get(space.family, ()) for space in spaces},
+        search_weight=search_weight,
+        nominating_weights=nominating,
+        final=config.final,  # type: ignore[arg-type]
+        estimate=_estimate_method(config.estimate, has_time=has_time),
+        outer_folds=config.outer_folds,
+        n_folds=config.n_folds,
+        n_repeats=config.n_repeats,
+        n_jobs=_threads(config.n_jobs),
+        time_budget=config.time_budget,
+        max_trials=config.max_trials,
+    )
+
+
+def resolve_spaces(config: TuningConfig) -> tuple[SearchSpace, ...]:
+    """Return the spaces of the chosen families with the user's changes, the default family first."""
+    families = DEFAULT_FAMILIES if config.families is None else tuple(config.families)
+    if isinstance(config.families, str) or not families:
+        raise InputError("`families` must be a list of names.", repr(config.families), 'Try ["lightgbm"].')
+    for family in families:
+        _check_known("family", family, tuple(SPACES))
+    if len(set(families)) < len(families):
+        raise InputError("`families` must name each family once.", list(families), "Drop the repeated name.")
+    changes = config.search_space or {}
+    for family in changes:
+        _check_known("family in `search_space`", family, families)
+    ordered = sorted(families, key=lambda family: family != "lightgbm")
+    try:
+        return tuple(SPACES[family].override(changes.get(family, {})) for family in ordered)
+    except ValueError as error:
+        raise InputError("`search_space` must fit the families' parameters.", str(error), "") from error
+
+
+def nearest(name: object, valid: Sequence[str]) -> str:
+    """Return a sentence that names the closest valid name and lists the rest."""
+    close = get_close_matches(str(name), valid, n=1, cutoff=0.4)
+    hint = f"Did you mean {close[0]!r}? " if close else ""
+    return f"{hint}Valid: {', '.join(map(repr, valid))}."
+
+
+def _check_known(what: str, name: object, valid: Sequence[str]) -> None:
+    if name not in valid:
+        raise InputError(f"A {what} must be a known one.", repr(name), nearest(name, valid))
+
+
+def _check_choice(name: str, value: object, valid: Sequence[str | None]) -> None:
+    if value not in valid:
+        if name == "estimate" and value == "crossfit":
+            cure = 'Not built yet in this version: use "nested", "bbc" or None.'
+        else:
+            cure = f"Use one of {', '.join(map(repr, valid))}."
+        raise InputError(f"`{name}` must be one of its known values.", repr(value), cure)
+
+
+def _check_limits(config: TuningConfig) -> None:
+    if config.time_budget is None and config.max_trials is None:
+        raise InputError(
+            "A run must have an end.",
+            "time_budget=None and max_trials=None",
+            "Set `time_budget` (seconds) or `max_trials`.",
+        )
+    if config.time_budget is not None and (
+        not _is_number(config.time_budget) or not 0 < config.time_budget < math.inf
+    ):
+        raise InputError(
+            "`time_budget` must be a positive number of seconds or None.",
+            repr(config.time_budget),
+            "Try `time_budget=60`.",
+        )
+
+
+def _check_counts(config: TuningConfig) -> None:
+    lowest = {"max_trials": 1, "outer_folds": 2, "n_folds": 2, "n_repeats": 1}
+    for name, least in lowest.items():
+        value = getattr(config, name)
+        if value is None and name == "max_trials":
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+            raise InputError(
+                f"`{name}` must be an integer of at least {least}.", repr(value), f"Try `{name}=5`."
+            )
+    jobs = config.n_jobs
+    if isinstance(jobs, bool) or not isinstance(jobs, int | np.integer) or jobs == 0 or jobs < -1:
+        raise InputError("`n_jobs` must be -1 or a positive integer.", repr(jobs), "Use -1 for all cores.")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
+def _weights(gap_weight: float | str) -> tuple[float, tuple[float, ...]]:
+    if isinstance(gap_weight, str):
+        return AUTO_SEARCH_WEIGHT, AUTO_NOMINATING_WEIGHTS
+    return float(gap_weight), tuple(sorted({0.0, float(gap_weight)}))
+
+
+def _estimate_method(estimate: str | None, *, has_time: bool) -> Literal["nested", "bbc"] | None:
+    if estimate is None:
+        return None
+    if estimate == "bbc" and has_time:
+        raise InputError(
+            "With `time`, the estimate must look forward: block predictions have seen the future.",
+            "estimate='bbc'",
+            'Use estimate="nested" (forward windows) or None.',
+        )
+    if estimate == "nested" or has_time:
+        return "nested"
+    return "bbc"
+
+
+def _seed(random_state: int | np.random.RandomState | None) -> int:
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0] % 2**31)
+    if isinstance(random_state, np.random.RandomState | np.random.Generator):
+        draw = random_state.randint if isinstance(random_state, np.random.RandomState) else random_state.integers
+        return int(draw(0, 2**31 - 1))
+    if isinstance(random_state, bool) or not isinstance(random_state, int | np.integer) or random_state < 0:
+        raise InputError(
+            "`random_state` must be a non-negative integer, a RandomState or None.",
+            repr(random_state),
+            "Try `random_state=0`.",
+        )
+    return int(random_state)
+
+
+def _threads(n_jobs: int) -> int:
+    if n_jobs > 0:
+        return n_jobs
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def config_items(config: TuningConfig) -> dict[str, Any]:
+    """Return the config as plain names and values, secrets in URLs masked by the caller."""
+    return {item.name: getattr(config, item.name) for item in fields(config)}

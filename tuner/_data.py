@@ -1,0 +1,334 @@
+"""The dataset of a run: encoded rows, target, roles; validated once, here at the door."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.validation import column_or_1d
+
+from tuner._table import Schema, Table, read_schema
+from tuner._types import FloatArray, IntArray, Task
+from tuner.exceptions import InputError
+
+MAX_CLASSES_WITHOUT_ASKING = 20
+SAMPLE_ROWS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Rows, target and roles.
+
+    Attributes
+    ----------
+    table : Table
+        Encoded features.
+    schema : Schema
+        How to encode new rows.
+    y : array of shape (n_rows,)
+        Class codes, or float values (log1p of them where ``log_target``).
+    task : {"binary", "multiclass", "regression"}
+    classes : array or None
+        Original labels; code i is ``classes[i]``. The positive class is ``classes[1]``.
+    groups : int array of shape (n_rows,) or None
+    time : float array of shape (n_rows,) or None
+    weights : float array of shape (n_rows,) or None
+    log_target : bool
+        y holds log1p of the target.
+    notes : tuple of str
+        What was changed at the door.
+    sample : object
+        A few raw rows, for the model's signature.
+    """
+
+    table: Table
+    schema: Schema
+    y: Any
+    task: Task
+    classes: Any
+    groups: IntArray | None = None
+    time: FloatArray | None = None
+    weights: FloatArray | None = None
+    log_target: bool = False
+    notes: tuple[str, ...] = ()
+    sample: Any = None
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self.y)
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes; 0 for regression."""
+        return 0 if self.classes is None else len(self.classes)
+
+    def take(self, rows: IntArray) -> Dataset:
+        """Return a dataset of the given rows; classes and schema stay those of the whole."""
+        return replace(
+            self,
+            table=self.table.take(rows),
+            y=self.y[rows],
+            groups=None if self.groups is None else self.groups[rows],
+            time=None if self.time is None else self.time[rows],
+            weights=None if self.weights is None else self.weights[rows],
+        )
+
+    def fingerprint(self) -> str:
+        """Return 12 hex digits of sha256 over rows, target and roles."""
+        digest = hashlib.sha256(repr((self.schema, self.task)).encode())
+        numeric = self.table.numeric
+        parts = [numeric.data, numeric.indices, numeric.indptr] if self.table.is_sparse else [numeric]
+        parts += [self.table.categorical, self.y, self.groups, self.time, self.weights]
+        for part in parts:
+            digest.update(b"-" if part is None else np.ascontiguousarray(part).tobytes())
+        return digest.hexdigest()[:12]
+
+
+def make_dataset(
+    X: Any,
+    y: Any,
+    *,
+    task: str = "auto",
+    groups: Any = None,
+    time: Any = None,
+    sample_weight: Any = None,
+) -> Dataset:
+    """Validate and encode a table and its target.
+
+    Parameters
+    ----------
+    X : pandas or polars frame, array, sparse matrix or images
+    y : array-like of shape (n_samples,)
+    task : {"auto", "classification", "regression"}
+    groups, time, sample_weight : array-like of shape (n_samples,) or None
+
+    Raises
+    ------
+    InputError
+        With the rule, the value and the cure, before any fit.
+    """
+    if y is None:
+        raise InputError(
+            "Tuning requires y to be passed, but the target y is None.", "None", "Pass one target per row."
+        )
+    X, role_notes = _without_roles(X, {"target": y, "groups": groups, "time": time, "weight": sample_weight})
+    schema, table, notes = read_schema(X)
+    target = _as_vector(y, "y")
+    _check_length("y", target, table.n_rows)
+    resolved = resolve_task(target, task)
+    codes, classes = _encode_target(target, resolved)
+    kind: Task = "regression" if classes is None else "binary" if len(classes) == 2 else "multiclass"
+    return Dataset(
+        table=table,
+        schema=schema,
+        y=codes,
+        task=kind,
+        classes=classes,
+        groups=_encode_groups(groups, table.n_rows),
+        time=_encode_time(time, table.n_rows),
+        weights=_check_weights(sample_weight, table.n_rows),
+        notes=role_notes + notes,
+        sample=X[:SAMPLE_ROWS],
+    )
+
+
+def with_log_target(dataset: Dataset) -> Dataset:
+    """Return the dataset with log1p of its target.
+
+    Raises
+    ------
+    InputError
+        If a target value is negative.
+    """
+    if dataset.y.min() < 0:
+        raise InputError(
+            "`rmsle` needs targets of at least 0.", float(dataset.y.min()), 'Use metric="rmse" or "mae".'
+        )
+    return replace(dataset, y=np.log1p(dataset.y), log_target=True)
+
+
+def resolve_task(target: Any, task: str) -> str:
+    """Return "classification" or "regression" by the contract's rule for "auto".
+
+    Raises
+    ------
+    InputError
+        If integers with more than 20 distinct values leave it open.
+    """
+    if task != "auto":
+        return task
+    if target.dtype.kind == "f":
+        return "regression"
+    if target.dtype.kind in "iu":
+        distinct = len(np.unique(target))
+        if distinct > MAX_CLASSES_WITHOUT_ASKING:
+            raise InputError(
+                f'An integer target with more than {MAX_CLASSES_WITHOUT_ASKING} values leaves `task="auto"` open.',
+                f"{distinct} distinct values",
+                'Set task="classification" or task="regression".',
+            )
+    return "classification"
+
+
+def _without_roles(X: Any, roles: dict[str, Any]) -> tuple[Any, tuple[str, ...]]:
+    """Drop feature columns that are, by name and value, the target, groups, time or weight."""
+    if not isinstance(X, pd.DataFrame):
+        return X, ()
+    used = [
+        (str(values.name), role)
+        for role, values in roles.items()
+        if isinstance(values, pd.Series)
+        and list(X.columns).count(values.name) == 1
+        and len(values) == len(X)
+        and X[values.name].reset_index(drop=True).equals(values.reset_index(drop=True))
+    ]
+    if not used:
+        return X, ()
+    notes = tuple(f"Column {name!r} is the {role} and is not used as a feature." for name, role in used)
+    return X.drop(columns=[name for name, _ in used]), notes
+
+
+def _as_vector(values: Any, name: str) -> Any:
+    if type(values).__module__.split(".")[0] == "polars":
+        values = values.to_pandas()
+    if isinstance(values, pd.DataFrame) and values.shape[1] == 1:
+        values = values.iloc[:, 0]
+    if isinstance(values, pd.Series):
+        missing = bool(values.isna().any())
+        values = values.to_numpy(dtype=None if not missing else object)
+    try:
+        vector = column_or_1d(np.asarray(values), warn=True)
+    except ValueError as error:
+        raise InputError(f"`{name}` must hold one value per row.", str(error), "Pass a 1d array.") from error
+    return _checked_vector(vector, name)
+
+
+def _checked_vector(vector: Any, name: str) -> Any:
+    if vector.dtype.kind == "c":
+        raise InputError(f"`{name}` must be real.", "Complex data not supported", "Pass real numbers.")
+    if vector.dtype.kind == "O":
+        if pd.isna(vector).any():
+            raise _missing(name, int(pd.isna(vector).sum()))
+        vector = pd.Series(list(vector)).infer_objects().to_numpy()
+        if vector.dtype.kind not in "biufM":
+            vector = vector.astype(str) if not isinstance(vector[0], str) else vector.astype(object)
+    if vector.dtype.kind == "f" and np.isnan(vector).any():
+        raise _missing(name, int(np.isnan(vector).sum()))
+    if vector.dtype.kind == "M" and np.isnat(vector).any():
+        raise _missing(name, int(np.isnat(vector).sum()))
+    if vector.dtype.kind == "f" and np.isinf(vector).any():
+        raise InputError(
+            f"`{name}` must be finite.", "infinity (Input y contains infinity)", "Drop or repair those rows."
+        )
+    return vector
+
+
+def _missing(name: str, count: int) -> InputError:
+    return InputError(
+        f"`{name}` must have no missing values.",
+        f"{count} missing (Input {name} contains NaN)",
+        "Drop those rows or fill them in.",
+    )
+
+
+def _check_length(name: str, values: Sequence[Any], n_rows: int) -> None:
+    if len(values) != n_rows:
+        raise InputError(
+            f"X and `{name}` must have the same number of rows.",
+            f"{n_rows} rows in X and {len(values)} in `{name}` (inconsistent numbers of samples)",
+            "Align them.",
+        )
+
+
+def _encode_target(target: Any, task: str) -> tuple[Any, Any]:
+    if task == "regression":
+        return _encode_numbers(target), None
+    kind = type_of_target(target)
+    if kind not in ("binary", "multiclass"):
+        raise InputError(
+            "A classification target must hold class labels.",
+            f"Unknown label type: {kind}",
+            'Round it to labels, or use task="regression" / TunedRegressor.',
+        )
+    classes, codes, counts = np.unique(target, return_inverse=True, return_counts=True)
+    if len(classes) < 2:
+        raise InputError(
+            "A classification target must have at least 2 classes.",
+            f"1 class: {classes[0]!r}",
+            "Check the filter or the target column.",
+        )
+    if counts.min() < 2:
+        rare = classes[int(counts.argmin())]
+        raise InputError(
+            "Every class must have at least 2 rows.",
+            f"1 row of class {rare!r}",
+            "Drop the class, merge it with another, or collect more rows of it.",
+        )
+    return codes.astype(np.intp), classes
+
+
+def _encode_numbers(target: Any) -> FloatArray:
+    try:
+        values = np.asarray(target, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            "A regression target must be numeric.", str(error), 'Use task="classification" for labels.'
+        ) from error
+    if len(values) < 2:
+        raise InputError(
+            "Tuning needs at least 2 rows.", f"n_samples = {len(values)} (1 sample)", "Pass more rows."
+        )
+    if values.min() == values.max():
+        raise InputError("A regression target must vary.", f"{values[0]} in every row", "Check the column.")
+    return values
+
+
+def _encode_groups(groups: Any, n_rows: int) -> IntArray | None:
+    if groups is None:
+        return None
+    values = _as_vector(groups, "groups")
+    _check_length("groups", values, n_rows)
+    names, codes = np.unique(values, return_inverse=True)
+    if len(names) < 2:
+        raise InputError(
+            "`groups` must name at least 2 groups.", f"{len(names)} group", "Drop `groups`, or add groups."
+        )
+    return codes.astype(np.intp)
+
+
+def _encode_time(time: Any, n_rows: int) -> FloatArray | None:
+    if time is None:
+        return None
+    values = _as_vector(time, "time")
+    _check_length("time", values, n_rows)
+    if values.dtype.kind in "OU":
+        try:
+            values = pd.to_datetime(pd.Series(values)).to_numpy()
+        except (TypeError, ValueError) as error:
+            raise InputError("`time` must be numbers or dates.", str(error), "Parse the column.") from error
+    if values.dtype.kind == "M":
+        values = values.astype("datetime64[ns]").astype(np.int64)
+    encoded = np.asarray(values, dtype=np.float64)
+    if len(np.unique(encoded)) < 2:
+        raise InputError("`time` must have at least 2 distinct values.", "1", "Drop `time`.")
+    return encoded
+
+
+def _check_weights(weights: Any, n_rows: int) -> FloatArray | None:
+    if weights is None:
+        return None
+    if np.isscalar(weights):
+        weights = np.full(n_rows, weights)
+    values = np.asarray(_as_vector(weights, "sample_weight"), dtype=np.float64)
+    _check_length("sample_weight", values, n_rows)
+    if values.min() < 0:
+        raise InputError("`sample_weight` must not be negative.", float(values.min()), "Clip it at 0.")
+    if values.max() <= 0:
+        raise InputError("`sample_weight` must not be all zero.", "only zeros", "Give some row a weight.")
+    return values

@@ -1,0 +1,202 @@
+"""Estimates: how well the whole procedure does on rows it never saw, and whether tuning paid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tuner._config import Settings
+from tuner._data import Dataset
+from tuner._evaluation import Bench, Deadline
+from tuner._intervals import Interval, corrected_t, percentile, prediction_t
+from tuner._metrics import Metric
+from tuner._model import Blended, held_out_loss
+from tuner._records import TrialRecord
+from tuner._result import Estimate, Paid, natural_estimate
+from tuner._seeds import child_seed
+from tuner._splits import FoldPlan, plan_reporting
+from tuner._types import FloatArray, IntArray
+
+LEVEL = 0.95
+N_BOOTSTRAPS = 300
+
+Chooser = Callable[[Dataset, int, Deadline, int], tuple[Blended, Blended]]
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """The tuned procedure's estimate, the default's beside it, and the verdict between them."""
+
+    tuned: Estimate
+    default: Estimate
+    paid: Paid
+    notes: tuple[str, ...] = ()
+
+
+def nested(
+    dataset: Dataset, metric: Metric, settings: Settings, choose: Chooser, deadline: Deadline
+) -> Estimates:
+    """Run the whole procedure inside outer folds and score what it delivers on the rows left out.
+
+    What it estimates: the expected metric of the *procedure* (search, election, final form) trained on
+    n(1 - 1/K) rows with the stated budget; with time, of the next window. Interval: corrected t over outer
+    folds; with time, a prediction interval for the next window, with no promise of coverage.
+
+    Parameters
+    ----------
+    choose : callable
+        ``choose(dataset, seed, deadline, outer)`` returns the tuned and the default model.
+    deadline : Deadline
+        The time left is shared equally by the outer folds.
+    """
+    plan = plan_reporting(dataset, n_folds=settings.outer_folds, seed=settings.seed)
+    tuned: list[float] = []
+    default: list[float] = []
+    for outer, fold in enumerate(plan.folds):
+        share = deadline.left / (len(plan.folds) - outer)
+        seed = child_seed(settings.seed, "outer", outer)
+        model, plain = choose(
+            dataset.take(fold.train), seed, Deadline.after(share if np.isfinite(share) else None), outer
+        )
+        held_out = dataset.take(fold.test)
+        tuned.append(held_out_loss(model, held_out, metric))
+        default.append(held_out_loss(plain, held_out, metric))
+    return _nested_estimates(tuned, default, plan, dataset, metric, settings)
+
+
+def _nested_estimates(
+    tuned: Sequence[float],
+    default: Sequence[float],
+    plan: FoldPlan,
+    dataset: Dataset,
+    metric: Metric,
+    settings: Settings,
+) -> Estimates:
+    sizes = [(len(fold.test), len(fold.train)) for fold in plan.folds]
+    share = float(np.mean([test / train for test, train in sizes]))
+    forward = dataset.time is not None
+
+    def interval(losses: Sequence[float], *, squared: bool) -> Interval:
+        if forward:
+            return prediction_t(losses, level=LEVEL, squared=squared)
+        return corrected_t(losses, test_share=share, level=LEVEL, squared=squared)
+
+    rows = round(float(np.mean([train for _, train in sizes])))
+    what = "the next window" if forward else "new rows"
+    estimand = f"the procedure at about {rows} rows on {what}, {len(sizes)} outer folds, {_budget(settings)}"
+    estimates = [
+        natural_estimate(
+            metric,
+            _ends(interval(losses, squared=metric.squared_scale)),
+            level=LEVEL,
+            method="nested",
+            fold_losses=losses,
+            estimand=estimand,
+        )
+        for losses in (tuned, default)
+    ]
+    difference = corrected_t(np.subtract(tuned, default).tolist(), test_share=share, level=LEVEL)
+    skipped = int((~np.isfinite(tuned)).sum())
+    notes = plan.notes + ((f"{skipped} outer fold(s) could not be scored.",) if skipped else ())
+    return Estimates(estimates[0], estimates[1], judge_tuning(difference), notes)
+
+
+def judge_tuning(difference: Interval) -> Paid:
+    """Turn the paired loss difference (tuned minus default) into a verdict.
+
+    "paid" only if the whole interval lies below 0; "did not pay" if the mean is not below 0.
+    """
+    if not np.isfinite(difference.value):
+        return Paid("not judged")
+    if difference.high < 0:
+        return Paid("paid", difference.value, difference.low, difference.high)
+    verdict = "not shown" if difference.value < 0 else "did not pay"
+    return Paid(verdict, difference.value, difference.low, difference.high)  # type: ignore[arg-type]
+
+
+def _budget(settings: Settings) -> str:
+    limits = []
+    if settings.time_budget is not None:
+        limits.append(f"{settings.time_budget / 2 / settings.outer_folds:.3g} s a fold")
+    if settings.max_trials is not None:
+        limits.append(f"{settings.max_trials} trials a fold")
+    return " and ".join(limits)
+
+
+def _ends(interval: Interval) -> tuple[float, float, float]:
+    return interval.value, interval.low, interval.high
+
+
+def bbc(
+    trials: Sequence[TrialRecord],
+    predictions: Mapping[int, tuple[FloatArray, ...]],
+    bench: Bench,
+    settings: Settings,
+) -> Estimates:
+    """Bootstrap bias corrected cross-validation over the held-out predictions of the search trials.
+
+    Every bootstrap selects the trial with the smallest objective on its in-bag rows and scores it on the
+    rows left out; groups are drawn whole. What it estimates: the metric of the *selected configuration's*
+    fold models, selection included, at n(1 - 1/K) rows; the final averaging is not part of it, so it leans
+    to the pessimistic side. It misleads where a few hundred rows are searched with few trials.
+
+    References
+    ----------
+    Tsamardinos, Greasidou, Borboudakis (2018), Bootstrapping the out-of-sample predictions for efficient
+    and accurate cross-validation.
+    """
+    dataset, metric = bench.dataset, bench.metric
+    eligible = [trial for trial in trials if trial.number in predictions]
+    counts = _bootstrap_counts(dataset, child_seed(settings.seed, "bbc"))
+    weights = np.ones(dataset.n_rows) if dataset.weights is None else dataset.weights
+    in_bag = np.array([_losses(trial, predictions, bench, counts * weights) for trial in eligible])
+    penalties = np.array([trial.gap_penalty or 0.0 for trial in eligible])[:, None]
+    objectives = np.where(np.isfinite(in_bag), in_bag + penalties, np.inf)
+    chosen = np.argmin(objectives, axis=0)
+    out_bag = np.array([_losses(trial, predictions, bench, (counts == 0) * weights) for trial in eligible])
+    selected = out_bag[chosen, np.arange(len(counts))]
+    rows = round(float(np.mean([len(fold.train) for fold in bench.plan.folds])))
+    estimand = f"the selected configuration at about {rows} rows, selection over {len(eligible)} trials included"
+    estimates = [
+        natural_estimate(
+            metric,
+            _ends(percentile(losses.tolist(), level=LEVEL, squared=metric.squared_scale)),
+            level=LEVEL,
+            method="bbc",
+            fold_losses=(),
+            estimand=text,
+        )
+        for losses, text in ((selected, estimand), (out_bag[0], f"the default at about {rows} rows"))
+    ]
+    return Estimates(estimates[0], estimates[1], Paid("not judged"))
+
+
+def _bootstrap_counts(dataset: Dataset, seed: int) -> IntArray:
+    """Return how often each row is drawn in each bootstrap, shape (N_BOOTSTRAPS, n_rows); groups whole."""
+    generator = np.random.default_rng(seed)
+    units = np.arange(dataset.n_rows) if dataset.groups is None else dataset.groups
+    n_units = int(units.max()) + 1
+    drawn = generator.multinomial(n_units, np.full(n_units, 1.0 / n_units), size=N_BOOTSTRAPS)
+    return np.asarray(drawn[:, units])
+
+
+def _losses(
+    trial: TrialRecord, predictions: Mapping[int, tuple[FloatArray, ...]], bench: Bench, weights: FloatArray
+) -> FloatArray:
+    """Return a trial's mean fold loss under every weighting of the rows, shape (n_weightings,)."""
+    assert trial.scores is not None  # only complete trials have predictions
+    n_thresholds = len(bench.metric.thresholds or (None,))
+    per_fold = [
+        bench.metric.losses(bench.dataset.y[fold.test], prediction, weights[:, fold.test])[
+            :, point % n_thresholds
+        ]
+        for fold, prediction, point in zip(
+            bench.plan.folds, predictions[trial.number], trial.scores.fold_points, strict=True
+        )
+    ]
+    losses = np.array(per_fold)
+    known = np.isfinite(losses)
+    total, count = np.where(known, losses, 0.0).sum(axis=0), known.sum(axis=0)
+    return np.divide(total, count, out=np.full(losses.shape[1], np.nan), where=count > 0)

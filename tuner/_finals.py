@@ -1,0 +1,200 @@
+"""Finalists and the final model: re-score the nominated on fresh folds, elect, and assemble what predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tuner._config import Settings
+from tuner._evaluation import Bench, Deadline, training_rows
+from tuner._metrics import Metric
+from tuner._model import Blended, Member
+from tuner._objective import fold_mean, judged
+from tuner._records import TrialRecord
+from tuner._seeds import child_seed
+from tuner._selection import Blend, Nomination, elect, greedy_blend
+from tuner._splits import Fold
+from tuner._trials import Place, Trial, run_trial
+from tuner._types import FloatArray, IntArray
+from tuner.families import FAMILIES, Predictor
+
+
+@dataclass(frozen=True, eq=False)
+class Finals:
+    """The finalists that completed, the elected one, and the models.
+
+    Attributes
+    ----------
+    finalists : tuple of TrialRecord
+        On the fresh folds; same order as ``nominations``.
+    nominations : tuple of Nomination
+        The search trials they come from.
+    winner : int
+        Position of the elected finalist.
+    blend : Blend or None
+        Ensemble weights, where the final form is an ensemble.
+    model, default_model : Blended
+        The tuned model, and the named default in the same final form.
+    selection_loss : float
+        Loss on the fresh folds that elected the winner.
+    n_missed : int
+        Nominated trials that missed the deadline or failed on the fresh folds.
+    """
+
+    finalists: tuple[TrialRecord, ...]
+    nominations: tuple[Nomination, ...]
+    winner: int
+    blend: Blend | None
+    model: Blended
+    default_model: Blended
+    selection_loss: float
+    n_missed: int
+
+
+def rescore(
+    nominations: Sequence[Nomination],
+    trials: Sequence[TrialRecord],
+    bench: Bench,
+    settings: Settings,
+    *,
+    place: Place,
+    cap: float,
+    first_number: int | None,
+    deadline: Deadline,
+) -> list[Trial]:
+    """Judge the nominated on the bench's fresh folds, side by side, fold models kept.
+
+    The first nomination, the default, is never cut; others that miss the deadline come back PRUNED.
+
+    Parameters
+    ----------
+    first_number : int or None
+        Number of the first finalist in an outer fold; None: each keeps its search trial's number.
+    """
+
+    def judge(order: int) -> Trial:
+        number = nominations[order].number
+        trial = run_trial(
+            trials[number].configuration,
+            bench,
+            place=place,
+            number=number if first_number is None else first_number + order,
+            deadline=Deadline() if order == 0 else deadline,
+            keep_models=True,
+        )
+        record = judged(trial.record, weight=settings.search_weight, cap=cap)
+        return replace(trial, record=record)
+
+    with ThreadPoolExecutor(settings.n_jobs, thread_name_prefix="finalist") as pool:
+        return list(pool.map(judge, range(len(nominations))))
+
+
+def assemble(
+    trials: Sequence[Trial], nominations: Sequence[Nomination], bench: Bench, settings: Settings
+) -> Finals:
+    """Elect among the completed finalists and build the final model in the asked form."""
+    done = [i for i, trial in enumerate(trials) if trial.evaluation is not None]
+    finalists = [trials[i] for i in done]
+    winner = elect([trial.record for trial in finalists])
+    blend = None
+    if settings.final == "ensemble":
+        blend, model = _ensemble(finalists, winner, bench)
+    else:
+        model = _single(finalists[winner], bench, settings)
+    scores = finalists[winner].record.scores
+    assert scores is not None  # the elected finalist is complete
+    return Finals(
+        finalists=tuple(trial.record for trial in finalists),
+        nominations=tuple(nominations[i] for i in done),
+        winner=winner,
+        blend=blend,
+        model=model,
+        default_model=_single(finalists[0], bench, settings),
+        selection_loss=scores.nested_loss,
+        n_missed=len(trials) - len(done),
+    )
+
+
+def _ensemble(finalists: Sequence[Trial], winner: int, bench: Bench) -> tuple[Blend, Blended]:
+    predictions = [_predictions(trial) for trial in finalists]
+    scorer = BlendLoss(bench)
+    blend = greedy_blend(predictions, scorer.loss, start=winner)
+    mixed = [
+        np.asarray(sum(weight * fold for weight, fold in zip(blend.weights, folds, strict=True)))
+        for folds in zip(*predictions, strict=True)
+    ]
+    members = tuple(
+        Member(weight, trial.record.configuration.family, _models(trial))
+        for weight, trial in zip(blend.weights, finalists, strict=True)
+        if weight > 0
+    )
+    return blend, Blended(members, bench.dataset.schema, scorer.threshold(mixed))
+
+
+def _single(trial: Trial, bench: Bench, settings: Settings) -> Blended:
+    """Return one configuration's fold models averaged, or refitted once on all rows."""
+    scores, configuration = trial.record.scores, trial.record.configuration
+    assert scores is not None  # finalists are complete
+    models = _models(trial) if settings.final != "refit" else (_refit(trial, bench),)
+    member = Member(1.0, configuration.family, models)
+    return Blended((member,), bench.dataset.schema, scores.threshold)
+
+
+def _refit(trial: Trial, bench: Bench) -> Predictor:
+    """Fit once on all rows up to the common path value; the value is not scaled with n."""
+    configuration, scores = trial.record.configuration, trial.record.scores
+    assert scores is not None  # finalists are complete
+    family = FAMILIES[configuration.family]
+    size = family.path_values(configuration.params).index(scores.path_value)
+    everything = Fold(0, 0, np.arange(bench.dataset.n_rows), np.arange(1))
+    rows = training_rows(bench.dataset, everything, bench.metric)
+    prepared = family.prepare(configuration.params, rows, seed=child_seed(bench.seed, "prepare-refit"))
+    fit = family.start(configuration.params, prepared, seed=child_seed(bench.seed, "refit"))
+    for _ in range(size + 1):
+        fit.advance()
+    return fit.predictor(size)
+
+
+def _models(trial: Trial) -> tuple[Predictor, ...]:
+    assert trial.evaluation is not None  # finalists are complete
+    return trial.evaluation.models
+
+
+def _predictions(trial: Trial) -> tuple[FloatArray, ...]:
+    assert trial.evaluation is not None  # finalists are complete
+    return trial.evaluation.predictions
+
+
+class BlendLoss:
+    """Loss of held-out predictions, fold by fold, then averaged: never pooled over fold models."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._metric: Metric = bench.metric
+        self._folds = [
+            (bench.dataset.y[fold.test], _rows(bench.dataset.weights, fold.test))
+            for fold in bench.plan.folds
+        ]
+
+    def loss(self, predictions: Sequence[FloatArray]) -> float:
+        """Return the mean over folds at the best threshold (lower is better)."""
+        return float(np.min(self._by_threshold(predictions)))
+
+    def threshold(self, predictions: Sequence[FloatArray]) -> float | None:
+        """Return the decision threshold with the smallest mean loss; None without thresholds."""
+        if self._metric.thresholds is None:
+            return None
+        return self._metric.thresholds[int(np.argmin(self._by_threshold(predictions)))]
+
+    def _by_threshold(self, predictions: Sequence[FloatArray]) -> FloatArray:
+        losses = [
+            self._metric.losses(y, prediction, weights)[0]
+            for (y, weights), prediction in zip(self._folds, predictions, strict=True)
+        ]
+        return fold_mean(np.array(losses))
+
+
+def _rows(weights: FloatArray | None, rows: IntArray) -> FloatArray | None:
+    return None if weights is None else weights[rows]

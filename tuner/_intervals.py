@@ -1,0 +1,93 @@
+"""Intervals from a few dependent losses: the arithmetic behind every estimate; pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import t as student
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its interval, on the loss scale (low <= value <= high)."""
+
+    value: float
+    low: float
+    high: float
+
+
+def corrected_t(
+    losses: Sequence[float], *, test_share: float, level: float = 0.95, squared: bool = False
+) -> Interval:
+    """Corrected resampled t interval of the mean of fold losses.
+
+    mean +- t_{J-1} * sd * sqrt(1/J + n_test/n_train), sd with ddof 1.
+
+    What it estimates: the expected loss of the procedure at the training size of the folds. It assumes
+    roughly normal fold losses whose correlation is that of overlapping training sets. It misleads with very
+    few folds of unequal difficulty, and says nothing about a future that differs from the rows.
+
+    Parameters
+    ----------
+    losses : sequence of float
+        One loss a fold; NaN where a fold could not be scored.
+    test_share : float
+        n_test / n_train of a fold.
+    level : float
+        Nominal coverage.
+    squared : bool
+        Work on squared losses and transform back (RMSE, RMSLE).
+
+    Returns
+    -------
+    Interval
+        From minus to plus infinity with fewer than two scorable folds.
+
+    References
+    ----------
+    Nadeau and Bengio (2003), Inference for the generalization error.
+    """
+    values = np.asarray(losses, dtype=float)
+    values = values[np.isfinite(values)]
+    if squared:
+        values = values**2
+    count = len(values)
+    if count == 0:
+        return Interval(np.nan, -np.inf, np.inf)
+    mean = float(values.mean())
+    if count == 1:
+        return Interval(_back(mean, squared=squared), -np.inf, np.inf)
+    spread = float(values.std(ddof=1) * np.sqrt(1.0 / count + test_share))
+    half = float(student.ppf(0.5 + level / 2, count - 1)) * spread
+    return _interval(mean, mean - half, mean + half, squared=squared)
+
+
+def prediction_t(losses: Sequence[float], *, level: float = 0.95, squared: bool = False) -> Interval:
+    """Prediction interval for the loss on the next window: mean +- t_{J-1} * sd * sqrt(1 + 1/J).
+
+    It assumes that the next window resembles the past ones; no coverage is promised when it drifts.
+    """
+    return corrected_t(losses, test_share=1.0, level=level, squared=squared)
+
+
+def percentile(losses: Sequence[float], *, level: float = 0.95, squared: bool = False) -> Interval:
+    """Mean and central percentile interval of bootstrap losses."""
+    values = np.asarray(losses, dtype=float)
+    values = values[np.isfinite(values)]
+    if len(values) == 0:
+        return Interval(np.nan, -np.inf, np.inf)
+    if squared:
+        values = values**2
+    low, high = np.quantile(values, [0.5 - level / 2, 0.5 + level / 2])
+    mean = float(values.mean())
+    return _interval(mean, min(float(low), mean), max(float(high), mean), squared=squared)
+
+
+def _interval(mean: float, low: float, high: float, *, squared: bool) -> Interval:
+    return Interval(_back(mean, squared=squared), _back(low, squared=squared), _back(high, squared=squared))
+
+
+def _back(value: float, *, squared: bool) -> float:
+    return float(np.sqrt(max(value, 0.0))) if squared else value

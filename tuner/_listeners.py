@@ -1,0 +1,140 @@
+"""Who hears of a run: the trial store, the progress line, MLflow. The search knows none of them."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field, replace
+from time import monotonic
+from types import TracebackType
+
+from tuner import _report
+from tuner._config import TuningConfig
+from tuner._data import Dataset
+from tuner._metrics import Metric
+from tuner._progress import Progress
+from tuner._records import TrialRecord
+from tuner._result import TuningResult
+from tuner._store import TrialStore
+from tuner._tracking import DatasetInfo, RunSummary, Tracker
+from tuner._tracking_info import TrackingInfo
+
+FLUSH_SECONDS = 5.0
+PATIENT_FLUSH_SECONDS = 60.0  # where no time budget presses
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunContext:
+    """Who runs: what a job adds to a tuning run.
+
+    Attributes
+    ----------
+    name : str
+        Job name.
+    job_key : str or None
+    register_as : str or None
+        Registered model name in MLflow.
+    study_name : str or None
+    """
+
+    name: str = "tuner"
+    job_key: str | None = None
+    register_as: str | None = None
+    study_name: str | None = None
+
+
+@dataclass(eq=False)
+class Listeners:
+    """Passes every record on, and tells the trackers how the run ended."""
+
+    dataset: Dataset
+    metric: Metric
+    config: TuningConfig
+    context: RunContext
+    study_name: str
+    store: TrialStore | None
+    started: float
+    _tracker: Tracker | None = field(default=None, init=False)
+    _progress: Progress | None = field(default=None, init=False)
+
+    def __enter__(self) -> Listeners:
+        if self.config.verbose:
+            self._progress = Progress(
+                self.metric, self.config.time_budget, self.config.max_trials, self.started
+            )
+            self._progress.say(self._opening())
+        if self.config.tracking:
+            self._tracker = self._start_tracker()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        if kind is not None and self._tracker is not None:
+            status = "FAILED" if issubclass(kind, Exception) else "KILLED"
+            self._tracker.abort(status, f"{kind.__name__}: {error}")
+
+    def notify(self, record: TrialRecord) -> None:
+        """Hear of a judged record: durable first, then shown, then logged."""
+        if self.store is not None and record.phase == "search":
+            self.store.save(record)
+        if self._progress is not None:
+            self._progress.trial(record)
+        if self._tracker is not None:
+            self._tracker.trial(record)
+
+    def finish(self, result: TuningResult) -> TuningResult:
+        """Log the parent run and return the result with what tracking says."""
+        result = replace(result, seconds=monotonic() - self.started)
+        if self._tracker is None:
+            return result
+        summary = RunSummary(
+            params=_report.config_params(self.config),
+            metrics=_report.metrics(result),
+            tags=_report.tags(result),
+            note=_report.markdown(result),
+            texts=_report.texts(result, self.config),
+            figures=_report.figures(result),
+            model=result.model,
+            sample=self.dataset.sample,
+            register_as=self.context.register_as,
+        )
+        budget = self.config.time_budget
+        left = PATIENT_FLUSH_SECONDS if budget is None else self.started + budget - monotonic()
+        info = self._tracker.finish(summary, timeout=max(FLUSH_SECONDS, left))
+        notes = result.notes + _notes(info)
+        return replace(result, tracking=info, notes=notes, seconds=monotonic() - self.started)
+
+    def _opening(self) -> str:
+        dataset = self.dataset
+        limits = [] if self.config.time_budget is None else [f"{self.config.time_budget:g} s"]
+        limits += [] if self.config.max_trials is None else [f"{self.config.max_trials} trials"]
+        return (
+            f"Tuning {dataset.task} on {dataset.n_rows} rows x {dataset.schema.n_inputs} columns "
+            f"for {self.metric.name}, at most {' or '.join(limits)}"
+        )
+
+    def _start_tracker(self) -> Tracker:
+        tracker = Tracker(
+            uri=self.config.tracking_uri,
+            experiment=self.config.experiment_name,
+            run_name=self.context.name,
+            study=self.study_name,
+            job_key=self.context.job_key,
+            dataset=DatasetInfo(
+                name=self.context.name,
+                digest=self.dataset.fingerprint(),
+                n_rows=self.dataset.n_rows,
+                n_columns=self.dataset.schema.n_inputs,
+            ),
+        )
+        tracker.start()
+        return tracker
+
+
+def _notes(info: TrackingInfo) -> tuple[str, ...]:
+    notes = tuple(f"MLflow: {problem}" for problem in info.problems)
+    if info.n_missing:
+        notes += (f"MLflow misses {info.n_missing} trial(s); the result and the trial store have them all.",)
+    for note in notes:
+        sys.stderr.write(f"{note}\n")
+    return notes

@@ -1,0 +1,146 @@
+"""The delivered model: weighted members, each the average of its fold models; predicts, knows no study."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+
+from tuner._data import Dataset
+from tuner._metrics import Metric, decide
+from tuner._table import Schema, Table
+from tuner._types import FloatArray
+from tuner.exceptions import InputError
+from tuner.families import Predictor
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One configuration's share of the model.
+
+    Attributes
+    ----------
+    weight : float
+        Share; members' shares sum to one.
+    family : str
+        Family of the configuration.
+    models : tuple of Predictor
+        Fold models, averaged; one where it was refitted on all rows.
+    """
+
+    weight: float
+    family: str
+    models: tuple[Predictor, ...]
+
+    def predict(self, table: Table) -> FloatArray:
+        """Return the mean prediction of the fold models."""
+        total = np.asarray(self.models[0].predict(table), dtype=np.float64)
+        for model in self.models[1:]:
+            total = total + model.predict(table)
+        return total / len(self.models)
+
+
+@dataclass(frozen=True, eq=False)
+class Blended:
+    """Weighted members and the schema of their input."""
+
+    members: tuple[Member, ...]
+    schema: Schema
+    threshold: float | None = None
+
+    def predict(self, table: Table) -> FloatArray:
+        """Return the weighted mean of the members, in the space the metric's loss works in."""
+        total = self.members[0].weight * self.members[0].predict(table)
+        for member in self.members[1:]:
+            total = total + member.weight * member.predict(table)
+        return np.asarray(total)
+
+    @property
+    def n_models(self) -> int:
+        """Number of fitted models inside."""
+        return sum(len(member.models) for member in self.members)
+
+
+class DeliveredClassifier(ClassifierMixin, BaseEstimator):
+    """A tuned classifier, ready to predict.
+
+    Parameters
+    ----------
+    blended : Blended
+        What predicts probabilities.
+    classes_ : array of shape (n_classes,)
+        Labels in the order of the probability columns.
+    """
+
+    def __init__(self, blended: Blended | None = None, classes_: Any = None) -> None:
+        self.blended = blended
+        self.classes_ = classes_
+
+    def predict_proba(self, X: Any) -> FloatArray:
+        """Return class probabilities of shape (n_samples, n_classes)."""
+        raw = _ready(self.blended).predict(_ready(self.blended).schema.encode(X))
+        return np.column_stack([1.0 - raw, raw]) if raw.ndim == 1 else raw
+
+    def predict(self, X: Any) -> Any:
+        """Return labels of shape (n_samples,), by the tuned threshold where the metric has one."""
+        probabilities = self.predict_proba(X)
+        binary = len(self.classes_) == 2
+        threshold = _ready(self.blended).threshold
+        codes = decide(
+            probabilities[:, 1] if binary else probabilities, 0.5 if threshold is None else threshold
+        )
+        return np.asarray(self.classes_)[codes]
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self.blended is not None
+
+
+class DeliveredRegressor(RegressorMixin, BaseEstimator):
+    """A tuned regressor, ready to predict.
+
+    Parameters
+    ----------
+    blended : Blended
+        What predicts.
+    log_target : bool
+        Members predict log1p of the target.
+    """
+
+    def __init__(self, blended: Blended | None = None, log_target: bool = False) -> None:  # noqa: FBT001, FBT002
+        self.blended = blended
+        self.log_target = log_target
+
+    def predict(self, X: Any) -> FloatArray:
+        """Return predicted values of shape (n_samples,)."""
+        raw = _ready(self.blended).predict(_ready(self.blended).schema.encode(X))
+        return np.maximum(np.expm1(raw), 0.0) if self.log_target else raw
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self.blended is not None
+
+
+Delivered = DeliveredClassifier | DeliveredRegressor
+
+
+def deliver(blended: Blended, dataset: Dataset) -> Delivered:
+    """Wrap what predicts as a scikit-learn estimator for the dataset's task."""
+    if dataset.task == "regression":
+        return DeliveredRegressor(blended, dataset.log_target)
+    return DeliveredClassifier(blended, dataset.classes)
+
+
+def held_out_loss(blended: Blended, dataset: Dataset, metric: Metric) -> float:
+    """Return the loss of a model on rows it never saw (lower is better; NaN where it cannot be scored)."""
+    prediction = blended.predict(dataset.table)
+    losses = metric.losses(dataset.y, prediction, dataset.weights)[0]
+    if metric.thresholds is None or blended.threshold is None:
+        return float(losses[0])
+    return float(losses[metric.thresholds.index(blended.threshold)])
+
+
+def _ready(blended: Blended | None) -> Blended:
+    if blended is None:
+        raise InputError("The model must be made by a tuning run.", "an empty model", "Call `fit` or `tune`.")
+    return blended

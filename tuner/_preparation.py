@@ -1,0 +1,130 @@
+"""What families train on: a matrix of numbers and codes, or a scaled and one-hot encoded design.
+
+`code_matrix` learns nothing. `Design` learns medians, scales and frequent categories; it is fitted on
+training rows only, once per fold, and is part of the delivered model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import MaxAbsScaler, OneHotEncoder, QuantileTransformer, StandardScaler
+
+from tuner._table import MISSING, Table
+from tuner._types import FloatArray, IntArray
+
+MAX_CATEGORIES = 64  # one-hot columns per input column; the rest share one
+MIN_CATEGORY_ROWS = 5  # a rarer category cannot hold a coefficient of its own
+CLIP = 10.0  # standard deviations; a stray unit error must not become a leverage point
+
+
+def code_matrix(table: Table) -> Any:
+    """Return numbers and category codes side by side; missing is NaN.
+
+    Returns
+    -------
+    array or CSR matrix of shape (n_rows, n_columns)
+        The categorical columns are the last ones.
+    """
+    if table.categorical.shape[1] == 0:
+        return table.numeric
+    codes = table.categorical.astype(np.float64)
+    codes[table.categorical == MISSING] = np.nan
+    if table.is_sparse:
+        return sparse.csr_matrix(sparse.hstack([table.numeric, codes]))
+    return np.hstack([table.numeric, codes])
+
+
+def categorical_indices(table: Table) -> list[int]:
+    """Return the positions of the categorical columns in ``code_matrix``."""
+    return list(range(table.numeric.shape[1], table.n_columns))
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """A fitted design matrix: imputed and scaled numbers, one-hot categories."""
+
+    transformer: Any
+
+    @classmethod
+    def fit(cls, table: Table, *, numeric: str, seed: int) -> Design:
+        """Learn medians, scales and frequent categories from training rows.
+
+        Parameters
+        ----------
+        table : Table
+            Training rows only.
+        numeric : {"standardize", "quantile_normal"}
+            How numbers are scaled; sparse numbers are divided by their largest magnitude.
+        seed : int
+            For the quantile transform's subsample.
+        """
+        if table.is_sparse:
+            return cls(MaxAbsScaler().fit(table.numeric))
+        n_numeric = table.numeric.shape[1]
+        parts = [("numeric", _scaler(numeric, table.n_rows, seed), slice(0, n_numeric))] if n_numeric else []
+        if table.categorical.shape[1]:
+            encoder = OneHotEncoder(
+                handle_unknown="infrequent_if_exist",
+                min_frequency=min(MIN_CATEGORY_ROWS, table.n_rows),
+                max_categories=MAX_CATEGORIES,
+                sparse_output=False,
+            )
+            parts.append(("categorical", encoder, slice(n_numeric, None)))
+        transformer = ColumnTransformer(parts, remainder="drop")
+        return cls(transformer.fit(_side_by_side(table)))
+
+    def transform(self, table: Table) -> Any:
+        """Return the design matrix of the rows, shape (n_rows, n_design_columns)."""
+        if table.is_sparse:
+            return self.transformer.transform(table.numeric)
+        return np.clip(self.transformer.transform(_side_by_side(table)), -CLIP, CLIP)
+
+
+def _scaler(numeric: str, n_rows: int, seed: int) -> Pipeline:
+    imputer = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
+    if numeric == "quantile_normal":
+        quantiles = QuantileTransformer(
+            n_quantiles=min(n_rows, 1000), output_distribution="normal", subsample=None, random_state=seed
+        )
+        return make_pipeline(imputer, quantiles, StandardScaler())
+    return make_pipeline(imputer, StandardScaler())
+
+
+def _side_by_side(table: Table) -> FloatArray:
+    return np.hstack([table.numeric, table.categorical.astype(np.float64)])
+
+
+def present_classes(y: IntArray, n_classes: int) -> IntArray | None:
+    """Return the class codes that occur in training rows, or None where all do."""
+    present = np.unique(y)
+    return None if len(present) == n_classes else present
+
+
+def spread_classes(
+    probabilities: FloatArray, present: IntArray | None, n_classes: int, n_train: int
+) -> FloatArray:
+    """Give classes absent from the training rows a smoothed prior, 1 / (n_train + n_classes) each.
+
+    Parameters
+    ----------
+    probabilities : array of shape (n_rows, n_present)
+        Rows sum to one over the classes that were present.
+
+    Returns
+    -------
+    array of shape (n_rows, n_classes)
+        Rows sum to one; the present classes share what the absent ones leave.
+    """
+    if present is None:
+        return probabilities
+    prior = 1.0 / (n_train + n_classes)
+    spread = np.full((len(probabilities), n_classes), prior)
+    spread[:, present] = probabilities * (1.0 - prior * (n_classes - len(present)))
+    return spread

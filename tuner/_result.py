@@ -1,0 +1,319 @@
+"""What a run returns: one immutable record that tells its story."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import numpy as np
+
+from tuner._metrics import Metric
+from tuner._model import Delivered
+from tuner._records import TrialRecord
+from tuner._selection import Blend, Nomination
+from tuner._tracking_info import TrackingInfo
+from tuner._types import Scalar, Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Verdict = Literal["paid", "not shown", "did not pay", "not judged"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Expected metric on new rows, in natural units, with its interval.
+
+    Attributes
+    ----------
+    value, low, high : float
+        ``low <= value <= high``.
+    level : float
+        Nominal level of the interval.
+    method : {"nested", "bbc"}
+    loss : float
+        The same value as a loss (lower is better).
+    fold_losses : tuple of float
+        Losses of the outer folds; empty for bbc.
+    estimand : str
+        What exactly is estimated, at which number of rows and which budget.
+    """
+
+    value: float
+    low: float
+    high: float
+    level: float
+    method: str
+    loss: float
+    fold_losses: tuple[float, ...]
+    estimand: str
+
+
+@dataclass(frozen=True)
+class Paid:
+    """Did tuning pay: tuned loss minus the default's on the same outer folds (negative: tuning is better)."""
+
+    verdict: Verdict
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sentence of the diagnosis.
+
+    Attributes
+    ----------
+    code : str
+        "D001", ...
+    severity : {"info", "warning"}
+    title, evidence, next_step : str
+    """
+
+    code: str
+    severity: Literal["info", "warning"]
+    title: str
+    evidence: str
+    next_step: str
+
+
+class Trials(Sequence[TrialRecord]):
+    """The search trials, in order."""
+
+    def __init__(self, records: Sequence[TrialRecord]) -> None:
+        self._records = tuple(records)
+
+    @overload
+    def __getitem__(self, index: int) -> TrialRecord: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[TrialRecord, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> TrialRecord | tuple[TrialRecord, ...]:
+        return self._records[index]
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __iter__(self) -> Iterator[TrialRecord]:
+        return iter(self._records)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Trials) and self._records == other._records
+
+    def __hash__(self) -> int:
+        return hash(tuple(record.trial_key for record in self._records))
+
+    def count(self, state: Any) -> int:
+        """Return how many trials ended in ``state`` (COMPLETE, PRUNED or FAIL)."""
+        return sum(record.state == state for record in self._records)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a trial, with the metric and parameter names MLflow shows."""
+        import pandas as pd
+
+        return pd.DataFrame([_frame_row(record) for record in self._records])
+
+    def __repr__(self) -> str:
+        return (
+            f"Trials({len(self)}: {self.count('COMPLETE')} finished, "
+            f"{self.count('PRUNED')} pruned, {self.count('FAIL')} failed)"
+        )
+
+
+def _frame_row(record: TrialRecord) -> dict[str, Any]:
+    scores = record.scores
+    return {
+        "number": record.number,
+        "state": record.state,
+        **record.configuration.flat(),
+        "objective": record.objective,
+        "nested_loss": scores.nested_loss if scores else None,
+        "train_loss": scores.train_loss if scores else None,
+        "gap": scores.gap if scores else None,
+        "gap_penalty": record.gap_penalty,
+        "standard_error": scores.standard_error if scores else None,
+        "path_point": scores.path_point if scores else None,
+        "path_value": scores.path_value if scores else None,
+        "fit_seconds": record.fit_seconds,
+        "reason": record.reason,
+    }
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TuningResult:
+    """The outcome of a run.
+
+    Attributes
+    ----------
+    estimate : Estimate or None
+        Expected metric of the whole procedure on new rows; the only claim made.
+    default_estimate : Estimate or None
+        The same for the named default, on the same outer folds.
+    optimism : float or None
+        Loss of the estimate minus the loss that selected the winner; positive: the search flattered it.
+    paid : Paid
+        Whether tuning beat the default on the outer folds.
+    best_params : dict
+        ``{"family": ..., "family.parameter": ..., "path_point": ...}`` of what was shipped.
+    winner : TrialRecord
+        What was shipped, as judged on the fresh folds.
+    gap : float
+        Its train/validation gap, as a loss.
+    shipped_default : bool
+        Tuning did not beat the default, so the default was shipped.
+    trials : Trials
+        The search trials.
+    finalists, nominations : tuples
+        The finalists on fresh folds, and the gap weights that nominated each.
+    blend : Blend or None
+        Ensemble weights over the finalists, where the shipped model is an ensemble.
+    diagnosis : tuple of Finding
+    study : optuna.Study
+        In memory.
+    model : DeliveredClassifier or DeliveredRegressor
+        What predicts.
+    notes : tuple of str
+        Everything that was changed or skipped on the way.
+    """
+
+    metric: str
+    task: Task
+    positive_class: str | None
+    estimate: Estimate | None
+    default_estimate: Estimate | None
+    optimism: float | None
+    paid: Paid
+    best_params: Mapping[str, Scalar]
+    winner: TrialRecord
+    winner_loss: float
+    gap: float
+    shipped_default: bool
+    trials: Trials
+    finalists: tuple[TrialRecord, ...]
+    nominations: tuple[Nomination, ...]
+    blend: Blend | None
+    diagnosis: tuple[Finding, ...]
+    study: Any
+    study_name: str
+    model: Delivered
+    notes: tuple[str, ...]
+    seconds: float
+    time_budget: float | None
+    seed: int
+    fingerprint: str
+    fold_plan_hash: str
+    fold_plan: str
+    tracking: TrackingInfo | None = None
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Return the story as (label, text) lines, the answer first."""
+        lines = [("estimate", self._estimate_text(self.estimate))]
+        if self.default_estimate is not None:
+            lines.append(("default", self._estimate_text(self.default_estimate)))
+        lines.append(("tuning paid", self._paid_text()))
+        if self.optimism is not None:
+            flattered = "the search flattered the winner" if self.optimism > 0 else "no flattery seen"
+            lines.append(("optimism", f"{self.optimism:+.4g} ({flattered})"))
+        lines.append(("gap", f"{self.gap:.4g} between training and held-out loss of the winner"))
+        lines.append(("winner", self._winner_text()))
+        lines.append(("model", self._model_text()))
+        lines.append(("trials", f"{self._counts()}; folds: {self.fold_plan}"))
+        lines += [(finding.code, f"{finding.title} {finding.next_step}") for finding in self.diagnosis]
+        lines += [("note", note) for note in self.notes]
+        lines.append(("time", self._time_text()))
+        return lines
+
+    def _estimate_text(self, estimate: Estimate | None) -> str:
+        if estimate is None:
+            return 'none was asked for: search scores are not claims; set estimate="nested"'
+        interval = f"[{estimate.low:.4f}, {estimate.high:.4f}]"
+        return (
+            f"{self.metric} {estimate.value:.4f}, {estimate.level:.0%} interval {interval} ({estimate.estimand})"
+        )
+
+    def _paid_text(self) -> str:
+        texts = {
+            "paid": "yes: better than the default on the outer folds, beyond their noise",
+            "not shown": "not shown: better than the default on average, but within the folds' noise",
+            "did not pay": "no: not better than the default on the outer folds, so the default was shipped",
+            "not judged": 'not judged: only outer folds can tell (estimate="nested")',
+        }
+        text = texts[self.paid.verdict]
+        if self.paid.difference is None:
+            return text
+        return (
+            f"{text} (loss difference {self.paid.difference:+.4g} [{self.paid.low:+.4g}, {self.paid.high:+.4g}])"
+        )
+
+    def _winner_text(self) -> str:
+        scores = self.winner.scores
+        settings = ", ".join(
+            f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
+            for name, value in self.winner.configuration.params.items()
+        )
+        size = f", path value {scores.path_value:g}" if scores else ""
+        return f"{self.winner.configuration.family} ({settings}{size})"
+
+    def _model_text(self) -> str:
+        blended = self.model.blended
+        if blended is None:  # pragma: no cover - a delivered model always holds one
+            return "none"
+        shares = ", ".join(f"{member.family} {member.weight:.0%}" for member in blended.members)
+        default = "the default, " if self.shipped_default else ""
+        positive = f"; positive class {self.positive_class}" if self.positive_class is not None else ""
+        return f"{default}{blended.n_models} fitted models averaged ({shares}){positive}"
+
+    def _counts(self) -> str:
+        finished, pruned, failed = (self.trials.count(state) for state in ("COMPLETE", "PRUNED", "FAIL"))
+        return f"{finished} finished, {pruned} pruned, {failed} failed; {len(self.finalists)} finalists"
+
+    def _time_text(self) -> str:
+        budget = "" if self.time_budget is None else f" of {self.time_budget:g} s"
+        return f"{self.seconds:.1f} s{budget}, seed {self.seed}"
+
+    def __str__(self) -> str:
+        width = max(len(label) for label, _ in self.facts())
+        return "\n".join(f"{label:<{width}}  {text}" for label, text in self.facts())
+
+    def __repr__(self) -> str:
+        return f"TuningResult\n{self}"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='text-align:left;vertical-align:top;padding-right:1em'>{html.escape(label)}</th>"
+            f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
+            for label, text in self.facts()
+        )
+        return f"<table><caption>Tuning result</caption>{rows}</table>"
+
+
+def natural_estimate(
+    metric: Metric,
+    interval: tuple[float, float, float],
+    *,
+    level: float,
+    method: str,
+    fold_losses: Sequence[float],
+    estimand: str,
+) -> Estimate:
+    """Turn a loss with its interval into natural units, clipped to what the metric can be."""
+    loss, low, high = interval
+    if metric.value != "minus_loss":  # every loss of our own is at least 0
+        low = max(low, 0.0)
+    if metric.value == "one_minus_loss" and metric.name != "r2":  # and these are at most 1
+        high = min(high, 1.0)
+    ends = sorted((metric.natural(low), metric.natural(high)))
+    return Estimate(
+        value=metric.natural(loss),
+        low=float(ends[0]),
+        high=float(ends[1]),
+        level=level,
+        method=method,
+        loss=float(loss),
+        fold_losses=tuple(float(np.float64(value)) for value in fold_losses),
+        estimand=estimand,
+    )

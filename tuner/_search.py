@@ -1,0 +1,264 @@
+"""The search: a real Optuna study by ask and tell, asked ahead by a fixed lag.
+
+Trial i is asked knowing exactly the trials up to i - LAG, with a sampler made anew from (seed, i). So with
+`max_trials` every decision is a function of the seed and of records in trial order, never of the clock, of
+the number of threads or of an interruption.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.trial import TrialState
+from search_spaces import Categorical, Float, Int, SearchSpace
+
+from tuner._config import Settings
+from tuner._evaluation import Bench, Deadline
+from tuner._objective import judged, penalty_cap
+from tuner._records import Configuration, TrialRecord
+from tuner._seeds import child_seed
+from tuner._trials import Place, Trial, run_trial
+from tuner._types import FloatArray, Scalar
+from tuner.exceptions import TrialsFailedError
+
+LAG = 4  # trials in flight; a constant of the method, not of the machine
+STATES = {"COMPLETE": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "FAIL": TrialState.FAIL}
+
+Notify = Callable[[TrialRecord], None]
+Reserve = Callable[[list[TrialRecord]], float]
+
+
+@dataclass(frozen=True, eq=False)
+class SearchOutcome:
+    """What a search leaves behind.
+
+    Attributes
+    ----------
+    trials : tuple of TrialRecord
+        In trial order.
+    predictions : dict of int to tuple of arrays
+        Held-out predictions at p_k, fold by fold, of the complete trials, where they were kept.
+    study : optuna.Study
+        In memory.
+    cap : float
+        The study's penalty cap.
+    default : int
+        Number of the named default.
+    """
+
+    trials: tuple[TrialRecord, ...]
+    predictions: Mapping[int, tuple[FloatArray, ...]]
+    study: optuna.Study
+    cap: float
+    default: int = 0
+
+
+def initial_configurations(settings: Settings) -> list[Configuration]:
+    """Return the defaults, one a family, then the families' known-good configurations in turn."""
+    defaults = [Configuration(space.family, space.default()) for space in settings.spaces]
+    known = [
+        [Configuration(space.family, space.complete(entry)) for entry in settings.portfolios[space.family]]
+        for space in settings.spaces
+    ]
+    ordered = defaults + [
+        family[place] for place in range(max(map(len, known))) for family in known if place < len(family)
+    ]
+    unique = {json.dumps(configuration.flat(), sort_keys=True): configuration for configuration in ordered}
+    return list(unique.values())
+
+
+class Search:
+    """One search on one bench.
+
+    Parameters
+    ----------
+    bench : Bench
+        Dataset, choosing folds, metric.
+    settings : Settings
+    place : Place
+        Study, phase and outer fold of its trials.
+    deadline : Deadline
+        When the search must end.
+    reserve : callable
+        Seconds to leave before the deadline, given the records so far.
+    notify : callable
+        Hears every judged record, in trial order.
+    known : mapping of int to TrialRecord
+        Trials of an interrupted run of the same study; they are not fitted again.
+    keep_predictions : bool
+        Keep held-out predictions of complete trials.
+    """
+
+    def __init__(
+        self,
+        bench: Bench,
+        settings: Settings,
+        place: Place,
+        *,
+        deadline: Deadline,
+        reserve: Reserve,
+        notify: Notify,
+        known: Mapping[int, TrialRecord] | None = None,
+        keep_predictions: bool = False,
+    ) -> None:
+        self._bench = bench
+        self._settings = settings
+        self._place = place
+        self._deadline = deadline
+        self._reserve = reserve
+        self._notify = notify
+        self._known = known or {}
+        self._keep_predictions = keep_predictions
+        self._initial = initial_configurations(settings)
+        self._n_defaults = len(settings.spaces)
+        self._study = _make_study(place.study)
+        self._asked: list[optuna.Trial] = []
+        self._running: list[Future[Trial]] = []
+        self._judged: list[TrialRecord] = []
+        self._predictions: dict[int, tuple[FloatArray, ...]] = {}
+        self._cap: float | None = None
+
+    def run(self) -> SearchOutcome:
+        """Ask, judge and tell until a limit is reached.
+
+        Raises
+        ------
+        TrialsFailedError
+            If no default could be scored: the dataset, not a configuration, is at fault.
+        """
+        for configuration in self._initial:
+            self._study.enqueue_trial(_suggested(configuration, self._settings))
+        with ThreadPoolExecutor(self._settings.n_jobs, thread_name_prefix="trial") as pool:
+            try:
+                number = 0
+                while self._wants(number):
+                    self._tell_up_to(self._needed(number))
+                    if not self._wants(number):
+                        break
+                    self._running.append(self._submit(pool, number))
+                    number += 1
+                self._tell_up_to(number - 1)
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+        return SearchOutcome(
+            tuple(self._judged), self._predictions, self._study, self._cap or 0.0
+        )
+
+    def _wants(self, number: int) -> bool:
+        if self._settings.max_trials is not None and number >= self._settings.max_trials:
+            return False
+        return number == 0 or self._end().left > 0
+
+    def _needed(self, number: int) -> int:
+        """Return the last trial whose result trial ``number`` may and must know."""
+        if number < len(self._initial):
+            return number - LAG
+        return max(number - LAG, self._n_defaults - 1)
+
+    def _end(self) -> Deadline:
+        return self._deadline.earlier(self._reserve(self._judged))
+
+    def _submit(self, pool: ThreadPoolExecutor, number: int) -> Future[Trial]:
+        configuration = self._ask(number)
+        if number in self._known and not self._keep_predictions:
+            done: Future[Trial] = Future()
+            done.set_result(Trial(self._known[number], None))
+            return done
+        # The named default is never cut: whatever the budget, there is a model to deliver.
+        deadline = Deadline() if number == 0 else self._end()
+        return pool.submit(
+            run_trial, configuration, self._bench, place=self._place, number=number, deadline=deadline
+        )
+
+    def _ask(self, number: int) -> Configuration:
+        self._study.sampler = _make_sampler(child_seed(self._settings.seed, "sampler", self._place.outer, number))
+        trial = self._study.ask()
+        self._asked.append(trial)
+        return suggest(trial, self._settings)
+
+    def _tell_up_to(self, number: int) -> None:
+        while len(self._judged) <= min(number, len(self._running) - 1):
+            self._judge_next()
+
+    def _judge_next(self) -> None:
+        """Judge trials in order; the defaults together, as their best sets the cap."""
+        if self._cap is None:
+            count = min(self._n_defaults, self._settings.max_trials or self._n_defaults, len(self._running))
+            batch = [future.result() for future in self._running[:count]]
+            self._cap = penalty_cap([trial.record for trial in batch])
+            if all(trial.record.scores is None for trial in batch):
+                raise TrialsFailedError(
+                    f"No default configuration could be scored, so no other will. {batch[0].record.reason}"
+                )
+        else:
+            batch = [self._running[len(self._judged)].result()]
+        for trial in batch:
+            self._tell(trial)
+
+    def _tell(self, trial: Trial) -> None:
+        assert self._cap is not None  # set with the first batch
+        stored = self._known.get(trial.record.number, trial.record)
+        record = judged(stored, weight=self._settings.search_weight, cap=self._cap)
+        if self._keep_predictions and trial.evaluation is not None:
+            self._predictions[record.number] = trial.evaluation.predictions
+        self._notify(record)  # durable first: a result influences decisions only afterwards
+        asked = self._asked[record.number]
+        asked.set_user_attr("record", record.to_json())
+        self._study.tell(asked, record.objective, state=STATES[record.state])
+        self._judged.append(record)
+
+
+def suggest(trial: optuna.Trial, settings: Settings) -> Configuration:
+    """Draw a configuration from the study: the family, then its active parameters, parents first."""
+    family = str(trial.suggest_categorical("family", [space.family for space in settings.spaces]))
+    space = settings.space(family)
+    params: dict[str, Scalar] = {}
+    for name in space.ordered():
+        if space.active(name, params):
+            params[name] = _draw(trial, f"{family}.{name}", space.dimensions[name])
+    return Configuration(family, params)
+
+
+def _draw(trial: optuna.Trial, name: str, dimension: Any) -> Scalar:
+    if isinstance(dimension, Float):
+        return trial.suggest_float(name, dimension.low, dimension.high, log=dimension.log)
+    if isinstance(dimension, Int):
+        return trial.suggest_int(name, dimension.low, dimension.high, log=dimension.log)
+    if isinstance(dimension, Categorical):
+        choice: Scalar = trial.suggest_categorical(name, list(dimension.choices))  # type: ignore[assignment]
+        return choice
+    value: Scalar = dimension
+    return value
+
+
+def _suggested(configuration: Configuration, settings: Settings) -> dict[str, Scalar]:
+    """Return the parameters of a configuration that the study suggests (fixed ones are not)."""
+    space: SearchSpace = settings.space(configuration.family)
+    varied = {
+        f"{configuration.family}.{name}": value
+        for name, value in configuration.params.items()
+        if isinstance(space.dimensions[name], Float | Int | Categorical)
+    }
+    return {"family": configuration.family, **varied}
+
+
+def _make_study(name: str) -> optuna.Study:
+    previous = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        return optuna.create_study(study_name=name, direction="minimize", sampler=_make_sampler(0))
+    finally:
+        optuna.logging.set_verbosity(previous)
+
+
+def _make_sampler(seed: int) -> optuna.samplers.TPESampler:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # `group` models conditional blocks jointly
+        return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)

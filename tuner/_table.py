@@ -1,0 +1,406 @@
+"""A feature table as numbers and category codes, and the schema that encodes new rows the same way.
+
+Encoding here is per value (a number stays itself, a category gets the index of its name): nothing is
+learned from the distribution of the rows. Whatever learns (imputers, scalers, one-hot choices) is
+fitted on training rows only, in `_preparation` and the families.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from tuner._types import FloatArray, IntArray
+from tuner.exceptions import InputError
+
+DATE_PARTS = ("epoch_days", "year", "month", "day", "weekday", "hour")
+MISSING = -1  # code of a missing category
+
+
+@dataclass(frozen=True)
+class Column:
+    """One input column that is used.
+
+    Attributes
+    ----------
+    name : str
+        Name in the input.
+    kind : {"numeric", "categorical", "datetime"}
+        How it is encoded.
+    categories : tuple of str
+        Names whose index is the code; a name not in it gets ``len(categories)``.
+    """
+
+    name: str
+    kind: Literal["numeric", "categorical", "datetime"]
+    categories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Encoded rows.
+
+    Attributes
+    ----------
+    numeric : array or CSR matrix of shape (n_rows, n_numeric)
+        Numbers; NaN is missing.
+    categorical : int array of shape (n_rows, n_categorical)
+        Category codes; -1 is missing.
+    """
+
+    numeric: Any
+    categorical: IntArray
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return int(self.numeric.shape[0])
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether the numeric block is a sparse matrix."""
+        return sparse.issparse(self.numeric)
+
+    @property
+    def n_columns(self) -> int:
+        """Number of encoded columns."""
+        return int(self.numeric.shape[1] + self.categorical.shape[1])
+
+    def take(self, rows: IntArray) -> Table:
+        """Return the given rows as a new table."""
+        return Table(self.numeric[rows], self.categorical[rows])
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What the input looked like at fit, and how to encode rows that look the same.
+
+    Attributes
+    ----------
+    columns : tuple of Column
+        The columns used, in input order.
+    input_names : tuple of str or None
+        All input columns where the input named them.
+    n_inputs : int
+        Number of input columns.
+    image_shape : tuple of int or None
+        Shape of one image where the input was images.
+    """
+
+    columns: tuple[Column, ...]
+    input_names: tuple[str, ...] | None
+    n_inputs: int
+    image_shape: tuple[int, ...] | None = None
+
+    def encode(self, X: Any) -> Table:
+        """Encode new rows.
+
+        Raises
+        ------
+        InputError
+            If columns are missing, extra, or hold infinite values.
+        """
+        frame = as_frame(X)
+        if isinstance(frame, pd.DataFrame):
+            self._check_names(frame, named=is_named(X))
+            names = [str(name) for name in frame.columns]
+            used = [names.index(column.name) for column in self.columns]
+            return _encode_frame(frame.iloc[:, used], self.columns)
+        self._check_width(frame.shape[1])
+        used = [int(column.name[1:]) for column in self.columns] if self.input_names is None else None
+        picked = frame if used is None or len(used) == self.n_inputs else frame[:, used]
+        if any(column.kind != "numeric" for column in self.columns):
+            return _encode_frame(pd.DataFrame(picked).set_axis(range(picked.shape[1]), axis=1), self.columns)
+        if self.input_names is not None and len(self.columns) < self.n_inputs:
+            order = [self.input_names.index(column.name) for column in self.columns]
+            picked = frame[:, order]
+        check_finite(picked)
+        return Table(picked, np.empty((picked.shape[0], 0), dtype=np.int32))
+
+    def _check_width(self, width: int) -> None:
+        if width != self.n_inputs:
+            raise InputError(
+                f"X must have the {self.n_inputs} columns it had at fit.",
+                f"{width} columns",
+                "Pass the same features.",
+            )
+
+    def _check_names(self, frame: pd.DataFrame, *, named: bool) -> None:
+        if self.input_names is None or not named:
+            self._check_width(frame.shape[1])
+            return
+        names = [str(name) for name in frame.columns]
+        missing = [name for name in self.input_names if name not in names]
+        extra = [name for name in names if name not in self.input_names]
+        if missing or extra:
+            raise InputError(
+                "Feature columns at predict must be those of fit.",
+                f"missing columns {missing[:5]} and unseen columns {extra[:5]}",
+                "Pass the same columns by name.",
+            )
+
+
+def is_named(X: Any) -> bool:
+    """Whether the input carries column names (pandas or polars)."""
+    return isinstance(X, pd.DataFrame) or type(X).__module__.split(".")[0] == "polars"
+
+
+def as_frame(X: Any) -> Any:
+    """Return a pandas DataFrame (named or mixed columns), a float array or a CSR matrix.
+
+    Raises
+    ------
+    InputError
+        If X is not two-dimensional, complex, or of no rows or columns.
+    """
+    if type(X).__module__.split(".")[0] == "polars":
+        X = X.to_pandas()
+    if sparse.issparse(X):
+        X = sparse.csr_matrix(X)
+        if np.iscomplexobj(X):
+            raise InputError("X must be real.", "Complex data not supported", "Pass real numbers.")
+        _check_shape(X.shape)
+        return X.astype(np.float64) if X.dtype.kind != "f" else X
+    if not isinstance(X, pd.DataFrame):
+        X = _as_array(X)
+        if X.dtype.kind not in "OUSMm":
+            return X
+        X = pd.DataFrame(X).infer_objects()
+        X.columns = [f"x{index}" for index in range(X.shape[1])]
+    _check_shape(X.shape)
+    return X
+
+
+def _as_array(X: Any) -> Any:
+    array = np.asarray(X)
+    if array.dtype.kind == "c":
+        raise InputError("X must be real.", "Complex data not supported", "Pass real numbers.")
+    if array.ndim in (3, 4):
+        array = array.reshape(len(array), -1)
+    if array.ndim != 2:
+        raise InputError(
+            "X must be a table of rows and columns, or images of shape (n, h, w) or (n, h, w, c).",
+            f"Expected 2D array, got {array.ndim}D array instead",
+            "Reshape your data: one row per sample, one column per feature.",
+        )
+    _check_shape(array.shape)
+    if array.dtype.kind in "OUSMm":
+        return array
+    return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
+
+
+def _check_shape(shape: tuple[int, ...]) -> None:
+    if shape[0] == 0:
+        raise InputError(
+            "X must have at least 1 row.", f"0 sample(s) (shape={shape})", "Check the filter or the file."
+        )
+    if shape[1] == 0:
+        raise InputError(
+            "X must have at least 1 column.",
+            f"0 feature(s) (shape={shape}) while a minimum of 1 is required",
+            "Pass at least one feature.",
+        )
+
+
+def read_schema(X: Any) -> tuple[Schema, Table, tuple[str, ...]]:
+    """Read the schema off training rows: kinds, category names, columns that can be dropped.
+
+    Returns
+    -------
+    schema : Schema
+    table : Table
+        The encoded rows.
+    notes : tuple of str
+        What was dropped and why.
+
+    Raises
+    ------
+    InputError
+        On duplicate column names, infinite values, unusable cell types or no usable column.
+    """
+    image_shape = np.shape(X)[1:] if isinstance(X, np.ndarray) and X.ndim in (3, 4) else None
+    frame = as_frame(X)
+    if not isinstance(frame, pd.DataFrame):
+        frame_names: list[str] = [f"x{index}" for index in range(frame.shape[1])]
+        check_finite(frame)
+        keep = _varying(frame)
+        columns = tuple(Column(frame_names[index], "numeric") for index in keep)
+        table = Table(
+            frame if len(keep) == frame.shape[1] else frame[:, keep],
+            np.empty((frame.shape[0], 0), dtype=np.int32),
+        )
+        schema = Schema(columns, None, frame.shape[1], image_shape)
+        return schema, table, _dropped_note(frame_names, columns)
+    _check_unique(frame)
+    names = [str(name) for name in frame.columns]
+    read = [_read_column(name, frame.iloc[:, index]) for index, name in enumerate(names)]
+    columns = tuple(column for column in read if column is not None)
+    if not columns:
+        raise _no_columns(frame.shape)
+    used = [index for index, column in enumerate(read) if column is not None]
+    schema = Schema(columns, tuple(names) if is_named(X) else None, len(names))
+    return schema, _encode_frame(frame.iloc[:, used], columns), _dropped_note(names, columns)
+
+
+def _check_unique(frame: pd.DataFrame) -> None:
+    names = pd.Index([str(name) for name in frame.columns])
+    if not names.is_unique:
+        raise InputError(
+            "Column names must be unique.",
+            f"{sorted(set(names[names.duplicated()]))} more than once",
+            "Rename or drop the repeated columns.",
+        )
+
+
+def _varying(frame: Any) -> list[int]:
+    if sparse.issparse(frame):
+        return list(range(frame.shape[1]))
+    missing = np.isnan(frame)
+    low = np.where(missing, np.inf, frame).min(axis=0)
+    high = np.where(missing, -np.inf, frame).max(axis=0)
+    keep = [int(i) for i in np.flatnonzero((low < high) | (missing.any(axis=0) & (low <= high)))]
+    if not keep:
+        raise _no_columns(frame.shape)
+    return keep
+
+
+def _no_columns(shape: tuple[int, ...]) -> InputError:
+    rows = "1 sample: " if shape[0] == 1 else ""
+    return InputError(
+        "At least one feature column must vary.",
+        f"{rows}{shape[1]} columns, all constant or all missing",
+        "Pass a column that differs between rows.",
+    )
+
+
+def _dropped_note(names: list[str], columns: tuple[Column, ...]) -> tuple[str, ...]:
+    kept = {column.name for column in columns}
+    dropped = [name for name in names if name not in kept]
+    if not dropped:
+        return ()
+    shown = ", ".join(dropped[:5]) + (", ..." if len(dropped) > 5 else "")
+    return (f"Dropped {len(dropped)} constant or all-missing column(s): {shown}.",)
+
+
+def _read_column(name: str, values: pd.Series) -> Column | None:
+    values = _plain(name, values)
+    distinct = values.dropna().nunique()
+    if distinct == 0 or (distinct == 1 and not values.isna().any()):
+        return None
+    if isinstance(values.dtype, pd.DatetimeTZDtype) or values.dtype.kind == "M":
+        return Column(name, "datetime")
+    if values.dtype.kind in "biuf":
+        return Column(name, "numeric")
+    return Column(name, "categorical", tuple(sorted(set(_category_names(values.dropna())))))
+
+
+def _plain(name: str, values: pd.Series) -> pd.Series:
+    """Turn a column into float, datetime or object (category names)."""
+    dtype: Any = values.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        return values.astype(object)
+    if pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_numeric_dtype(dtype):
+        if pd.api.types.is_complex_dtype(dtype):
+            raise InputError("X must be real.", f"Complex data not supported (column {name!r})", "Split it.")
+        return values.astype("float64")
+    if pd.api.types.is_datetime64_any_dtype(dtype):
+        return values
+    if pd.api.types.is_timedelta64_dtype(dtype):
+        return values.dt.total_seconds()
+    return _plain_object(name, values)
+
+
+def _plain_object(name: str, values: pd.Series) -> pd.Series:
+    kind = pd.api.types.infer_dtype(values, skipna=True)
+    if kind in ("integer", "floating", "mixed-integer-float", "boolean", "decimal"):
+        return values.astype("float64")
+    if kind in ("datetime", "datetime64", "date"):
+        return pd.to_datetime(values)
+    first = values.dropna()
+    if len(first) and isinstance(first.iloc[0], list | dict | set | np.ndarray):
+        raise InputError(
+            "A feature cell must be a number, a text, a boolean, a date or missing.",
+            f"{type(first.iloc[0]).__name__} in column {name!r}",
+            "Split it into columns.",
+        )
+    return values.astype(object)
+
+
+def _category_names(values: pd.Series) -> list[str]:
+    return [_category_name(value) for value in values]
+
+
+def _category_name(value: Any) -> str:
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))  # 1 and 1.0 are the same category
+    return str(value)
+
+
+def _encode_frame(frame: pd.DataFrame, columns: tuple[Column, ...]) -> Table:
+    numeric: list[FloatArray] = []
+    categorical: list[IntArray] = []
+    for index, column in enumerate(columns):
+        values = frame.iloc[:, index]
+        if column.kind == "categorical":
+            categorical.append(_codes(values, column))
+        elif column.kind == "datetime":
+            numeric.extend(_date_parts(values))
+        else:
+            numeric.append(_numbers(values, column))
+    n_rows = len(frame)
+    numbers = np.column_stack(numeric) if numeric else np.empty((n_rows, 0))
+    codes = np.column_stack(categorical) if categorical else np.empty((n_rows, 0), dtype=np.int32)
+    check_finite(numbers)
+    return Table(numbers, codes)
+
+
+def _numbers(values: pd.Series, column: Column) -> FloatArray:
+    try:
+        return np.asarray(_plain(column.name, values).astype("float64"), dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"Column {column.name!r} was numeric at fit and must be so now.", str(error), "Convert it."
+        ) from error
+
+
+def _codes(values: pd.Series, column: Column) -> IntArray:
+    plain = _plain(column.name, values).astype(object)
+    missing = plain.isna().to_numpy()
+    lookup = {name: code for code, name in enumerate(column.categories)}
+    unseen = len(lookup)
+    distinct = {value: lookup.get(_category_name(value), unseen) for value in plain[~missing].unique()}
+    codes = plain.map(distinct).to_numpy(dtype=float, na_value=MISSING)
+    codes[missing] = MISSING
+    return codes.astype(np.int32)
+
+
+def _date_parts(values: pd.Series) -> list[FloatArray]:
+    stamps = pd.to_datetime(values, utc=True)
+    missing = stamps.isna().to_numpy()
+    seconds = (stamps - pd.Timestamp(0, tz="UTC")).dt.total_seconds().to_numpy()
+    parts = [seconds / 86400.0] + [
+        getattr(stamps.dt, part).to_numpy(dtype=float, na_value=np.nan) for part in DATE_PARTS[1:]
+    ]
+    return [np.where(missing, np.nan, part) for part in parts]
+
+
+def check_finite(numbers: Any) -> None:
+    """Refuse infinite values.
+
+    Raises
+    ------
+    InputError
+        Naming the first column that holds one.
+    """
+    values = numbers.data if sparse.issparse(numbers) else numbers
+    if values.size and np.isinf(values).any():
+        where = "" if sparse.issparse(numbers) else f" in column {int(np.isinf(values).any(axis=0).argmax())}"
+        raise InputError(
+            "Features must be finite or missing.",
+            f"an infinity{where}",
+            "Replace infinity by a number or by NaN (missing).",
+        )

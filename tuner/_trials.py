@@ -1,0 +1,87 @@
+"""The trial boundary: one configuration on one bench becomes one record, whatever happens."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+from tuner._evaluation import Bench, Deadline, Evaluation, evaluate
+from tuner._records import Configuration, TrialRecord
+from tuner._types import Phase
+from tuner.exceptions import DeadlineReachedError
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in the run a trial belongs.
+
+    Attributes
+    ----------
+    study : str
+    phase : {"search", "finalist", "outer_fold"}
+    outer : int
+        Outer fold; 0 in the main run.
+    """
+
+    study: str
+    phase: Phase
+    outer: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A record and, where the trial completed, the arrays and models behind it."""
+
+    record: TrialRecord
+    evaluation: Evaluation | None
+
+
+def run_trial(
+    configuration: Configuration,
+    bench: Bench,
+    *,
+    place: Place,
+    number: int,
+    deadline: Deadline | None = None,
+    keep_models: bool = False,
+) -> Trial:
+    """Judge a configuration; a failure becomes a FAIL record, a reached deadline a PRUNED one."""
+    started = time.time()
+    blank = TrialRecord(
+        study=place.study,
+        phase=place.phase,
+        outer=place.outer,
+        number=number,
+        state="FAIL",
+        configuration=configuration,
+        scores=None,
+        curves=None,
+        gap_weight=None,
+        penalty_cap=None,
+        gap_penalty=None,
+        objective=None,
+        fit_seconds=0.0,
+        started=started,
+        completed=started,
+    )
+    try:
+        evaluation = evaluate(configuration, bench, deadline=deadline, keep_models=keep_models)
+    except DeadlineReachedError as reached:
+        return Trial(_ended(blank, reason=f"time budget: {reached}", pruned=True), None)
+    # The one broad except: a configuration may fail in any way a library can; the search goes on.
+    except Exception as error:  # noqa: BLE001
+        return Trial(_ended(blank, reason=f"{type(error).__name__}: {error}", pruned=False), None)
+    record = replace(
+        _ended(blank, reason=None, pruned=False),
+        state="COMPLETE",
+        scores=evaluation.scores,
+        curves=evaluation.curves,
+        fit_seconds=evaluation.fit_seconds,
+    )
+    return Trial(record, evaluation)
+
+
+def _ended(blank: TrialRecord, *, reason: str | None, pruned: bool) -> TrialRecord:
+    now = time.time()
+    state = "PRUNED" if pruned else "FAIL"
+    return replace(blank, state=state, reason=reason, completed=now, fit_seconds=now - blank.started)

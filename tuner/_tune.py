@@ -1,0 +1,182 @@
+"""The straight line: rows, choice, estimate, result; listeners hear of every record."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
+
+from tuner._choice import choose
+from tuner._config import Settings, TuningConfig, check_config, resolve, resolve_spaces
+from tuner._data import Dataset, make_dataset, with_log_target
+from tuner._estimate import Estimates, bbc, nested
+from tuner._evaluation import Deadline
+from tuner._listeners import Listeners, RunContext
+from tuner._metrics import Metric, resolve_metric
+from tuner._model import Blended
+from tuner._outcome import conclude
+from tuner._records import TrialRecord
+from tuner._result import TuningResult
+from tuner._search import LAG, Notify
+from tuner._store import TrialStore
+from tuner._trials import Place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TRACKING_RESERVE = 5.0  # seconds to log the model and the last trials
+TRACKING_SHARE = 0.15  # of the budget, at most
+BBC_SHARE = 0.05  # of the budget: bootstraps of the stored predictions
+
+
+def tune(
+    X: Any,
+    y: Any,
+    *,
+    config: TuningConfig | None = None,
+    groups: Any = None,
+    time: Any = None,
+    sample_weight: Any = None,
+) -> TuningResult:
+    """Search, choose, deliver and estimate a model for a table.
+
+    Parameters
+    ----------
+    X : pandas or polars frame, array, sparse matrix or images, of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,)
+    config : TuningConfig or None
+        How to tune; None: the defaults, task by the target.
+    groups, time, sample_weight : array-like of shape (n_samples,) or None
+        Roles of the rows; they reach folds, fits, scores and outer folds.
+
+    Returns
+    -------
+    TuningResult
+
+    Raises
+    ------
+    InputError
+        On bad input, before any fit: rule, value, cure.
+    TrialsFailedError
+        If no default configuration can be scored.
+    """
+    started = monotonic()
+    config = config or TuningConfig()
+    check_config(config)
+    dataset = make_dataset(X, y, task=config.task, groups=groups, time=time, sample_weight=sample_weight)
+    return tune_dataset(dataset, config, RunContext(), started=started)
+
+
+def tune_dataset(
+    dataset: Dataset, config: TuningConfig, context: RunContext, *, started: float | None = None
+) -> TuningResult:
+    """Tune on a validated dataset; the clock began at ``started`` (``time.monotonic()``), or begins now."""
+    started = monotonic() if started is None else started
+    metric = resolve_metric(
+        config.metric, dataset.task, classes=dataset.classes, weighted=dataset.weights is not None
+    )
+    if metric.log_target:
+        dataset = with_log_target(dataset)
+    settings = resolve(config, task=dataset.task, has_time=dataset.time is not None)
+    study_name = context.study_name or config.study_name or f"{context.name}-{study_hash(dataset, config)}"
+    store, known = None, {}
+    if config.storage is not None:
+        store = TrialStore(config.storage, study_name)
+        settings = replace(settings, seed=store.open(seed=settings.seed, spaces=settings.spaces, lag=LAG))
+        known = store.load()
+    listeners = Listeners(dataset, metric, config, context, study_name, store, started)
+    with listeners, _one_thread_a_fit():
+        line = _Line(dataset, metric, settings, study_name, listeners.notify)
+        result = line.run(_Clock(started, settings, tracking=config.tracking), known)
+    return listeners.finish(result)
+
+
+def study_hash(dataset: Dataset, config: TuningConfig) -> str:
+    """Return the first 12 hex digits of sha256 over space, metric, folds and data."""
+    folds = (config.n_folds, config.n_repeats, config.outer_folds, str(config.random_state))
+    what = (resolve_spaces(config), str(config.metric), folds, dataset.fingerprint())
+    return hashlib.sha256(repr(what).encode()).hexdigest()[:12]
+
+
+@contextmanager
+def _one_thread_a_fit() -> Iterator[None]:
+    """Pin BLAS to one thread, and let path points be judged by held-out loss, converged or not."""
+    with warnings.catch_warnings(), threadpool_limits(1):
+        warnings.simplefilter("ignore", ConvergenceWarning)  # once, here: filters are not per thread
+        yield
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """When the stages must end; every stage has a reserve."""
+
+    started: float
+    settings: Settings
+    tracking: bool
+
+    @property
+    def end(self) -> Deadline:
+        """The end of all fitting."""
+        budget = self.settings.time_budget
+        if budget is None:
+            return Deadline()
+        reserve = min(TRACKING_RESERVE, TRACKING_SHARE * budget) if self.tracking else 0.0
+        if self.settings.estimate == "bbc":
+            reserve += BBC_SHARE * budget
+        return Deadline(self.started + budget - reserve)
+
+    @property
+    def choice(self) -> Deadline:
+        """The end of the main choice: half of the budget where outer folds follow."""
+        budget = self.settings.time_budget
+        if budget is None or self.settings.estimate != "nested":
+            return self.end
+        return Deadline(self.started + budget / 2)
+
+
+@dataclass(frozen=True, eq=False)
+class _Line:
+    dataset: Dataset
+    metric: Metric
+    settings: Settings
+    study_name: str
+    notify: Notify
+
+    def run(self, clock: _Clock, known: Mapping[int, TrialRecord]) -> TuningResult:
+        """Choose, estimate, conclude."""
+        choice = choose(
+            self.dataset,
+            self.metric,
+            self.settings,
+            place=Place(self.study_name, "search"),
+            deadline=clock.choice,
+            notify=self.notify,
+            known=known,
+        )
+        estimates: Estimates | None = None
+        if self.settings.estimate == "bbc":
+            estimates = bbc(choice.search.trials, choice.search.predictions, choice.bench, self.settings)
+        elif self.settings.estimate == "nested":
+            estimates = nested(self.dataset, self.metric, self.settings, self._choose_outer, clock.end)
+        return conclude(self.dataset, self.metric, self.settings, self.study_name, choice, estimates)
+
+    def _choose_outer(
+        self, rows: Dataset, seed: int, deadline: Deadline, outer: int
+    ) -> tuple[Blended, Blended]:
+        """Repeat the choice on the rows of an outer fold."""
+        choice = choose(
+            rows,
+            self.metric,
+            replace(self.settings, seed=seed),
+            place=Place(self.study_name, "outer_fold", outer),
+            deadline=deadline,
+            notify=self.notify,
+        )
+        return choice.finals.model, choice.finals.default_model

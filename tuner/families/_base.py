@@ -1,0 +1,95 @@
+"""What a family is: it prepares a fold once and fits a path of model sizes on it, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tuner._table import Table
+from tuner._types import FloatArray, Scalar, Task
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingRows:
+    """Rows a model may see, and the rows it is scored on.
+
+    Attributes
+    ----------
+    table, y, weights : Table, array, array or None
+        Training rows; weights are the user's.
+    validation : Table
+        Held-out rows: predicted along the path, never learned from.
+    task : {"binary", "multiclass", "regression"}
+    n_classes : int
+        Number of classes of the whole dataset; a fold may lack some.
+    absolute_error : bool
+        The metric is the mean absolute error.
+    """
+
+    table: Table
+    y: Any
+    weights: FloatArray | None
+    validation: Table
+    task: Task
+    n_classes: int
+    absolute_error: bool = False
+
+
+class Predictor(Protocol):
+    """A fitted model of one fold at one path point; plain data, safe to store."""
+
+    def predict(self, table: Table) -> FloatArray:
+        """Return probabilities of class 1 (n,), of all classes (n, C), or values (n,)."""
+        ...
+
+
+class PathFit(Protocol):
+    """A fit that passes through the path's points in order."""
+
+    def advance(self) -> None:
+        """Step to the next point (the first call reaches point 0)."""
+        ...
+
+    def train_prediction(self) -> FloatArray:
+        """Return predictions of the clean training rows at the current point."""
+        ...
+
+    def validation_prediction(self) -> FloatArray:
+        """Return predictions of the held-out rows at the current point."""
+        ...
+
+    def predictor(self, size_index: int) -> Predictor:
+        """Return the model at a point already passed."""
+        ...
+
+
+class Family(Protocol):
+    """A kind of model with a path of sizes.
+
+    Attributes
+    ----------
+    name : str
+        Name of the family and of its search space.
+    patience : int
+        Path points without improvement after which the fit stops.
+    """
+
+    name: str
+    patience: int
+
+    def path_values(self, params: Mapping[str, Scalar]) -> tuple[float, ...]:
+        """Return what the points stand for, the smaller model first; common to all folds."""
+        ...
+
+    def preparation_key(self, params: Mapping[str, Scalar]) -> Hashable:
+        """Return what of the parameters the preparation depends on."""
+        ...
+
+    def prepare(self, params: Mapping[str, Scalar], rows: TrainingRows, *, seed: int) -> Any:
+        """Prepare one fold; reused by every trial with the same key."""
+        ...
+
+    def start(self, params: Mapping[str, Scalar], prepared: Any, *, seed: int) -> PathFit:
+        """Begin a fit on a prepared fold, with one thread."""
+        ...

@@ -1,0 +1,178 @@
+"""Logistic and least-squares models with L1, L2 or elastic net; the path is the penalty, warm-started.
+
+The penalty is per row and on standardized columns: loss + alpha * (l1_ratio * |w|_1 + (1 - l1_ratio) / 2
+* |w|_2^2) with the loss a weighted mean, so that one grid of alphas is common to folds of any size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import expit, softmax
+from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
+
+from tuner._preparation import Design, present_classes, spread_classes
+from tuner._table import Table
+from tuner._types import FloatArray, IntArray, Scalar
+from tuner.families._base import TrainingRows
+
+ALPHAS = tuple(float(alpha) for alpha in np.logspace(1, -5, 19))  # strong to weak: three a decade
+L1_RATIO = {"l2": 0.0, "l1": 1.0}
+# The path is judged by held-out loss, not by optimality: a fit that stops at the iteration limit is a
+# slightly more regularized point of the path. `tuner._search` silences the warning for the whole run.
+MAX_ITERATIONS = 200
+TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedLinear:
+    """One fold's design matrices."""
+
+    X: Any
+    X_validation: Any
+    labels: Any
+    weights: FloatArray | None
+    design: Design
+    task: str
+    present: IntArray | None
+    n_classes: int
+
+
+class LinearFamily:
+    """Linear models on scaled and one-hot encoded columns."""
+
+    name = "linear"
+    patience = 5
+
+    def path_values(self, params: Mapping[str, Scalar]) -> tuple[float, ...]:  # noqa: ARG002 - one grid for all
+        """Return the penalties, the strongest (smallest model) first."""
+        return ALPHAS
+
+    def preparation_key(self, params: Mapping[str, Scalar]) -> tuple[str, Scalar]:
+        """Return the scaling of numbers: the one thing the design depends on."""
+        return self.name, params["numeric"]
+
+    def prepare(self, params: Mapping[str, Scalar], rows: TrainingRows, *, seed: int) -> PreparedLinear:
+        """Fit the design on the training rows and apply it to both parts."""
+        design = Design.fit(rows.table, numeric=str(params["numeric"]), seed=seed)
+        present = present_classes(rows.y, rows.n_classes) if rows.n_classes else None
+        labels = rows.y if present is None else np.searchsorted(present, rows.y)
+        weights = None if rows.weights is None else rows.weights / rows.weights.mean()
+        return PreparedLinear(
+            design.transform(rows.table),
+            design.transform(rows.validation),
+            labels,
+            weights,
+            design,
+            rows.task,
+            present,
+            rows.n_classes,
+        )
+
+    def start(self, params: Mapping[str, Scalar], prepared: PreparedLinear, *, seed: int) -> LinearPath:
+        """Begin at the strongest penalty."""
+        return LinearPath(params, prepared, seed)
+
+
+class LinearPath:
+    """One warm-started model that walks from strong to weak penalties."""
+
+    def __init__(self, params: Mapping[str, Scalar], prepared: PreparedLinear, seed: int) -> None:
+        self._prepared = prepared
+        self._index = -1
+        self._l1_ratio = L1_RATIO.get(str(params["penalty"]), float(params.get("l1_ratio", 0.5)))
+        self._center, self._scale = 0.0, 1.0
+        if prepared.task == "regression":
+            self._center = float(np.average(prepared.labels, weights=prepared.weights))
+            spread = np.average((prepared.labels - self._center) ** 2, weights=prepared.weights)
+            self._scale = float(np.sqrt(spread)) or 1.0
+        self._model = self._make_model(seed)
+        self._points: list[LinearPredictor] = []
+
+    def advance(self) -> None:
+        """Fit at the next penalty, starting from the last solution."""
+        self._index += 1
+        prepared, alpha = self._prepared, ALPHAS[self._index]
+        n_rows = prepared.X.shape[0]
+        target = prepared.labels
+        if prepared.task != "regression":
+            self._model.set_params(C=1.0 / (alpha * n_rows))
+        else:
+            target = (target - self._center) / self._scale
+            self._model.set_params(alpha=alpha * n_rows if isinstance(self._model, Ridge) else alpha)
+        self._model.fit(prepared.X, target, sample_weight=prepared.weights)
+        self._points.append(self._current())
+
+    def train_prediction(self) -> FloatArray:
+        """Return the training rows' predictions."""
+        return self._points[-1].predict_design(self._prepared.X)
+
+    def validation_prediction(self) -> FloatArray:
+        """Return the held-out rows' predictions."""
+        return self._points[-1].predict_design(self._prepared.X_validation)
+
+    def predictor(self, size_index: int) -> LinearPredictor:
+        """Return the model at a penalty already passed."""
+        return self._points[size_index]
+
+    def _make_model(self, seed: int) -> Any:
+        if self._prepared.task != "regression":
+            return LogisticRegression(
+                l1_ratio=self._l1_ratio,
+                solver="lbfgs" if self._l1_ratio == 0.0 else "saga",
+                warm_start=True,
+                max_iter=MAX_ITERATIONS,
+                tol=TOLERANCE,
+                random_state=seed,
+            )
+        if self._l1_ratio == 0.0:
+            return Ridge(random_state=seed)
+        return ElasticNet(
+            l1_ratio=self._l1_ratio, warm_start=True, max_iter=5 * MAX_ITERATIONS, tol=TOLERANCE
+        )
+
+    def _current(self) -> LinearPredictor:
+        prepared = self._prepared
+        return LinearPredictor(
+            design=prepared.design,
+            task=prepared.task,
+            coefficients=np.array(np.atleast_2d(self._model.coef_) * self._scale),
+            intercepts=np.atleast_1d(self._model.intercept_) * self._scale + self._center,
+            present=prepared.present,
+            n_classes=prepared.n_classes,
+            n_train=int(prepared.X.shape[0]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class LinearPredictor:
+    """Coefficients at one penalty, and the design they belong to."""
+
+    design: Design
+    task: str
+    coefficients: FloatArray
+    intercepts: FloatArray
+    present: IntArray | None
+    n_classes: int
+    n_train: int
+
+    def predict(self, table: Table) -> FloatArray:
+        """Return probabilities or values of the rows."""
+        return self.predict_design(self.design.transform(table))
+
+    def predict_design(self, X: Any) -> FloatArray:
+        """Return probabilities or values of rows already in design form."""
+        scores = np.asarray(X @ self.coefficients.T) + self.intercepts
+        if self.task == "regression":
+            return scores[:, 0]
+        if self.present is None and self.task == "binary":
+            return np.asarray(expit(scores[:, 0]))
+        if scores.shape[1] == 1:
+            positive = expit(scores[:, 0])
+            probabilities = np.column_stack([1.0 - positive, positive])
+        else:
+            probabilities = softmax(scores, axis=1)
+        return spread_classes(probabilities, self.present, self.n_classes, self.n_train)
