@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import column_or_1d
 
@@ -134,8 +135,16 @@ def make_dataset(
         time=_encode_time(time, table.n_rows),
         weights=_check_weights(sample_weight, table.n_rows),
         notes=role_notes + notes,
-        sample=X[:SAMPLE_ROWS],
+        sample=_first_rows(X),
     )
+
+
+def _first_rows(X: Any) -> Any:
+    """Return a few raw rows in the form they came in."""
+    if sparse.issparse(X):
+        return sparse.csr_matrix(X)[:SAMPLE_ROWS]
+    rows = X if hasattr(X, "shape") and hasattr(X, "__getitem__") else np.asarray(X)
+    return rows[:SAMPLE_ROWS]
 
 
 def with_log_target(dataset: Dataset) -> Dataset:

@@ -133,8 +133,6 @@ class Search:
         TrialsFailedError
             If no default could be scored: the dataset, not a configuration, is at fault.
         """
-        for configuration in self._initial:
-            self._study.enqueue_trial(_suggested(configuration, self._settings))
         with ThreadPoolExecutor(self._settings.n_jobs, thread_name_prefix="trial") as pool:
             try:
                 number = 0
@@ -178,7 +176,9 @@ class Search:
         )
 
     def _ask(self, number: int) -> Configuration:
-        self._study.sampler = _make_sampler(child_seed(self._settings.seed, "sampler", self._place.outer, number))
+        self._study.sampler = _make_sampler(child_seed(self._settings.seed, "sampler", number))
+        if number < len(self._initial):
+            self._study.enqueue_trial(_suggested(self._initial[number], self._settings))
         trial = self._study.ask()
         self._asked.append(trial)
         return suggest(trial, self._settings)

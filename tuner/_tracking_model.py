@@ -1,4 +1,4 @@
-"""Log the final model to a run: skops format, the packages as code, a signature that accepts what we accept.
+"""Log files and the final model to the parent run: skops format, the packages as code, a lenient signature.
 
 Everything goes through one `MlflowClient`, so the user's global tracking URI is never touched
 (`mlflow.models.Model.log` reads it).
@@ -6,7 +6,7 @@ Everything goes through one `MlflowClient`, so the user's global tracking URI is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tuner._model import Delivered
 
 MODEL_NAME = "model"
-# What a delivered model may be made of, besides what skops trusts by itself. A type from elsewhere is an error.
+# What a delivered model may be made of besides what skops trusts by itself; other types are an error.
 TRUSTED_MODULES = ("tuner._model.", "tuner._preparation.", "tuner._table.", "tuner.families.")
 TRUSTED_TYPES = frozenset({"numpy.dtype"})
 # What `import tuner._model` and prediction need; MLflow adds itself.
@@ -35,9 +35,23 @@ class UntrustedTypeError(TypeError):
     """The model holds a type that is not on the allow-list, so it is not logged."""
 
 
-def log_model(
-    client: MlflowClient, run_id: str, experiment_id: str, model: Delivered, sample: Any
-) -> str:
+def log_files(
+    client: MlflowClient, run_id: str, texts: Mapping[str, str], figures: Mapping[str, bytes]
+) -> None:
+    """Log texts, and figures under ``figures/``, in one upload."""
+    contents = {name: text.encode() for name, text in texts.items()}
+    contents |= {f"figures/{name}": image for name, image in figures.items()}
+    if not contents:
+        return
+    with TemporaryDirectory(prefix="tuner-files-") as folder:
+        for name, content in contents.items():
+            path = Path(folder) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        client.log_artifacts(run_id, folder)
+
+
+def log_model(client: MlflowClient, run_id: str, experiment_id: str, model: Delivered, sample: Any) -> str:
     """Log the model to a run and return its id (``models:/<id>`` loads it).
 
     Parameters
@@ -144,16 +158,21 @@ def input_schema(sample: Any) -> Schema:
     """
     from mlflow.types.schema import AnyType, ColSpec, DataType, Schema, TensorSpec
 
+    anything: Any = AnyType()  # type: ignore[no-untyped-call]
     if type(sample).__module__.split(".")[0] == "polars":
         sample = sample.to_pandas()
     if isinstance(sample, pd.DataFrame):
-        kinds = {"text": DataType.string, "datetime": DataType.datetime, "other": AnyType()}
+        kinds: dict[str, Any] = {"text": DataType.string, "datetime": DataType.datetime, "other": anything}
+        named = all(isinstance(name, str) for name in sample.columns)
         return Schema(
-            [ColSpec(kinds[_kind(sample.iloc[:, i])], name=str(n)) for i, n in enumerate(sample.columns)]
+            [
+                ColSpec(kinds[_kind(sample.iloc[:, i])], name=name if named else None)
+                for i, name in enumerate(sample.columns)
+            ]
         )
-    array = sample if sparse.issparse(sample) else np.asarray(sample)
+    array: Any = sample if sparse.issparse(sample) else np.asarray(sample)
     if array.ndim == 2 and not sparse.issparse(sample):
-        return Schema([ColSpec(AnyType()) for _ in range(array.shape[1])])
+        return Schema([ColSpec(anything) for _ in range(array.shape[1])])
     return Schema([TensorSpec(np.dtype(array.dtype), (-1, *array.shape[1:]))])
 
 

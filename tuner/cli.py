@@ -128,7 +128,7 @@ def _assignment(text: str) -> str:
 def _attempt(options: argparse.Namespace) -> str | Failure:
     """Run the job; return what to write to stdout, or why there is nothing."""
     try:
-        from tuner.jobs import run_job  # seconds of imports that --help and wrong usage need not wait for
+        from tuner.jobs import run_job  # slow to import: --help and wrong usage need not wait for it
 
         outcome = run_job(options.job, overrides=options.overrides, run_key=options.run_key)
         return _json_line(summary(outcome)) if options.json else _closing(outcome)
@@ -178,7 +178,7 @@ def _closing(outcome: JobOutcome) -> str:
     """Return the result for people: its own summary, then where to look next."""
     tracking = outcome.result.tracking
     text = f"{outcome.result}\n"
-    if tracking is not None:
+    if tracking is not None and tracking.run_id is not None:
         run = f"#/experiments/{tracking.experiment_id}/runs/{tracking.run_id}"
         uri = mask_secrets(str(tracking.uri))
         if uri.startswith(("http://", "https://")):

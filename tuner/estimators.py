@@ -14,6 +14,7 @@ from tuner._config import SpaceChanges, TuningConfig, check_config
 from tuner._data import make_dataset
 from tuner._listeners import RunContext
 from tuner._result import TuningResult
+from tuner._table import as_frame, is_named
 from tuner._tune import tune_dataset
 from tuner._types import FloatArray
 
@@ -118,8 +119,15 @@ class _Tuned(BaseEstimator):  # type: ignore[misc]
 
     def _model(self, X: Any) -> Any:
         check_is_fitted(self, "result_")
+        if not is_named(X):
+            as_frame(X)  # says what is wrong with the shape before the columns are counted
         validate_data(self, X, reset=False, skip_check_array=True)
         return self.result_.model
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the storage URL behind: it may hold a password, and the study is an in-memory copy."""
+        state: dict[str, Any] = super().__getstate__()
+        return {**state, "storage": None}
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

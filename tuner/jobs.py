@@ -14,19 +14,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from time import monotonic
+from typing import Annotated, Any, cast
 
 import pandas as pd
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
-from search_spaces import SPACES, Dimension, dimension_from_toml
 
+from search_spaces import SPACES, Dimension, dimension_from_toml
 from tuner._config import TuningConfig, check_config
 from tuner._data import Dataset, make_dataset
+from tuner._listeners import RunContext
+from tuner._result import TuningResult
+from tuner._tune import study_hash, tune_dataset
 from tuner._types import Scalar
 from tuner.exceptions import InputError
-
-if TYPE_CHECKING:
-    from tuner._result import TuningResult
 
 # TuningConfig's name -> the job file's key. A key the file leaves out keeps TuningConfig's default.
 CONFIG_KEYS = {
@@ -97,12 +98,12 @@ class DataSection(_Section):
 
     train: str = Field(examples=["churn.csv"])
     target: str = Field(examples=["churned"])
-    task: str = Field("auto", examples=["classification"])
-    groups: str | None = Field(None, examples=["customer"])
-    time: str | None = Field(None, examples=["month"])
-    sample_weight: str | None = Field(None, examples=["weight"])
-    slices: object = Field(None)
-    drop: _Names = Field((), examples=[["id"]])
+    task: str = Field(default="auto", examples=["classification"])
+    groups: str | None = Field(default=None, examples=["customer"])
+    time: str | None = Field(default=None, examples=["month"])
+    sample_weight: str | None = Field(default=None, examples=["weight"])
+    slices: object = Field(default=None)
+    drop: _Names = Field(default=(), examples=[["id"]])
 
     @field_validator("slices")
     @classmethod
@@ -115,43 +116,43 @@ class DataSection(_Section):
 class SearchSection(_Section):
     """``[search]``: limits, seed, folds and spaces. ``time_budget`` and ``max_trials`` may be "none"."""
 
-    families: _Names | None = Field(None, examples=[["lightgbm", "linear"]])
-    time_budget: Annotated[float | None, BeforeValidator(_none_word)] = Field(None, examples=[300])
-    max_trials: Annotated[int | None, BeforeValidator(_none_word)] = Field(None, examples=[200])
-    seed: int | None = Field(None, ge=0, examples=[0])
-    n_folds: int = Field(5, examples=[5])
-    n_repeats: int = Field(1, examples=[1])
-    outer_folds: int = Field(5, examples=[5])
-    n_jobs: int = Field(-1, examples=[-1])
+    families: _Names | None = Field(default=None, examples=[["lightgbm", "linear"]])
+    time_budget: Annotated[float | None, BeforeValidator(_none_word)] = Field(default=None, examples=[300])
+    max_trials: Annotated[int | None, BeforeValidator(_none_word)] = Field(default=None, examples=[200])
+    seed: int | None = Field(default=None, ge=0, examples=[0])
+    n_folds: int = Field(default=5, examples=[5])
+    n_repeats: int = Field(default=1, examples=[1])
+    outer_folds: int = Field(default=5, examples=[5])
+    n_jobs: int = Field(default=-1, examples=[-1])
     space: dict[str, object] = Field(default_factory=dict)
 
 
 class ObjectiveSection(_Section):
     """``[objective]``: what is minimized."""
 
-    metric: str | None = Field(None, examples=["log_loss"])
-    gap_weight: object = Field("auto")
+    metric: str | None = Field(default=None, examples=["log_loss"])
+    gap_weight: object = Field(default="auto")
 
 
 class FinalSection(_Section):
     """``[final]``: the delivered model and how its score is estimated; ``estimate`` may be "none"."""
 
-    model: str = Field("ensemble", examples=["ensemble"])
-    estimate: Annotated[str | None, BeforeValidator(_none_word)] = Field("auto", examples=["nested"])
+    model: str = Field(default="ensemble", examples=["ensemble"])
+    estimate: Annotated[str | None, BeforeValidator(_none_word)] = Field(default="auto", examples=["nested"])
 
 
 class TrackingSection(_Section):
     """``[tracking]``: where MLflow keeps the trials; without a ``uri`` MLflow's own setting holds."""
 
-    uri: str | None = Field(None, examples=["sqlite:///mlflow.db"])
-    experiment: str | None = Field(None, examples=["churn"])
-    register_as: str | None = Field(None, examples=["churn"])
+    uri: str | None = Field(default=None, examples=["sqlite:///mlflow.db"])
+    experiment: str | None = Field(default=None, examples=["churn"])
+    register_as: str | None = Field(default=None, examples=["churn"])
 
 
 class StorageSection(_Section):
     """``[storage]``: the database of the trials; without a ``url`` they live in memory."""
 
-    url: str | None = Field(None, examples=["sqlite:///tuner.db"])
+    url: str | None = Field(default=None, examples=["sqlite:///tuner.db"])
 
     @field_validator("url")
     @classmethod
@@ -168,11 +169,11 @@ class Job(_Section):
 
     job: JobSection
     data: DataSection
-    search: SearchSection = Field(default_factory=SearchSection)
-    objective: ObjectiveSection = Field(default_factory=ObjectiveSection)
-    final: FinalSection = Field(default_factory=FinalSection)
-    tracking: TrackingSection = Field(default_factory=TrackingSection)
-    storage: StorageSection = Field(default_factory=StorageSection)
+    search: SearchSection = SearchSection()
+    objective: ObjectiveSection = ObjectiveSection()
+    final: FinalSection = FinalSection()
+    tracking: TrackingSection = TrackingSection()
+    storage: StorageSection = StorageSection()
 
     @property
     def name(self) -> str:
@@ -224,19 +225,17 @@ def run_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = "
     TrialsFailedError
         If no trial could be scored.
     """
+    started = monotonic()  # reading counts against the time budget
     job = load_job(path, overrides)
     config = job_config(job)
     dataset = read_rows(job)
-    # The engine takes seconds to import: a bad job file or table is refused without them.
-    from tuner._tune import RunContext, study_hash, tune_dataset
-
     digest = study_hash(dataset, config)
     study_name = f"{job.name}-{digest}"
     job_key = f"{job.name}{'+' + run_key if run_key else ''}-{digest}"
     context = RunContext(
         name=job.name, job_key=job_key, register_as=job.tracking.register_as, study_name=study_name
     )
-    result = tune_dataset(dataset, config, context)
+    result = tune_dataset(dataset, config, context, started=started)
     return JobOutcome(name=job.name, job_key=job_key, study_name=study_name, result=result)
 
 
@@ -407,6 +406,8 @@ def _apply(raw: dict[str, Any], override: str) -> None:
         raise InputError(
             "`--set` must read section.key=value.", repr(override), "Try `--set search.time_budget=10`."
         )
+    if path[0] not in SECTIONS:
+        raise _unknown_key(key.strip())
     table = raw
     for part in path:
         table = table.setdefault(part, {})

@@ -195,4 +195,4 @@ class TreePredictor:
 
 @lru_cache(maxsize=512)
 def _load(model: str) -> lgb.Booster:
-    return lgb.Booster(model_str=model, params={"verbosity": -1})
+    return lgb.Booster(model_str=model)
