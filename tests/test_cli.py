@@ -429,6 +429,8 @@ SMALL = (
 )
 
 
+# MLflow on SQLite uses a loader strategy that SQLAlchemy has deprecated.
+@pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
 @pytest.mark.slow
 def test_a_small_job_end_to_end(job):
     """Two trials: one JSON line on stdout, progress on stderr, the run in the store beside the job."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from typing import Any, Literal
@@ -172,21 +173,23 @@ def resolve(config: TuningConfig, *, task: Task, has_time: bool) -> Settings:
 
 def resolve_spaces(config: TuningConfig) -> tuple[SearchSpace, ...]:
     """Return the spaces of the chosen families with the user's changes, the default family first."""
-    families = DEFAULT_FAMILIES if config.families is None else tuple(config.families)
-    if isinstance(config.families, str) or not families:
-        raise InputError("`families` must be a list of names.", repr(config.families), 'Try ["lightgbm"].')
+    given = DEFAULT_FAMILIES if config.families is None else config.families
+    if isinstance(given, str) or not isinstance(given, Iterable) or not (families := tuple(given)):
+        raise InputError("`families` must be a list of names.", repr(given), 'Try ["lightgbm"].')
     for family in families:
         _check_known("family", family, tuple(SPACES))
     if len(set(families)) < len(families):
         raise InputError("`families` must name each family once.", list(families), "Drop the repeated name.")
-    changes = config.search_space or {}
-    for family in changes:
+    changes = {} if config.search_space is None else config.search_space
+    _check_mapping("search_space", changes)
+    for family, change in changes.items():
         _check_known("family in `search_space`", family, families)
+        _check_mapping(f'search_space["{family}"]', change)
     ordered = sorted(families, key=lambda family: family != "lightgbm")
     try:
         return tuple(SPACES[family].override(changes.get(family, {})) for family in ordered)
     except ValueError as error:
-        raise InputError("`search_space` must fit the families' parameters.", str(error), "") from error
+        raise _space_error(str(error)) from error
 
 
 def nearest(name: object, valid: Sequence[str]) -> str:
@@ -194,6 +197,23 @@ def nearest(name: object, valid: Sequence[str]) -> str:
     close = get_close_matches(str(name), valid, n=1, cutoff=0.4)
     hint = f"Did you mean {close[0]!r}? " if close else ""
     return f"{hint}Valid: {', '.join(map(repr, valid))}."
+
+
+def _space_error(message: str) -> InputError:
+    """Take the message of a search space, "rule. Got value. Cure.", apart."""
+    parts = re.fullmatch(r"(.*?) Got (.*?)\. ([A-Z].*)", message, flags=re.DOTALL)
+    if parts is None:
+        return InputError("`search_space` must fit the families' parameters.", message, "Correct it.")
+    return InputError(*parts.groups())
+
+
+def _check_mapping(name: str, value: object) -> None:
+    if not isinstance(value, Mapping):
+        raise InputError(
+            f"`{name}` must be a mapping from names.",
+            repr(value),
+            'Try {"lightgbm": {"learning_rate": 0.05}}.',
+        )
 
 
 def _check_known(what: str, name: object, valid: Sequence[str]) -> None:

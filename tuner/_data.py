@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +12,7 @@ from scipy import sparse
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import column_or_1d
 
-from tuner._table import Schema, Table, read_schema
+from tuner._table import Schema, Table, is_named, parse_dates, read_schema
 from tuner._types import FloatArray, IntArray, Task
 from tuner.exceptions import InputError
 
@@ -82,7 +81,8 @@ class Dataset:
 
     def fingerprint(self) -> str:
         """Return 12 hex digits of sha256 over rows, target and roles."""
-        digest = hashlib.sha256(repr((self.schema, self.task)).encode())
+        labels = None if self.classes is None else list(self.classes)
+        digest = hashlib.sha256(repr((self.schema, self.task, labels)).encode())
         numeric = self.table.numeric
         parts = [numeric.data, numeric.indices, numeric.indptr] if self.table.is_sparse else [numeric]
         parts += [self.table.categorical, self.y, self.groups, self.time, self.weights]
@@ -118,7 +118,7 @@ def make_dataset(
         raise InputError(
             "Tuning requires y to be passed, but the target y is None.", "None", "Pass one target per row."
         )
-    X, role_notes = _without_roles(X, {"target": y, "groups": groups, "time": time, "weight": sample_weight})
+    X, roles = _without_roles(X, {"target": y, "groups": groups, "time": time, "weight": sample_weight})
     schema, table, notes = read_schema(X)
     target = _as_vector(y, "y")
     _check_length("y", target, table.n_rows)
@@ -127,14 +127,14 @@ def make_dataset(
     kind: Task = "regression" if classes is None else "binary" if len(classes) == 2 else "multiclass"
     return Dataset(
         table=table,
-        schema=schema,
+        schema=replace(schema, roles=tuple(roles)),
         y=codes,
         task=kind,
         classes=classes,
         groups=_encode_groups(groups, table.n_rows),
         time=_encode_time(time, table.n_rows),
         weights=_check_weights(sample_weight, table.n_rows),
-        notes=role_notes + notes,
+        notes=tuple(roles.values()) + notes,
         sample=_first_rows(X),
     )
 
@@ -185,22 +185,32 @@ def resolve_task(target: Any, task: str) -> str:
     return "classification"
 
 
-def _without_roles(X: Any, roles: dict[str, Any]) -> tuple[Any, tuple[str, ...]]:
-    """Drop feature columns that are, by name and value, the target, groups, time or weight."""
-    if not isinstance(X, pd.DataFrame):
-        return X, ()
-    used = [
-        (str(values.name), role)
-        for role, values in roles.items()
-        if isinstance(values, pd.Series)
-        and list(X.columns).count(values.name) == 1
-        and len(values) == len(X)
-        and X[values.name].reset_index(drop=True).equals(values.reset_index(drop=True))
-    ]
+def _without_roles(X: Any, values_by_role: dict[str, Any]) -> tuple[Any, dict[str, str]]:
+    """Drop feature columns that are, by name and value, the target, groups, time or weight.
+
+    Returns the rest and, by column, the note to make of it.
+    """
+    if not is_named(X):
+        return X, {}
+    used = {values.name: role for role, values in values_by_role.items() if _is_column(values, X)}
     if not used:
-        return X, ()
-    notes = tuple(f"Column {name!r} is the {role} and is not used as a feature." for name, role in used)
-    return X.drop(columns=[name for name, _ in used]), notes
+        return X, {}
+    notes = {
+        str(name): f"Column {str(name)!r} is the {role} and is not used as a feature."
+        for name, role in used.items()
+    }
+    return X[[name for name in X.columns if name not in used]], notes
+
+
+def _is_column(values: Any, X: Any) -> bool:
+    """Whether a Series is, by name and value, a column of the frame."""
+    if list(X.columns).count(getattr(values, "name", None)) != 1 or len(values) != len(X):
+        return False
+    if isinstance(X, pd.DataFrame):
+        own = X[values.name].reset_index(drop=True)
+        return isinstance(values, pd.Series) and own.equals(values.reset_index(drop=True))
+    column = X[values.name]
+    return isinstance(values, type(column)) and bool(column.equals(values))
 
 
 def _as_vector(values: Any, name: str) -> Any:
@@ -211,25 +221,28 @@ def _as_vector(values: Any, name: str) -> Any:
     if isinstance(values, pd.Series):
         missing = bool(values.isna().any())
         values = values.to_numpy(dtype=None if not missing else object)
+    values = np.asarray(values)
+    if values.dtype.kind == "c":
+        raise InputError(f"`{name}` must be real.", "Complex data not supported", "Pass real numbers.")
     try:
-        vector = column_or_1d(np.asarray(values), warn=True)
+        vector = column_or_1d(values, warn=True)
     except ValueError as error:
         raise InputError(f"`{name}` must hold one value per row.", str(error), "Pass a 1d array.") from error
     return _checked_vector(vector, name)
 
 
 def _checked_vector(vector: Any, name: str) -> Any:
-    if vector.dtype.kind == "c":
-        raise InputError(f"`{name}` must be real.", "Complex data not supported", "Pass real numbers.")
     if vector.dtype.kind == "O":
         if pd.isna(vector).any():
             raise _missing(name, int(pd.isna(vector).sum()))
+        if pd.api.types.infer_dtype(vector) == "decimal":
+            return vector.astype(np.float64)
         vector = pd.Series(list(vector)).infer_objects().to_numpy()
         if vector.dtype.kind not in "biufM":
-            vector = vector.astype(str) if not isinstance(vector[0], str) else vector.astype(object)
+            vector = vector.astype(object if len(vector) and isinstance(vector[0], str) else str)
     if vector.dtype.kind == "f" and np.isnan(vector).any():
         raise _missing(name, int(np.isnan(vector).sum()))
-    if vector.dtype.kind == "M" and np.isnat(vector).any():
+    if vector.dtype.kind in "mM" and np.isnat(vector).any():
         raise _missing(name, int(np.isnat(vector).sum()))
     if vector.dtype.kind == "f" and np.isinf(vector).any():
         raise InputError(
@@ -246,7 +259,7 @@ def _missing(name: str, count: int) -> InputError:
     )
 
 
-def _check_length(name: str, values: Sequence[Any], n_rows: int) -> None:
+def _check_length(name: str, values: Any, n_rows: int) -> None:
     if len(values) != n_rows:
         raise InputError(
             f"X and `{name}` must have the same number of rows.",
@@ -269,14 +282,14 @@ def _encode_target(target: Any, task: str) -> tuple[Any, Any]:
     if len(classes) < 2:
         raise InputError(
             "A classification target must have at least 2 classes.",
-            f"1 class: {classes[0]!r}",
+            f"1 class: {str(classes[0])!r}",
             "Check the filter or the target column.",
         )
     if counts.min() < 2:
         rare = classes[int(counts.argmin())]
         raise InputError(
             "Every class must have at least 2 rows.",
-            f"1 row of class {rare!r}",
+            f"1 row of class {str(rare)!r}",
             "Drop the class, merge it with another, or collect more rows of it.",
         )
     return codes.astype(np.intp), classes
@@ -318,7 +331,7 @@ def _encode_time(time: Any, n_rows: int) -> FloatArray | None:
     _check_length("time", values, n_rows)
     if values.dtype.kind in "OU":
         try:
-            values = pd.to_datetime(pd.Series(values)).to_numpy()
+            values = parse_dates(pd.Series(values)).dt.tz_localize(None).to_numpy()
         except (TypeError, ValueError) as error:
             raise InputError("`time` must be numbers or dates.", str(error), "Parse the column.") from error
     if values.dtype.kind == "M":
@@ -334,7 +347,12 @@ def _check_weights(weights: Any, n_rows: int) -> FloatArray | None:
         return None
     if np.isscalar(weights):
         weights = np.full(n_rows, weights)
-    values = np.asarray(_as_vector(weights, "sample_weight"), dtype=np.float64)
+    try:
+        values = np.asarray(_as_vector(weights, "sample_weight"), dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError("`sample_weight` must be numbers.", str(error), "Convert it.") from error
     _check_length("sample_weight", values, n_rows)
     if values.min() < 0:
         raise InputError("`sample_weight` must not be negative.", float(values.min()), "Clip it at 0.")

@@ -40,7 +40,8 @@ def others_mean(losses: FloatArray, repeats: FloatArray) -> FloatArray:
     for fold in range(len(losses)):
         others = (repeats == repeats[fold]) & (np.arange(len(losses)) != fold)
         count = known[others].sum(axis=0)
-        total = filled[others].sum(axis=0)
+        # By size and one by one: one point alone sums to the bit as it does among others, and equal sets tie.
+        total = sum(np.sort(filled[others], axis=0), start=np.zeros(losses.shape[1]))
         np.divide(total, count, out=result[fold], where=count > 0)
     return result
 

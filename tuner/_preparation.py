@@ -66,7 +66,8 @@ class Design:
             For the quantile transform's subsample.
         """
         if table.is_sparse:
-            return cls(MaxAbsScaler().fit(table.numeric))
+            imputer = SimpleImputer(strategy="median", keep_empty_features=True)
+            return cls(make_pipeline(imputer, MaxAbsScaler()).fit(table.numeric))
         n_numeric = table.numeric.shape[1]
         parts = [("numeric", _scaler(numeric, table.n_rows, seed), slice(0, n_numeric))] if n_numeric else []
         if table.categorical.shape[1]:

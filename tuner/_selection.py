@@ -93,7 +93,7 @@ def elect(finalists: Sequence[TrialRecord]) -> int:
     losses = [trial.scores.nested_loss if trial.scores else np.inf for trial in finalists]
     if not np.isfinite(losses).any():
         raise ValueError("No finalist has a finite loss on the fresh folds.")
-    return int(np.argmin(losses))
+    return int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))
 
 
 @dataclass(frozen=True)

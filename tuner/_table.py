@@ -7,6 +7,7 @@ fitted on training rows only, in `_preparation` and the families.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ from scipy import sparse
 from tuner._types import FloatArray, IntArray
 from tuner.exceptions import InputError
 
-DATE_PARTS = ("epoch_days", "year", "month", "day", "weekday", "hour")
+DATE_PARTS = ("epoch_days", "year", "month", "day", "day_of_week", "hour")
 MISSING = -1  # code of a missing category
 
 
@@ -89,12 +90,24 @@ class Schema:
         Number of input columns.
     image_shape : tuple of int or None
         Shape of one image where the input was images.
+    roles : tuple of str
+        Columns of the input that were the target, groups, time or weight: ignored where present.
+    is_sparse : bool
+        Whether the input was a sparse matrix.
     """
 
     columns: tuple[Column, ...]
     input_names: tuple[str, ...] | None
     n_inputs: int
     image_shape: tuple[int, ...] | None = None
+    roles: tuple[str, ...] = ()
+    is_sparse: bool = False
+
+    def without_roles(self, X: Any) -> Any:
+        """Return the input without the columns that were no features at fit."""
+        if not self.roles or not is_named(X):
+            return X
+        return X[[name for name in X.columns if str(name) not in self.roles]]
 
     def encode(self, X: Any) -> Table:
         """Encode new rows.
@@ -104,22 +117,35 @@ class Schema:
         InputError
             If columns are missing, extra, or hold infinite values.
         """
-        frame = as_frame(X)
+        self._check_images(X)
+        frame = as_frame(self.without_roles(X))
+        named = self.input_names is not None and is_named(X)
+        if named:
+            self._check_names([str(name) for name in frame.columns])
+        else:
+            self._check_width(frame.shape[1])
+        names = [str(name) for name in frame.columns] if named else self._fit_names()
+        used = [names.index(column.name) for column in self.columns]
         if isinstance(frame, pd.DataFrame):
-            self._check_names(frame, named=is_named(X))
-            names = [str(name) for name in frame.columns]
-            used = [names.index(column.name) for column in self.columns]
             return _encode_frame(frame.iloc[:, used], self.columns)
-        self._check_width(frame.shape[1])
-        used = [int(column.name[1:]) for column in self.columns] if self.input_names is None else None
-        picked = frame if used is None or len(used) == self.n_inputs else frame[:, used]
+        picked = frame if len(used) == self.n_inputs else frame[:, used]
+        arrived_sparse: bool = sparse.issparse(picked)
+        if arrived_sparse and not self.is_sparse:
+            picked = picked.toarray()
         if any(column.kind != "numeric" for column in self.columns):
-            return _encode_frame(pd.DataFrame(picked).set_axis(range(picked.shape[1]), axis=1), self.columns)
-        if self.input_names is not None and len(self.columns) < self.n_inputs:
-            order = [self.input_names.index(column.name) for column in self.columns]
-            picked = frame[:, order]
+            return _encode_frame(pd.DataFrame(picked), self.columns)
         check_finite(picked)
         return Table(picked, np.empty((picked.shape[0], 0), dtype=np.int32))
+
+    def _fit_names(self) -> list[str]:
+        return list(self.input_names or _position_names(self.n_inputs))
+
+    def _check_images(self, X: Any) -> None:
+        shape = np.shape(X)[1:] if isinstance(X, np.ndarray) else ()
+        if self.image_shape is not None and len(shape) > 1 and shape != self.image_shape:
+            raise InputError(
+                f"Images must have the shape {self.image_shape} they had at fit.", shape, "Resize them."
+            )
 
     def _check_width(self, width: int) -> None:
         if width != self.n_inputs:
@@ -129,17 +155,14 @@ class Schema:
                 "Pass the same features.",
             )
 
-    def _check_names(self, frame: pd.DataFrame, *, named: bool) -> None:
-        if self.input_names is None or not named:
-            self._check_width(frame.shape[1])
-            return
-        names = [str(name) for name in frame.columns]
-        missing = [name for name in self.input_names if name not in names]
-        extra = [name for name in names if name not in self.input_names]
+    def _check_names(self, names: list[str]) -> None:
+        fitted = self._fit_names()
+        missing = [name for name in fitted if name not in names]
+        extra = [name for name in names if name not in fitted or names.count(name) > 1]
         if missing or extra:
             raise InputError(
                 "Feature columns at predict must be those of fit.",
-                f"missing columns {missing[:5]} and unseen columns {extra[:5]}",
+                f"missing columns {missing[:5]} and unseen or repeated columns {extra[:5]}",
                 "Pass the same columns by name.",
             )
 
@@ -170,17 +193,24 @@ def as_frame(X: Any) -> Any:
         if X.dtype.kind not in "OUSMm":
             return X
         X = pd.DataFrame(X).infer_objects()
-        X.columns = [f"x{index}" for index in range(X.shape[1])]
+        X.columns = pd.Index(_position_names(X.shape[1]))
     _check_shape(X.shape)
     return X
 
 
+def _position_names(width: int) -> list[str]:
+    return [f"x{index}" for index in range(width)]
+
+
 def _as_array(X: Any) -> Any:
-    array = np.asarray(X)
+    try:
+        array = np.asarray(X)
+    except ValueError as error:
+        raise InputError("Rows of X must be equally long.", str(error), "Pad or repair the rows.") from error
     if array.dtype.kind == "c":
         raise InputError("X must be real.", "Complex data not supported", "Pass real numbers.")
     if array.ndim in (3, 4):
-        array = array.reshape(len(array), -1)
+        array = array.reshape(len(array), int(np.prod(array.shape[1:])))
     if array.ndim != 2:
         raise InputError(
             "X must be a table of rows and columns, or images of shape (n, h, w) or (n, h, w, c).",
@@ -225,7 +255,7 @@ def read_schema(X: Any) -> tuple[Schema, Table, tuple[str, ...]]:
     image_shape = np.shape(X)[1:] if isinstance(X, np.ndarray) and X.ndim in (3, 4) else None
     frame = as_frame(X)
     if not isinstance(frame, pd.DataFrame):
-        frame_names: list[str] = [f"x{index}" for index in range(frame.shape[1])]
+        frame_names = _position_names(frame.shape[1])
         check_finite(frame)
         keep = _varying(frame)
         columns = tuple(Column(frame_names[index], "numeric") for index in keep)
@@ -233,7 +263,7 @@ def read_schema(X: Any) -> tuple[Schema, Table, tuple[str, ...]]:
             frame if len(keep) == frame.shape[1] else frame[:, keep],
             np.empty((frame.shape[0], 0), dtype=np.int32),
         )
-        schema = Schema(columns, None, frame.shape[1], image_shape)
+        schema = Schema(columns, None, frame.shape[1], image_shape, is_sparse=table.is_sparse)
         return schema, table, _dropped_note(frame_names, columns)
     _check_unique(frame)
     names = [str(name) for name in frame.columns]
@@ -258,14 +288,28 @@ def _check_unique(frame: pd.DataFrame) -> None:
 
 def _varying(frame: Any) -> list[int]:
     if sparse.issparse(frame):
-        return list(range(frame.shape[1]))
-    missing = np.isnan(frame)
-    low = np.where(missing, np.inf, frame).min(axis=0)
-    high = np.where(missing, -np.inf, frame).max(axis=0)
-    keep = [int(i) for i in np.flatnonzero((low < high) | (missing.any(axis=0) & (low <= high)))]
+        low, high, missing = _sparse_ranges(frame)
+    else:
+        holes = np.isnan(frame)
+        low = np.where(holes, np.inf, frame).min(axis=0)
+        high = np.where(holes, -np.inf, frame).max(axis=0)
+        missing = holes.any(axis=0)
+    keep = [int(i) for i in np.flatnonzero((low < high) | (missing & (low <= high)))]
     if not keep:
         raise _no_columns(frame.shape)
     return keep
+
+
+def _sparse_ranges(matrix: Any) -> tuple[FloatArray, FloatArray, Any]:
+    """Return each column's smallest and largest known value (zeros included), and whether any is missing."""
+    n_rows, width = matrix.shape
+    known = ~np.isnan(matrix.data)
+    low, high = np.full(width, np.inf), np.full(width, -np.inf)
+    np.minimum.at(low, matrix.indices[known], matrix.data[known])
+    np.maximum.at(high, matrix.indices[known], matrix.data[known])
+    zeros = np.bincount(matrix.indices, minlength=width) < n_rows
+    missing = np.bincount(matrix.indices[~known], minlength=width) > 0
+    return np.where(zeros, np.minimum(low, 0.0), low), np.where(zeros, np.maximum(high, 0.0), high), missing
 
 
 def _no_columns(shape: tuple[int, ...]) -> InputError:
@@ -316,15 +360,18 @@ def _plain(name: str, values: pd.Series) -> pd.Series:
 
 def _plain_object(name: str, values: pd.Series) -> pd.Series:
     kind = pd.api.types.infer_dtype(values, skipna=True)
-    if kind in ("integer", "floating", "mixed-integer-float", "boolean", "decimal"):
-        return values.astype("float64")
+    known = values.notna()
+    if kind in ("integer", "floating", "mixed-integer-float", "boolean", "decimal") or not known.any():
+        return values.where(known, np.nan).astype("float64")
     if kind in ("datetime", "datetime64", "date"):
-        return pd.to_datetime(values)
-    first = values.dropna()
-    if len(first) and isinstance(first.iloc[0], list | dict | set | np.ndarray):
+        return pd.to_datetime(values, utc=True)
+    if kind in ("timedelta", "timedelta64"):
+        return pd.to_timedelta(values).dt.total_seconds()
+    nested = [value for value in values.dropna() if isinstance(value, list | dict | set | np.ndarray)]
+    if nested:
         raise InputError(
             "A feature cell must be a number, a text, a boolean, a date or missing.",
-            f"{type(first.iloc[0]).__name__} in column {name!r}",
+            f"{type(nested[0]).__name__} in column {name!r}",
             "Split it into columns.",
         )
     return values.astype(object)
@@ -348,7 +395,7 @@ def _encode_frame(frame: pd.DataFrame, columns: tuple[Column, ...]) -> Table:
         if column.kind == "categorical":
             categorical.append(_codes(values, column))
         elif column.kind == "datetime":
-            numeric.extend(_date_parts(values))
+            numeric.extend(_date_parts(values, column))
         else:
             numeric.append(_numbers(values, column))
     n_rows = len(frame)
@@ -374,18 +421,30 @@ def _codes(values: pd.Series, column: Column) -> IntArray:
     unseen = len(lookup)
     distinct = {value: lookup.get(_category_name(value), unseen) for value in plain[~missing].unique()}
     codes = plain.map(distinct).to_numpy(dtype=float, na_value=MISSING)
-    codes[missing] = MISSING
-    return codes.astype(np.int32)
+    return np.where(missing, MISSING, codes).astype(np.int32)
 
 
-def _date_parts(values: pd.Series) -> list[FloatArray]:
-    stamps = pd.to_datetime(values, utc=True)
+def _date_parts(values: pd.Series, column: Column) -> list[FloatArray]:
+    try:
+        stamps = parse_dates(values)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"Column {column.name!r} held dates at fit and must do so now.", str(error), "Parse it."
+        ) from error
+    stamps = stamps.astype("datetime64[ns, UTC]") if isinstance(values.dtype, pd.ArrowDtype) else stamps
     missing = stamps.isna().to_numpy()
     seconds = (stamps - pd.Timestamp(0, tz="UTC")).dt.total_seconds().to_numpy()
     parts = [seconds / 86400.0] + [
         getattr(stamps.dt, part).to_numpy(dtype=float, na_value=np.nan) for part in DATE_PARTS[1:]
     ]
     return [np.where(missing, np.nan, part) for part in parts]
+
+
+def parse_dates(values: pd.Series) -> pd.Series:
+    """Return dates in UTC, whatever zone or text format each of them has."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # "could not infer format": a slower way is taken
+        return pd.to_datetime(values, utc=True)
 
 
 def check_finite(numbers: Any) -> None:

@@ -7,26 +7,23 @@ it, `Tracker` is what the search sees. MLflow is imported on the writer's thread
 from __future__ import annotations
 
 import getpass
-import json
 import math
 import os
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
+from importlib import import_module
 from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
-from typing import TYPE_CHECKING
 
 from tuner._records import TrialRecord
 from tuner._tracking_info import (
     MAX_TAG,
     BestSoFar,
     DatasetInfo,
-    LogItem,
     Metric,
     Param,
     RunSummary,
@@ -36,88 +33,32 @@ from tuner._tracking_info import (
     masked,
     summary_items,
 )
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
+from tuner._tracking_model import (
+    Place,
+    artifacts_beside,
+    create_run,
+    find_experiment,
+    find_run,
+    log_dataset,
+    log_files,
+    log_model,
+    register_model,
+    write_items,
+)
 
 __all__ = ["DatasetInfo", "Metric", "Param", "RunSummary", "Tag", "Tracker", "TrackingInfo", "log_items"]
 
 DEFAULT_EXPERIMENT = "tuner"
-RUN_STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
 # MLflow's own 7 retries of 120 s hang for minutes: we retry outside, where we can also look up and give up.
-HTTP_SETTINGS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+SETTINGS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines a trial on stdout, and a request
+}
 TRIES = 3
 FIRST_DELAY, MAX_DELAY = 0.25, 3.0  # seconds between tries
 BEST_BATCH, IDLE_SECONDS = 50, 2.0  # best-so-far is written every so many trials, or when nothing happens
 TRIALS_SHARE = 0.6  # of the time `finish` may take; the rest belongs to the summary and the model
-
-
-def write_items(client: MlflowClient, run_id: str, items: Iterable[LogItem]) -> None:
-    """Write items to a run in one batch (the client cuts it where MLflow has limits)."""
-    from mlflow import entities
-
-    metrics, params, tags = list[entities.Metric](), list[entities.Param](), list[entities.RunTag]()
-    for item in items:
-        match item:
-            case Metric(name, value, step, at):
-                metrics.append(entities.Metric(name, value, _milliseconds(at), step))
-            case Param(name, value):
-                params.append(entities.Param(name, value))
-            case Tag(name, value):
-                tags.append(entities.RunTag(name, value))
-    client.log_batch(run_id, metrics, params, tags)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a tracked run lives in MLflow."""
-
-    client: MlflowClient
-    experiment_id: str
-    run_id: str
-
-    def write_trial(self, record: TrialRecord, shared: Mapping[str, str], *, look_up: bool) -> None:
-        """Write a trial as a child run.
-
-        Parameters
-        ----------
-        record : TrialRecord
-        shared : mapping
-            Tags common to all children.
-        look_up : bool
-            An earlier try may have created the run: use it where it exists.
-        """
-        items = list(log_items(record))
-        tags = {**shared, "mlflow.parentRunId": self.run_id}
-        tags |= {item.name: item.value for item in items if isinstance(item, Tag)}
-        found = self.find(tags["tuner.trial_key"]) if look_up else None
-        run_id = found or _create_run(self.client, self.experiment_id, record.started, tags)
-        write_items(self.client, run_id, (item for item in items if not isinstance(item, Tag)))
-        self.client.set_terminated(run_id, RUN_STATUS[record.state], _milliseconds(record.completed))
-
-    def find(self, trial_key: str) -> str | None:
-        """Return the child run of a trial, if there is one."""
-        tags = {"tuner.trial_key": trial_key, "mlflow.parentRunId": self.run_id}
-        return _find_run(self.client, self.experiment_id, tags)
-
-
-def _find_run(client: MlflowClient, experiment_id: str, tags: Mapping[str, str]) -> str | None:
-    conditions = " and ".join(f"tags.`{name}` = {_quoted(value)}" for name, value in tags.items())
-    runs = client.search_runs([experiment_id], conditions, max_results=1)
-    return str(runs[0].info.run_id) if runs else None
-
-
-def _quoted(value: str) -> str:
-    return f"'{value}'" if '"' in value else f'"{value}"'
-
-
-def _create_run(client: MlflowClient, experiment_id: str, started: float, tags: Mapping[str, str]) -> str:
-    run = client.create_run(experiment_id, start_time=_milliseconds(started), tags=dict(tags))
-    return str(run.info.run_id)
-
-
-def _milliseconds(seconds: float) -> int:
-    return int(seconds * 1000)
 
 
 @dataclass(frozen=True)
@@ -183,7 +124,7 @@ class Tracker:
         self._model_id: str | None = None
         self._problems: dict[str, str] = {}
         self._errors: tuple[type[Exception], ...] = ()
-        self._failing = False
+        self._failing = self._done = False
         self._trials_until = math.inf
         self._given_up = Event()
         self._thread = Thread(target=self._run, name="mlflow-writer", daemon=True)
@@ -212,11 +153,14 @@ class Tracker:
         if self._thread.is_alive():
             self._thread.join(timeout)
         if self._thread.is_alive():
-            self._problems.setdefault("time", f"not done within {timeout:.1f} s; raise the time for tracking")
+            self._problems.setdefault("time", f"not done within {timeout:.1f} s; give tracking more time")
+        elif not self._done and not self._problems:
+            self._problems["writer"] = "stopped before the end of the run; see its traceback on stderr"
         self._given_up.set()
-        return self._info()
+        return self.info()
 
-    def _info(self) -> TrackingInfo:
+    def info(self) -> TrackingInfo:
+        """Return how things stand now."""
         n_missing = self._n_records - self._n_logged
         problems = [f"{what}: {text}" for what, text in self._problems.copy().items()]
         return TrackingInfo(
@@ -241,6 +185,8 @@ class Tracker:
                 return
             place = self._connect()
             if place is not None:
+                with suppress(*self._errors):  # they are needed, and may fail, at the end
+                    _import_what_logs_models()
                 self._end(place, self._drain(place))
 
     def _connect(self) -> Place | None:
@@ -260,34 +206,19 @@ class Tracker:
 
     def _open(self) -> Place:
         import mlflow
-        import mlflow.sklearn  # needed at the end; better imported now
-        from mlflow import entities
 
         self._uri = self._uri or mlflow.get_tracking_uri()
         client = mlflow.MlflowClient(self._uri)
         if self._experiment_id is None:
-            found = client.get_experiment_by_name(self._experiment)
-            location = self._artifact_location or _artifacts_beside(self._uri)
-            self._experiment_id = (
-                client.create_experiment(self._experiment, location) if found is None else found.experiment_id
+            self._experiment_id = find_experiment(
+                client, self._experiment, self._artifact_location or artifacts_beside(self._uri)
             )
         if self._run_id is None:
             key = {"tuner.run_key": self._parent_tags["tuner.run_key"]}
-            self._run_id = _find_run(client, self._experiment_id, key) or _create_run(
+            self._run_id = find_run(client, self._experiment_id, key) or create_run(
                 client, self._experiment_id, self._started, self._parent_tags
             )
-        info = self._dataset
-        described = entities.Dataset(
-            info.name,
-            info.digest,
-            source_type="local",
-            source=json.dumps({"uri": info.name, "fold_plan_hash": info.fold_plan_hash}),
-            profile=json.dumps(
-                {"num_rows": info.n_rows, "num_columns": info.n_columns, "target": info.target}
-            ),
-        )
-        context = [entities.InputTag("mlflow.data.context", "training")]
-        client.log_inputs(self._run_id, [entities.DatasetInput(described, context)])
+        log_dataset(client, self._run_id, self._dataset)
         return Place(client, self._experiment_id, self._run_id)
 
     def _drain(self, place: Place) -> _End:
@@ -316,6 +247,8 @@ class Tracker:
             self._n_logged += 1
         else:
             self._missing.append(record)
+            if late:
+                self._problems.setdefault("time", "not every trial fitted into the time left for tracking")
 
     def _write_best(self, place: Place, *, everything: bool = False) -> None:
         self._best_metrics += self._best.take(everything=everything)
@@ -328,14 +261,14 @@ class Tracker:
         missing, self._missing = self._missing, []
         for record in missing:
             self._replay(place, record, look_up=True)
+        if not self._missing:
+            self._problems.pop("trials", None)
         self._write_best(place, everything=True)
         if end.summary is not None:
             self._write_summary(place, end.summary)
-        self._attempt("end of the run", lambda _: self._terminate(place, end))
+        self._done = self._attempt("end of the run", lambda _: self._terminate(place, end))
 
     def _write_summary(self, place: Place, summary: RunSummary) -> None:
-        from tuner._tracking_model import log_files, log_model, register_model
-
         client, run_id = place.client, place.run_id
         now = time.time()
         self._attempt("summary", lambda _: write_items(client, run_id, summary_items(summary, now)))
@@ -367,6 +300,8 @@ class Tracker:
                 action(attempt > 0)
             except self._errors as error:
                 self._problem(what, error)
+                if isinstance(error, TypeError | AttributeError | Warning):
+                    break  # not the store's fault: repeating changes nothing
             else:
                 self._failing = False
                 if attempt:
@@ -390,14 +325,6 @@ def _origin() -> dict[str, str]:
     return {"mlflow.user": user, "mlflow.source.name": script, "mlflow.source.type": "LOCAL"}
 
 
-def _artifacts_beside(uri: str) -> str | None:
-    """Return ``mlartifacts`` beside an SQLite file as a URI; None for anything else."""
-    database = uri.partition(":///")[2].partition("?")[0]
-    if not uri.startswith("sqlite") or not database or database == ":memory:":
-        return None
-    return (Path(database).resolve().parent / "mlartifacts").as_uri()
-
-
 def _store_errors() -> tuple[type[Exception], ...]:
     """Return what stores, their drivers and a strict warning filter raise; importing MLflow on the way."""
     from mlflow.exceptions import MlflowException
@@ -416,11 +343,17 @@ def _store_errors() -> tuple[type[Exception], ...]:
     return MlflowException, SQLAlchemyError, *built_in
 
 
+def _import_what_logs_models() -> None:
+    """Spend the second this takes while the search runs."""
+    for name in ("mlflow.pyfunc", "mlflow.sklearn", "skops.io"):
+        import_module(name)
+
+
 @contextmanager
 def _settings() -> Iterator[None]:
-    """Short HTTP time-outs while the writer works, unless the user chose his own."""
+    """Short HTTP time-outs and no printing while the writer works, unless the user chose his own."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    added = {name: value for name, value in HTTP_SETTINGS.items() if name not in os.environ}
+    added = {name: value for name, value in SETTINGS.items() if name not in os.environ}
     os.environ.update(added)
     try:
         yield

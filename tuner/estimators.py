@@ -100,7 +100,7 @@ class _Tuned(BaseEstimator):  # type: ignore[misc]
         dataset = make_dataset(
             X, y, task=self._task, groups=groups, time=time, sample_weight=sample_weight
         )
-        validate_data(self, X, y="no_validation", skip_check_array=True)
+        validate_data(self, dataset.schema.without_roles(X), y="no_validation", skip_check_array=True)
         self._learn(tune_dataset(dataset, config, RunContext(name=type(self).__name__), started=started))
         return self
 
@@ -121,7 +121,8 @@ class _Tuned(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "result_")
         if not is_named(X):
             as_frame(X)  # says what is wrong with the shape before the columns are counted
-        validate_data(self, X, reset=False, skip_check_array=True)
+        schema = self.result_.model.blended.schema
+        validate_data(self, schema.without_roles(X), reset=False, skip_check_array=True)
         return self.result_.model
 
     def __getstate__(self) -> dict[str, Any]:

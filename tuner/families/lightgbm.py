@@ -96,7 +96,12 @@ def _objective(rows: TrainingRows, n_local: int) -> dict[str, Scalar]:
 
 
 class TreePath:
-    """Boosting stepped from one path point to the next; predictions are read from the booster."""
+    """Boosting stepped from one path point to the next; predictions are read from the booster.
+
+    A round that finds no split (its bag was too small) leaves no tree, and a later one may find some: trees
+    are counted, not derived from rounds. DART cannot go on after such a round: LightGBM has by then taken the
+    dropped trees out of the model and does not put them back. So its growth ends before that round.
+    """
 
     def __init__(
         self, params: Mapping[str, Scalar], prepared: PreparedTrees, seed: int, grid: tuple[float, ...]
@@ -107,15 +112,26 @@ class TreePath:
         self._grid = grid
         self._index = -1
         self._rounds = 0
-        self._booster = lgb.Booster(booster_params(params, prepared.objective, seed), prepared.train)
-        self._booster.add_valid(prepared.validation, "validation")
+        self._has_tree = False
+        self._ended = False
+        self._rounds_at: list[int] = []  # by path point
+        self._trees_at: list[int] = []
+        self._is_dart = params["boosting"] == "dart"
+        self._booster = self._boosted(0)
 
     def advance(self) -> None:
         """Boost up to the next path point."""
         self._index += 1
-        while self._rounds < self._grid[self._index]:
-            self._booster.update()
-            self._rounds += 1
+        while self._rounds < self._grid[self._index] and not self._ended:
+            splitless = self._booster.update()
+            if splitless and self._is_dart and self._has_tree:
+                self._booster = self._boosted(self._rounds)
+                self._ended = True
+            else:
+                self._rounds += 1
+                self._has_tree |= not splitless
+        self._rounds_at.append(self._rounds)
+        self._trees_at.append(self._booster.current_iteration())
 
     def train_prediction(self) -> FloatArray:
         """Return the training rows' predictions, read from the booster's own scores."""
@@ -127,17 +143,21 @@ class TreePath:
 
     def predictor(self, size_index: int) -> TreePredictor:
         """Return the model after the point's rounds; DART is fitted again, as it rewrites earlier trees."""
-        rounds = int(self._grid[size_index])
-        booster = self._booster
-        if self._params["boosting"] == "dart" and rounds != self._rounds:
-            booster = lgb.Booster(
-                booster_params(self._params, self._prepared.objective, self._seed), self._prepared.train
-            )
-            for _ in range(rounds):
-                booster.update()
-        model = booster.model_to_string(num_iteration=rounds)
+        rounds = self._rounds_at[size_index]
+        again = self._is_dart and rounds != self._rounds
+        booster = self._boosted(rounds) if again else self._booster
+        model = booster.model_to_string(num_iteration=self._trees_at[size_index])
         prepared = self._prepared
         return TreePredictor(model, prepared.present, prepared.n_classes, prepared.n_train)
+
+    def _boosted(self, rounds: int) -> lgb.Booster:
+        """Return a booster after the given rounds; the same rounds give the same trees."""
+        params = booster_params(self._params, self._prepared.objective, self._seed)
+        booster = lgb.Booster(params, self._prepared.train)
+        booster.add_valid(self._prepared.validation, "validation")
+        for _ in range(rounds):
+            booster.update()
+        return booster
 
     def _read(self, evaluate: Any) -> FloatArray:
         read: list[FloatArray] = []

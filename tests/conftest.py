@@ -1,0 +1,97 @@
+"""Builders of small records; fixtures that return functions, as tests cannot import each other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_limits
+
+from tuner._records import Configuration, Curves, Scores, TrialRecord
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_blas_thread():
+    """Pin BLAS as a run does; on busy cores tiny fits are otherwise many times slower."""
+    with threadpool_limits(1):
+        yield
+
+
+@pytest.fixture(scope="session")
+def make_curves():
+    """Curves from validation losses of shape (n_folds, n_points); training losses are 0 unless given."""
+
+    def build(validation, train=None, *, repeats=None, path_values=None, thresholds=None):
+        n_folds, n_points = np.shape(validation)
+        n_sizes = n_points // len(thresholds or (None,))
+        return Curves(
+            path_values=tuple(float(size + 1) for size in range(n_sizes))
+            if path_values is None
+            else path_values,
+            thresholds=thresholds,
+            repeats=(0,) * n_folds if repeats is None else tuple(repeats),
+            train=_rows(np.zeros((n_folds, n_points)) if train is None else train),
+            validation=_rows(validation),
+        )
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def make_scores():
+    """Scores from fold losses; any field can be set beside them."""
+
+    def build(fold_losses=(0.4, 0.6), fold_train_losses=None, **fields):
+        losses = np.asarray(fold_losses, dtype=float)
+        train = np.zeros(len(losses)) if fold_train_losses is None else np.asarray(fold_train_losses, float)
+        known = np.isfinite(losses) & np.isfinite(train)
+        scores = Scores(
+            nested_loss=float(losses[known].mean()),
+            train_loss=float(train[known].mean()),
+            gap=float(losses[known].mean() - train[known].mean()),
+            standard_error=float(losses[known].std(ddof=1) / np.sqrt(known.sum())),
+            fold_losses=tuple(losses.tolist()),
+            fold_train_losses=tuple(train.tolist()),
+            fold_points=(0,) * len(losses),
+            path_point=0,
+            path_value=1.0,
+            threshold=None,
+            skipped_folds=int((~known).sum()),
+        )
+        return replace(scores, **fields)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def make_trial(make_scores):
+    """Trial record; complete with default scores unless another state is given."""
+
+    def build(number=0, *, scores=None, params=None, state="COMPLETE", family="toy", **fields):
+        complete = state == "COMPLETE"
+        record = TrialRecord(
+            study="study",
+            phase="search",
+            outer=0,
+            number=number,
+            state=state,
+            configuration=Configuration(family, {"size": number} if params is None else params),
+            scores=(scores or make_scores()) if complete else None,
+            curves=None,
+            gap_weight=None,
+            penalty_cap=None,
+            gap_penalty=None,
+            objective=None,
+            fit_seconds=0.5,
+            started=100.0,
+            completed=101.0,
+            reason=None if complete else "ValueError: no",
+        )
+        return replace(record, **fields)
+
+    return build
+
+
+def _rows(losses):
+    return tuple(tuple(map(float, row)) for row in losses)

@@ -1,0 +1,308 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from search_spaces import SPACES
+
+from tuner import _evaluation
+from tuner._data import make_dataset
+from tuner._evaluation import Bench, Deadline, evaluate, training_rows
+from tuner._metrics import resolve_metric
+from tuner._objective import nested_scores, others_mean
+from tuner._records import Configuration
+from tuner._splits import plan_choosing
+from tuner.exceptions import DeadlineReachedError
+from tuner.families import FAMILIES
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+N_ROWS = 90
+
+
+def make_bench(task="binary", metric=None, *, n_folds=3, n_repeats=1, weights=None, seed=0):
+    """Return a bench over a small noisy table."""
+    rng = np.random.default_rng(seed)
+    X = pd.DataFrame(rng.normal(size=(N_ROWS, 3)), columns=list("abc"))
+    X["colour"] = rng.choice(["red", "blue", None], N_ROWS)
+    signal = X["a"].to_numpy() + (X["colour"] == "red") + rng.normal(size=N_ROWS)
+    classes = {"binary": 2, "multiclass": 3}.get(task)
+    y = np.asarray(signal) if classes is None else pd.qcut(signal, classes, labels=False)
+    data = make_dataset(X, y, sample_weight=weights)
+    plan = plan_choosing(data, n_folds=n_folds, n_repeats=n_repeats, seed=seed)
+    return Bench(data, plan, resolve_metric(metric, task, weighted=weights is not None), seed)
+
+
+def configuration(family="lightgbm", **partial):
+    """Return a complete configuration of a family."""
+    return Configuration(family, SPACES[family].complete(partial))
+
+
+class ScriptedFit:
+    """A fit whose held-out probability of class 1 follows a script, one value a path point."""
+
+    def __init__(self, family, n_train, n_held_out):
+        self._family, self._sizes, self._index = family, (n_train, n_held_out), -1
+
+    def advance(self):
+        self._index += 1
+        self._family.steps += 1
+
+    def train_prediction(self):
+        return np.full(self._sizes[0], self._family.script[self._index])
+
+    def validation_prediction(self):
+        return np.full(self._sizes[1], self._family.script[self._index])
+
+    def predictor(self, size_index):
+        return size_index
+
+
+class ScriptedFamily:
+    """A family without a model: mean absolute error is the distance of the script to the target 0."""
+
+    name = "scripted"
+
+    def __init__(self, script, patience):
+        self.script, self.patience, self.steps, self.prepared = script, patience, 0, 0
+
+    def path_values(self, params):  # noqa: ARG002
+        return tuple(float(size) for size in range(1, len(self.script) + 1))
+
+    def preparation_key(self, params):
+        return params.get("key", "")
+
+    def prepare(self, params, rows, *, seed):  # noqa: ARG002
+        self.prepared += 1
+        return rows.table.n_rows, rows.validation.n_rows
+
+    def start(self, params, prepared, *, seed):  # noqa: ARG002
+        return ScriptedFit(self, *prepared)
+
+
+@pytest.fixture
+def scripted(monkeypatch):
+    """Evaluate a scripted path on a target near 0; returns the family and the evaluation."""
+
+    def run(script, *, patience=4, **options):
+        family = ScriptedFamily(script, patience)
+        monkeypatch.setitem(_evaluation.FAMILIES, "scripted", family)
+        bench = make_bench("regression", "mae")
+        bench = replace(bench, dataset=replace(bench.dataset, y=np.full(N_ROWS, 0.0)))
+        return family, evaluate(Configuration("scripted", {}), bench, **options)
+
+    return run
+
+
+# Curves
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_curves_cover_every_fold_and_point(task, family):
+    """Two repeats of 3 folds: six curves of equal length, a prefix of the family's path."""
+    bench = make_bench(task, n_repeats=2)
+    result = evaluate(configuration(family), bench, keep_models=True)
+    curves = result.curves
+    n_points = len(curves.path_values)
+    assert np.shape(curves.train) == np.shape(curves.validation) == (6, n_points)
+    assert curves.repeats == (0, 0, 0, 1, 1, 1)
+    assert curves.path_values == FAMILIES[family].path_values(configuration(family).params)[:n_points]
+    assert result.scores == nested_scores(curves)
+    assert len(result.models) == len(result.predictions) == 6
+    assert result.fit_seconds > 0
+
+
+def test_thresholds_run_fastest():
+    """For decisions every path point has a loss per threshold: column size * n_thresholds + threshold."""
+    bench = make_bench("binary", "accuracy")
+    curves = evaluate(configuration("linear"), bench).curves
+    n_thresholds = len(bench.metric.thresholds)
+    assert curves.thresholds == bench.metric.thresholds
+    assert np.shape(curves.validation) == (3, len(curves.path_values) * n_thresholds)
+
+
+@pytest.mark.parametrize("metric", ["log_loss", "accuracy", "roc_auc", "f1"])
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("n_folds", [3, 10])
+def test_kept_predictions_are_those_at_the_nested_points(metric, family, n_folds):
+    """Scoring fold k's kept predictions gives v_k(p_k), at the threshold of p_k."""
+    bench = make_bench("binary", metric, n_folds=n_folds)
+    result = evaluate(configuration(family), bench)
+    for fold, kept, point, loss in zip(
+        bench.plan.folds,
+        result.predictions,
+        result.scores.fold_points,
+        result.scores.fold_losses,
+        strict=True,
+    ):
+        losses = bench.metric.losses(bench.dataset.y[fold.test], kept)[0]
+        assert kept.dtype == np.float32
+        assert losses[point % len(losses)] == pytest.approx(loss, abs=1e-6)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_kept_models_are_at_the_common_point(family):
+    """Models predict their fold's held-out rows with the loss of the curve at `path_point`."""
+    bench = make_bench("multiclass")
+    result = evaluate(configuration(family), bench, keep_models=True)
+    for index, (fold, model) in enumerate(zip(bench.plan.folds, result.models, strict=True)):
+        prediction = model.predict(bench.dataset.table.take(fold.test))
+        loss = bench.metric.losses(bench.dataset.y[fold.test], prediction)[0, 0]
+        assert loss == pytest.approx(result.curves.validation[index][result.scores.path_point], rel=1e-6)
+
+
+def test_weights_reach_fits_and_scores():
+    """Fold losses are weighted means: a weight of 1000 on one row makes its fold's loss that row's loss."""
+    weights = np.ones(N_ROWS)
+    weights[0] = 1000.0
+    bench = make_bench("regression", "mae", weights=weights)
+    result = evaluate(configuration("linear"), bench)
+    index = next(k for k, fold in enumerate(bench.plan.folds) if 0 in fold.test)
+    fold, kept = bench.plan.folds[index], result.predictions[index]
+    errors = np.abs(bench.dataset.y[fold.test] - kept)
+    expected = np.average(errors, weights=weights[fold.test])
+    assert result.scores.fold_losses[index] == pytest.approx(expected, rel=1e-5)
+    assert training_rows(bench.dataset, fold, bench.metric).weights.tolist() == weights[fold.train].tolist()
+    plain = evaluate(configuration("linear"), make_bench("regression", "mae"))
+    assert plain.scores.fold_train_losses != result.scores.fold_train_losses
+
+
+def test_held_out_targets_do_not_reach_the_models():
+    """Changing the targets of one fold's held-out rows changes no prediction of that fold's model."""
+    bench = make_bench("regression")
+    fold = bench.plan.folds[0]
+    y = bench.dataset.y.copy()
+    y[fold.test] += 100.0
+    other = replace(bench, dataset=replace(bench.dataset, y=y), _prepared={}, _locks={})
+    for family in FAMILIES:
+        models = []
+        for each in (bench, other):
+            params = configuration(family).params
+            fit = FAMILIES[family].start(params, each.prepared(FAMILIES[family], params, 0), seed=0)
+            fit.advance()
+            fit.advance()
+            models.append(fit.validation_prediction())
+        np.testing.assert_array_equal(*models)
+
+
+# Stopping
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_stopping_early_changes_no_score(family, monkeypatch):
+    """Curves with one minimum: the walk with patience and the full walk give the same scores."""
+    bench = make_bench("regression")
+    chosen = configuration(family, **({"learning_rate": 0.3} if family == "lightgbm" else {}))
+    short = evaluate(chosen, bench)
+    full_points = min(len(FAMILIES[family].path_values(chosen.params)), len(short.curves.path_values) + 6)
+    monkeypatch.setattr(type(FAMILIES[family]), "patience", full_points)
+    full = evaluate(chosen, bench)
+    assert len(full.curves.path_values) >= len(short.curves.path_values)
+    assert full.curves.validation[0][: len(short.curves.validation[0])] == short.curves.validation[0]
+    assert full.scores == short.scores
+    for kept, again in zip(short.predictions, full.predictions, strict=True):
+        np.testing.assert_array_equal(kept, again)
+
+
+def test_patience_is_counted_from_the_last_folds_minimum(scripted):
+    """Losses 3, 2, 1, 2, 2, 2, ...: the minimum is point 2, patience 2, so points 0 to 4 are walked."""
+    family, result = scripted([3.0, 2, 1, 2, 2, 2, 2, 2], patience=2)
+    assert len(result.curves.path_values) == 5
+    assert family.steps == 3 * 5
+    assert result.scores.fold_points == (2, 2, 2)
+    assert (result.scores.path_value, result.scores.nested_loss) == (3.0, 1.0)
+
+
+def test_ties_go_to_the_smaller_model(scripted):
+    """Equal losses do not reset patience, and p_k is the first of them."""
+    _, result = scripted([1.0] * 9, patience=3)
+    assert result.scores.fold_points == (0, 0, 0)
+    assert len(result.curves.path_values) == 4
+
+
+def test_a_path_without_a_turn_is_walked_to_its_end(scripted):
+    """While the loss falls, nothing stops before the last point."""
+    _, result = scripted([5.0, 4, 3, 2, 1], patience=1)
+    assert len(result.curves.path_values) == 5
+    assert result.scores.fold_points == (4, 4, 4)
+
+
+def test_models_are_taken_at_the_size_not_at_the_threshold(scripted):
+    """The kept model index is the path size of the common point."""
+    _, result = scripted([3.0, 1, 2, 3, 4, 5], patience=2, keep_models=True)
+    assert result.models == (1, 1, 1)
+    assert all((kept == 1.0).all() for kept in result.predictions)
+
+
+def test_non_finite_predictions_are_an_error(scripted):
+    """A NaN prediction is never scored."""
+    with pytest.raises(FloatingPointError, match="path value 2"):
+        scripted([1.0, np.nan, 1.0])
+
+
+def test_a_reached_deadline_cuts_between_points(scripted, monkeypatch):
+    """Past the deadline no further point is begun; the message names the point."""
+    with pytest.raises(DeadlineReachedError, match="path value 1"):
+        scripted([1.0, 2.0], deadline=Deadline.after(-1.0))
+    left = iter([5.0, 5.0, 0.0])
+    monkeypatch.setattr(Deadline, "left", property(lambda _: next(left)))
+    with pytest.raises(DeadlineReachedError, match="path value 3"):
+        scripted([3.0, 2.0, 1.0, 0.5], deadline=Deadline(1.0))
+
+
+def test_deadlines():
+    """None never comes; earlier moves it; what is left shrinks to nothing."""
+    assert Deadline().left == np.inf
+    assert not Deadline.after(None).earlier(100).reached
+    assert 9 < Deadline.after(10).left <= 10
+    assert Deadline.after(10).earlier(11).reached
+
+
+# The bench
+
+
+def test_a_fold_is_prepared_once_for_equal_keys(monkeypatch):
+    """Three folds and two keys make six preparations, however many trials there are."""
+    family = ScriptedFamily([1.0, 2.0, 3.0], patience=1)
+    monkeypatch.setitem(_evaluation.FAMILIES, "scripted", family)
+    bench = make_bench("regression")
+    for key in ("a", "b", "a", "a"):
+        evaluate(Configuration("scripted", {"key": key}), bench)
+    assert family.prepared == 6
+
+
+def test_evaluation_is_a_function_of_the_seed():
+    """Same bench seed, same scores; another seed draws other bags."""
+    bagged = configuration("lightgbm", bagging_fraction=0.5, min_data_in_leaf=5)
+    first, again, other = (
+        evaluate(bagged, replace(make_bench(), seed=seed, _prepared={}, _locks={})).scores
+        for seed in (1, 1, 2)
+    )
+    assert first == again
+    assert first != other
+
+
+def test_a_fold_without_a_class_is_skipped_and_counted():
+    """AUC of a fold with one class is not defined: the fold is left out of the means and counted."""
+    bench = make_bench("binary", "roc_auc")
+    lone = bench.plan.folds[0]
+    only = lone.test[bench.dataset.y[lone.test] == 0]
+    folds = (replace(lone, test=only), *bench.plan.folds[1:])
+    bench = replace(bench, plan=replace(bench.plan, folds=folds), _prepared={}, _locks={})
+    result = evaluate(configuration("linear"), bench)
+    assert result.scores.skipped_folds == 1
+    assert np.isnan(result.scores.fold_losses[0])
+    assert result.scores.nested_loss == pytest.approx(np.mean(result.scores.fold_losses[1:]))
+
+
+def test_means_of_other_folds_do_not_depend_on_how_many_points_there_are():
+    """One column at a time or all at once: the same bits, so the kept point is the scored point."""
+    rng = np.random.default_rng(0)
+    losses = rng.integers(0, 9, size=(40, 60)) / 9
+    repeats = np.repeat([0, 1], 20)
+    at_once = others_mean(losses, repeats)
+    singly = np.hstack([others_mean(losses[:, [point]], repeats) for point in range(60)])
+    np.testing.assert_array_equal(at_once, singly)

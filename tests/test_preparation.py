@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import sparse
+
+from tuner._preparation import (
+    CLIP,
+    MAX_CATEGORIES,
+    Design,
+    categorical_indices,
+    code_matrix,
+    present_classes,
+    spread_classes,
+)
+from tuner._table import MISSING, Table
+
+NAN = float("nan")
+SCALINGS = ("standardize", "quantile_normal")
+
+
+def table(numeric, categorical=None):
+    """Return a table of numbers and, maybe, codes."""
+    numeric = np.asarray(numeric, dtype=float)
+    codes = np.empty((len(numeric), 0)) if categorical is None else categorical
+    return Table(numeric, np.asarray(codes, dtype=np.int32))
+
+
+def mixed(n=40, seed=0):
+    """Return numbers with gaps and codes with gaps."""
+    rng = np.random.default_rng(seed)
+    numeric = rng.normal(size=(n, 2))
+    numeric[::5, 0] = NAN
+    return table(numeric, rng.integers(MISSING, 3, size=(n, 2)))
+
+
+# Matrix of numbers and codes
+
+
+def test_code_matrix_marks_missing_codes():
+    """Codes stand beside the numbers; missing is NaN; an unseen code stays a number."""
+    rows = table([[0.5], [1.5]], [[MISSING, 1], [2, 0]])
+    np.testing.assert_array_equal(code_matrix(rows), [[0.5, NAN, 1], [1.5, 2, 0]])
+    assert categorical_indices(rows) == [1, 2]
+
+
+def test_code_matrix_of_numbers_is_the_numbers():
+    """Without codes nothing is copied, dense or sparse."""
+    rows = table([[1.0, 2.0]])
+    assert code_matrix(rows) is rows.numeric
+    assert categorical_indices(rows) == []
+    matrix = sparse.csr_matrix(np.eye(2))
+    assert code_matrix(Table(matrix, np.empty((2, 0), dtype=np.int32))) is matrix
+
+
+# Design
+
+
+def test_design_standardizes_by_hand():
+    """0, 2, 4 and a gap: median 2 fills it, mean 2, variance (4 + 0 + 4 + 0) / 4 = 2; then the gap's flag."""
+    design = Design.fit(table([[0.0], [2.0], [4.0], [NAN]]), numeric="standardize", seed=0)
+    root = np.sqrt(2.0)
+    # The flag is 0, 0, 0, 1: mean 1/4, variance 3/16, so a set flag is (3/4) / (sqrt(3)/4) = sqrt(3).
+    expected = [[-2 / root, -1 / np.sqrt(3)], [0, np.sqrt(3)]]
+    np.testing.assert_allclose(design.transform(table([[0.0], [NAN]])), expected)
+
+
+def test_design_clips_stray_values():
+    """A held-out unit error becomes 10 standard deviations, not a million."""
+    design = Design.fit(table([[0.0], [1.0], [2.0]]), numeric="standardize", seed=0)
+    assert design.transform(table([[1e9], [-1e9]])).ravel().tolist() == [CLIP, -CLIP]
+
+
+def test_quantile_normal_is_monotone_and_blind_to_outliers():
+    """Order stays; whether the largest value is 40 or 4 million does not matter."""
+    values = np.arange(40.0).reshape(-1, 1)
+    plain = Design.fit(table(values), numeric="quantile_normal", seed=0).transform(table(values))
+    values[-1] = 4e6
+    stretched = Design.fit(table(values), numeric="quantile_normal", seed=0).transform(table(values))
+    assert (np.diff(plain[:, 0]) > 0).all()
+    np.testing.assert_allclose(plain, stretched)
+
+
+def test_rare_categories_share_a_column():
+    """8 rows of code 0, 6 of code 1, two codes of 1 row each: 2 columns and one for the rare ones."""
+    codes = np.array([0] * 8 + [1] * 6 + [2, 3]).reshape(-1, 1)
+    design = Design.fit(table(np.empty((16, 0)), codes), numeric="standardize", seed=0)
+    held_out = table(np.empty((4, 0)), [[0], [1], [3], [9]])
+    # 9 was never seen: it is one of the rare ones, not an error
+    assert design.transform(held_out).tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 1]]
+
+
+def test_columns_per_category_are_bounded():
+    """200 frequent categories make 64 columns."""
+    codes = np.repeat(np.arange(200), 6).reshape(-1, 1)
+    design = Design.fit(table(np.empty((1200, 0)), codes), numeric="standardize", seed=0)
+    assert design.transform(table(np.empty((1, 0)), [[0]])).shape == (1, MAX_CATEGORIES)
+
+
+@pytest.mark.parametrize("numeric", SCALINGS)
+def test_a_column_all_missing_in_the_fold_stays(numeric):
+    """A fold may see no value of a column; its held-out rows are still finite and of the same width."""
+    design = Design.fit(table([[NAN, 1.0], [NAN, 2.0], [NAN, 4.0]]), numeric=numeric, seed=0)
+    held_out = design.transform(table([[5.0, 1.0], [NAN, NAN]]))
+    assert np.isfinite(held_out).all()
+    assert held_out.shape[1] == design.transform(table([[NAN, 1.0]])).shape[1]
+
+
+def test_sparse_design_stays_sparse_and_fills_gaps():
+    """Sparse numbers are divided by their largest magnitude (4 and 2); a gap gets the median (0)."""
+    matrix = sparse.csr_matrix([[0, -2.0], [4.0, 0], [0, NAN], [2.0, 0]])
+    design = Design.fit(Table(matrix, np.empty((4, 0), dtype=np.int32)), numeric="standardize", seed=0)
+    result = design.transform(Table(matrix, np.empty((4, 0), dtype=np.int32)))
+    assert sparse.issparse(result)
+    np.testing.assert_allclose(result.toarray(), [[0, -1], [1, 0], [0, 0], [0.5, 0]])
+
+
+@pytest.mark.parametrize("numeric", SCALINGS)
+def test_design_is_learned_from_its_rows_only(numeric):
+    """Changing rows that are not given to `fit` changes nothing; changing one that is does."""
+    rows, train, held_out = mixed(), np.arange(30), np.arange(30, 40)
+    probe = mixed(seed=1)
+    before = Design.fit(rows.take(train), numeric=numeric, seed=0).transform(probe)
+    rows.numeric[held_out] = 1e6
+    rows.categorical[held_out] = 7
+    after = Design.fit(rows.take(train), numeric=numeric, seed=0).transform(probe)
+    np.testing.assert_array_equal(before, after)
+    rows.numeric[train[1]] = 1e6
+    assert not np.allclose(before, Design.fit(rows.take(train), numeric=numeric, seed=0).transform(probe))
+
+
+# Classes a fold lacks
+
+
+def test_present_classes():
+    """None where every class occurs, else the codes that do."""
+    assert present_classes(np.array([2, 0, 1]), 3) is None
+    assert present_classes(np.array([2, 0, 2]), 3).tolist() == [0, 2]
+
+
+def test_an_absent_class_gets_a_smoothed_prior():
+    """97 rows, 3 classes, class 1 absent: 1 / (97 + 3) = .01; the others share .99."""
+    spread = spread_classes(np.array([[0.5, 0.5], [1.0, 0.0]]), np.array([0, 2]), 3, 97)
+    np.testing.assert_allclose(spread, [[0.495, 0.01, 0.495], [0.99, 0.01, 0.0]])
+
+
+@given(st.data())
+def test_spread_rows_sum_to_one(data):
+    """Whatever classes are absent: rows sum to 1, absent ones get 1 / (n + C), ratios of the rest stay."""
+    n_classes = data.draw(st.integers(2, 8))
+    present = data.draw(st.sets(st.integers(0, n_classes - 1), min_size=1, max_size=n_classes - 1))
+    present = np.array(sorted(present))
+    n_train = data.draw(st.integers(1, 1000))
+    weights = data.draw(st.lists(st.floats(0.01, 1), min_size=len(present), max_size=len(present)))
+    given_rows = (np.array(weights) / sum(weights))[None, :]
+    spread = spread_classes(given_rows, present, n_classes, n_train)
+    absent = np.setdiff1d(np.arange(n_classes), present)
+    np.testing.assert_allclose(spread.sum(axis=1), 1.0)
+    np.testing.assert_allclose(spread[:, absent], 1 / (n_train + n_classes))
+    ratios = spread[:, present] / spread[:, present].sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(ratios, given_rows)
+
+
+def test_nothing_changes_where_all_classes_are_present():
+    """Probabilities pass through as they are."""
+    probabilities = np.array([[0.2, 0.8]])
+    assert spread_classes(probabilities, None, 2, 10) is probabilities

@@ -1,0 +1,370 @@
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from optuna.trial import TrialState
+from search_spaces import PORTFOLIOS, SPACES, Categorical, Float, Int
+
+from tuner import _search
+from tuner._config import TuningConfig, resolve
+from tuner._data import make_dataset
+from tuner._evaluation import Bench, Deadline, evaluate
+from tuner._metrics import resolve_metric
+from tuner._objective import objective
+from tuner._search import LAG, Search, initial_configurations
+from tuner._seeds import child_seed
+from tuner._splits import plan_choosing
+from tuner._trials import Place, Trial, run_trial
+from tuner.exceptions import TrialsFailedError
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+PLACE = Place("study", "search")
+INITIAL = 2 + len(PORTFOLIOS["lightgbm"]) + len(PORTFOLIOS["linear"])
+
+
+@pytest.fixture(scope="module")
+def bench():
+    """A bench over 60 rows."""
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(60, 2)), columns=list("ab"))
+    X["c"] = rng.choice(["x", "y", None], 60)
+    data = make_dataset(X, (X["a"] + rng.normal(size=60) > 0).astype(int))
+    plan = plan_choosing(data, n_folds=3, n_repeats=1, seed=0)
+    return Bench(data, plan, resolve_metric(None, "binary"), 0)
+
+
+def settings(**options):
+    """Return settings of a run without a clock."""
+    options = {"max_trials": 20, "time_budget": None, "random_state": 0, "n_jobs": 1, **options}
+    return resolve(TuningConfig(**options), task="binary", has_time=False)
+
+
+def search(bench, chosen, *, deadline=None, reserve=0.0, heard=None, known=None, **options):
+    """Return a search that leaves ``reserve`` seconds."""
+    return Search(
+        bench,
+        chosen,
+        PLACE,
+        deadline=deadline or Deadline(),
+        reserve=lambda _: reserve,
+        notify=(lambda _: None) if heard is None else heard.append,
+        known=known,
+        **options,
+    )
+
+
+def timeless(trials):
+    """Return the records without their times, as text (NaN equals NaN there)."""
+    return [replace(trial, fit_seconds=0.0, started=0.0, completed=0.0).to_json() for trial in trials]
+
+
+@pytest.fixture
+def fake_fits(monkeypatch, make_scores):
+    """Replace fits by a loss that is a function of the configuration; ``fails`` names failing numbers."""
+
+    def install(fails=(), pause=0.0):
+        asked = []
+
+        def run(configuration, bench, *, place, number, deadline):  # noqa: ARG001
+            asked.append((number, deadline))
+            # Later trials end first, so that an order of completion would be noticed.
+            time.sleep(pause * (number % 3 == 0))
+            state = "FAIL" if number in fails else "COMPLETE"
+            draw = child_seed(0, str(sorted(configuration.flat().items()))) / 2**31
+            scores = make_scores([draw, draw + 0.1], [draw - 0.3] * 2)
+            record = replace(
+                blank, number=number, configuration=configuration, state=state, study=place.study
+            )
+            if state == "FAIL":
+                return Trial(replace(record, scores=None, reason="ValueError: no"), None)
+            return Trial(replace(record, scores=scores), None)
+
+        monkeypatch.setattr(_search, "run_trial", run)
+        return asked
+
+    blank = run_trial(
+        initial_configurations(settings())[0], None, place=PLACE, number=0, deadline=Deadline.after(-1)
+    ).record
+    return install
+
+
+# What is tried
+
+
+def test_defaults_first_then_the_portfolios_in_turn(bench, fake_fits):
+    """The default of each family, then each family's first known-good one, then the second, ..."""
+    fake_fits()
+    trials = search(bench, settings(max_trials=INITIAL)).run().trials
+    tried = [(trial.configuration.family, dict(trial.configuration.params)) for trial in trials]
+    expected = [(name, SPACES[name].default()) for name in ("lightgbm", "linear")]
+    for place in range(max(map(len, PORTFOLIOS.values()))):
+        expected += [
+            (name, SPACES[name].complete(PORTFOLIOS[name][place]))
+            for name in ("lightgbm", "linear")
+            if place < len(PORTFOLIOS[name])
+        ]
+    assert tried == expected
+    assert len(tried) == INITIAL
+
+
+def test_repeated_starting_points_are_tried_once():
+    """With almost everything fixed, portfolios coincide: each configuration is there once."""
+    fixed = {"penalty": "l2", "numeric": "standardize"}
+    chosen = settings(families=["linear"], search_space={"linear": fixed})
+    assert [configuration.params for configuration in initial_configurations(chosen)] == [fixed]
+
+
+def test_fixed_values_are_never_suggested_but_always_there(bench, fake_fits):
+    """A scalar in the space is in every configuration and in no parameter of the study."""
+    fake_fits()
+    chosen = settings(search_space={"lightgbm": {"learning_rate": 0.05, "boosting": "gbdt"}})
+    outcome = search(bench, chosen).run()
+    boosted = [trial for trial in outcome.trials if trial.configuration.family == "lightgbm"]
+    assert len(boosted) > 5
+    for trial in boosted:
+        assert trial.configuration.params["learning_rate"] == 0.05
+        assert trial.configuration.params["boosting"] == "gbdt"
+        assert "drop_rate" not in trial.configuration.params
+    suggested = {name for trial in outcome.study.trials for name in trial.params}
+    assert not suggested & {"lightgbm.learning_rate", "lightgbm.boosting", "lightgbm.drop_rate"}
+    assert {"family", "lightgbm.num_leaves", "linear.penalty"} <= suggested
+
+
+def test_bounds_of_the_user_hold_for_every_trial(bench, fake_fits):
+    """Defaults, portfolios and suggestions all lie inside the bounds, with their own types."""
+    fake_fits()
+    space = {
+        "lightgbm": {
+            "num_leaves": Int(5, 9, log=True),
+            "learning_rate": Float(0.1, 0.12),
+            "extra_trees": Categorical((True,)),
+        }
+    }
+    for trial in search(bench, settings(search_space=space, families=["lightgbm"])).run().trials:
+        params = trial.configuration.params
+        assert type(params["num_leaves"]) is int
+        assert 5 <= params["num_leaves"] <= 9
+        assert 0.1 <= params["learning_rate"] <= 0.12
+        assert params["extra_trees"] is True
+
+
+def test_every_configuration_is_complete_and_active(bench, fake_fits):
+    """Exactly the active parameters are there: dropout only with DART, a ratio only with elastic net."""
+    fake_fits()
+    families = set()
+    for trial in search(bench, settings(max_trials=40)).run().trials:
+        space = SPACES[trial.configuration.family]
+        params = trial.configuration.params
+        assert space.complete(params) == params
+        families.add(trial.configuration.family)
+    assert families == {"lightgbm", "linear"}
+
+
+# Order and determinism
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2, 4])
+def test_a_trial_is_asked_knowing_exactly_the_trials_up_to_the_lag(bench, fake_fits, n_jobs):
+    """Trial i knows trials 0 to i - 4 (the defaults, told together, from trial 4 on), for any n_jobs."""
+    fake_fits(pause=0.003)
+    known = {}
+
+    class Watched(Search):
+        def _ask(self, number):
+            states = [trial.state for trial in self._study.trials]
+            known[number] = [place for place, state in enumerate(states) if state is TrialState.COMPLETE]
+            return super()._ask(number)
+
+    Watched(
+        bench,
+        settings(n_jobs=n_jobs, max_trials=25),
+        PLACE,
+        deadline=Deadline(),
+        reserve=lambda _: 0.0,
+        notify=lambda _: None,
+    ).run()
+    assert LAG == 4
+    for number in range(25):
+        last = number - LAG
+        assert known[number] == list(range(0 if last < 0 else max(last + 1, 2)))
+
+
+def test_the_first_suggestion_knows_the_defaults(bench, fake_fits):
+    """Without portfolios the third trial waits for both defaults, so that nothing is asked blindly."""
+    fake_fits()
+    chosen = replace(settings(max_trials=6), portfolios={"lightgbm": (), "linear": ()})
+    run = search(bench, chosen)
+    assert [run._needed(number) for number in range(8)] == [-4, -3, 1, 1, 1, 1, 2, 3]
+    assert len(run.run().trials) == 6
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.004])
+def test_threads_do_not_change_decisions(bench, fake_fits, pause):
+    """The same seed asks for the same 30 configurations with 1, 2 and 4 threads."""
+    fake_fits(pause=pause)
+    runs = [search(bench, settings(n_jobs=n_jobs, max_trials=30)).run().trials for n_jobs in (1, 2, 4)]
+    assert timeless(runs[0]) == timeless(runs[1]) == timeless(runs[2])
+
+
+def test_another_seed_asks_for_other_trials(bench, fake_fits):
+    """Starting points are the same, suggestions differ."""
+    fake_fits()
+    runs = [search(bench, settings(random_state=seed)).run().trials for seed in (0, 1)]
+    first, second = ([trial.configuration for trial in trials] for trials in runs)
+    assert first[:INITIAL] == second[:INITIAL]
+    assert all(one != other for one, other in zip(first[INITIAL:], second[INITIAL:], strict=True))
+
+
+def test_real_fits_are_the_same_on_one_and_two_threads(bench):
+    """Trials, scores, curves and held-out predictions agree bit for bit; only times differ."""
+    outcomes = []
+    for n_jobs in (1, 2):
+        fresh = replace(bench, _prepared={}, _locks={})
+        chosen = settings(n_jobs=n_jobs, max_trials=INITIAL + 4)
+        outcomes.append(search(fresh, chosen, keep_predictions=True).run())
+    one, two = outcomes
+    assert timeless(one.trials) == timeless(two.trials)
+    assert one.cap == two.cap
+    assert {trial.state for trial in one.trials} == {"COMPLETE"}
+    assert list(one.predictions) == [trial.number for trial in one.trials]
+    for number, folds in one.predictions.items():
+        for fold, other in zip(folds, two.predictions[number], strict=True):
+            np.testing.assert_array_equal(fold, other)
+    alone = evaluate(one.trials[-1].configuration, replace(bench, _prepared={}, _locks={}))
+    assert alone.curves == one.trials[-1].curves  # nor does a trial depend on those beside it
+
+
+def test_more_trials_only_append(bench, fake_fits):
+    """The first 15 of 25 trials are those of a run of 15: the limit is no input of any decision."""
+    fake_fits()
+    short, long = (search(bench, settings(max_trials=count)).run().trials for count in (15, 25))
+    assert timeless(short) == timeless(long[:15])
+
+
+def test_an_outer_fold_has_suggestions_of_its_own(bench, fake_fits):
+    """The sampler's seed depends on the outer fold, the starting points do not."""
+    fake_fits()
+    runs = []
+    for outer in (1, 2):
+        run = search(bench, settings())
+        run._place = Place("study", "outer_fold", outer)
+        runs.append([trial.configuration for trial in run.run().trials])
+    assert runs[0][:INITIAL] == runs[1][:INITIAL]
+    assert runs[0][INITIAL:] != runs[1][INITIAL:]
+
+
+# What is heard and told
+
+
+def test_records_are_heard_in_order_before_they_are_told(bench, fake_fits):
+    """Every judged record is heard once, in trial order, and the study holds the same JSON."""
+    fake_fits(pause=0.003)
+    heard = []
+    outcome = search(bench, settings(n_jobs=2), heard=heard).run()
+    assert heard == list(outcome.trials)
+    assert [trial.number for trial in heard] == list(range(20))
+    assert [trial.user_attrs["record"] for trial in outcome.study.trials] == [
+        trial.to_json() for trial in heard
+    ]
+
+
+def test_the_cap_is_the_standard_error_of_the_best_default(bench, fake_fits):
+    """Defaults set the cap; it is that of every trial, with the weight the sampler saw."""
+    fake_fits()
+    outcome = search(bench, settings()).run()
+    best = min(outcome.trials[:2], key=lambda trial: trial.scores.nested_loss)
+    assert outcome.cap == best.scores.standard_error > 0
+    for trial in outcome.trials:
+        assert (trial.penalty_cap, trial.gap_weight) == (outcome.cap, 0.05)
+        assert trial.objective == objective(trial.scores, weight=0.05, cap=outcome.cap)
+        assert outcome.study.trials[trial.number].value == trial.objective
+
+
+def test_failed_trials_are_told_and_the_search_goes_on(bench, fake_fits):
+    """A failed default and failed suggestions are FAIL in the study, without an objective."""
+    fake_fits(fails={0, 5, 14})
+    outcome = search(bench, settings(n_jobs=2)).run()
+    failed = [trial.number for trial in outcome.trials if trial.state == "FAIL"]
+    assert failed == [0, 5, 14]
+    assert len(outcome.trials) == 20
+    for number in failed:
+        assert outcome.study.trials[number].state is TrialState.FAIL
+        assert outcome.trials[number].objective is None
+    assert outcome.cap == outcome.trials[1].scores.standard_error
+
+
+def test_no_default_that_can_be_scored_ends_the_run(bench, fake_fits):
+    """Where every default fails the data is at fault: an error with the first reason."""
+    fake_fits(fails=set(range(20)))
+    heard = []
+    with pytest.raises(TrialsFailedError, match="ValueError: no"):
+        search(bench, settings(), heard=heard).run()
+    assert heard == []
+
+
+# Limits
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_max_trials_is_exact(bench, fake_fits, count):
+    """Even below the number of defaults, or of the lag."""
+    fake_fits()
+    outcome = search(bench, settings(max_trials=count, n_jobs=2)).run()
+    assert [trial.number for trial in outcome.trials] == list(range(count))
+
+
+def test_a_spent_budget_still_judges_the_default(bench, fake_fits):
+    """Past the deadline only the named default is tried, and it is never cut."""
+    asked = fake_fits()
+    outcome = search(bench, settings(), deadline=Deadline.after(-1)).run()
+    assert [trial.number for trial in outcome.trials] == [0]
+    assert asked == [(0, Deadline())]
+
+
+def test_the_reserve_is_kept_before_the_deadline(bench, fake_fits):
+    """50 seconds to go, 60 in reserve: nothing but the default; with 10 in reserve trials end 10 s early."""
+    fake_fits()
+    assert len(search(bench, settings(), deadline=Deadline.after(50), reserve=60.0).run().trials) == 1
+    asked = fake_fits()
+    end = Deadline.after(50)
+    search(bench, settings(), deadline=end, reserve=10.0).run()
+    assert {deadline.at for number, deadline in asked if number} == {end.at - 10.0}
+
+
+def test_a_cut_trial_is_pruned_and_counted(bench):
+    """A deadline that comes during the search leaves PRUNED trials with a reason, never scores."""
+    outcome = search(bench, settings(max_trials=200, n_jobs=2), deadline=Deadline.after(0.3)).run()
+    assert outcome.trials[0].state == "COMPLETE"
+    assert len(outcome.trials) < 200
+    for trial in outcome.trials:
+        if trial.state == "PRUNED":
+            assert trial.reason.startswith("time budget")
+            assert trial.scores is None
+            assert outcome.study.trials[trial.number].state is TrialState.PRUNED
+
+
+def test_predictions_are_kept_only_on_request(bench):
+    """Without the request none are kept; with it, fold by fold for every complete trial."""
+    assert search(bench, settings(max_trials=2)).run().predictions == {}
+    kept = search(bench, settings(max_trials=2), keep_predictions=True).run().predictions
+    assert [[len(fold) for fold in kept[number]] for number in (0, 1)] == [[20, 20, 20]] * 2
+
+
+# Known trials
+
+
+def test_known_trials_are_not_run_again(bench, fake_fits):
+    """With trials 0 to 8 and 11 known, the others are run, and all records are as if never interrupted."""
+    fake_fits()
+    whole = search(bench, settings()).run()
+    asked = fake_fits()
+    known = {number: whole.trials[number] for number in (*range(9), 11)}
+    again = search(bench, settings(n_jobs=2), known=known).run()
+    assert sorted(number for number, _ in asked) == [9, 10, *range(12, 20)]
+    assert timeless(again.trials) == timeless(whole.trials)
+    assert again.trials[3] == whole.trials[3]
