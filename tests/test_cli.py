@@ -382,11 +382,7 @@ BAD_INPUT = {
 }
 
 
-# `_data._check_weights` lets NumPy's ValueError through: exit code 1 instead of 78.
-KNOWN_GAPS = {"weights of words": pytest.mark.xfail(reason="_data._check_weights", strict=False)}
-
-
-@pytest.mark.parametrize("case", [pytest.param(case, marks=KNOWN_GAPS.get(case, ())) for case in BAD_INPUT])
+@pytest.mark.parametrize("case", BAD_INPUT)
 def test_bad_input_is_78_and_leaves_nothing_behind(job, case, capsys):
     """Rule, value and cure reach the user; neither store nor model nor folder appears anywhere."""
     more, table, extra, rule, value = BAD_INPUT[case]

@@ -74,7 +74,7 @@ def test_codes_index_the_sorted_labels():
 
 
 def test_log_target_trains_on_log1p():
-    """y = e - 1 becomes 1; a negative target is refused."""
+    """Y = e - 1 becomes 1; a negative target is refused."""
     data = with_log_target(make_dataset(X, [0.0, np.e - 1] * 3))
     np.testing.assert_allclose(data.y, [0, 1] * 3)
     assert data.log_target
@@ -278,16 +278,17 @@ def test_fingerprint_is_of_the_content():
     assert len(prints) == 1
     assert len(prints.pop()) == 12
     polars = pl.DataFrame({"n": FLOATS, "c": ["x", "y", None, "x", "y", "x"]})
-    assert make_dataset(polars, LABELS, **roles).fingerprint() == make_dataset(
-        frame, LABELS, **roles
-    ).fingerprint()
+    assert (
+        make_dataset(polars, LABELS, **roles).fingerprint()
+        == make_dataset(frame, LABELS, **roles).fingerprint()
+    )
 
 
 def test_fingerprint_changes_with_any_value_or_role():
     """A number, a category, its name, a target, a label, a role, a column name: each changes it."""
     frame, roles = base()
-    prints = [make_dataset(frame, LABELS, **roles).fingerprint()]
-    for table in (
+    tables = [
+        frame,
         frame.assign(n=[0.5, 1, 1.5, 2, 2.5, 3.0001]),
         frame.assign(n=[0.5, 1, 1.5, 2, 2.5, np.nan]),
         frame.assign(c=["y", "y", None, "x", "y", "x"]),
@@ -295,11 +296,9 @@ def test_fingerprint_changes_with_any_value_or_role():
         frame.rename(columns={"n": "m"}),
         frame[["c", "n"]],
         frame[["n"]],
-    ):
-        prints.append(make_dataset(table, LABELS, **roles).fingerprint())
-    for y in (list("abbaab"), list("acacac"), [0, 1] * 3, FLOATS):
-        prints.append(make_dataset(frame, y, **roles).fingerprint())
-    for change in (
+    ]
+    targets = [list("abbaab"), list("acacac"), [0, 1] * 3, FLOATS]
+    changes = [
         {"groups": list("abbbcc")},
         {"groups": None},
         {"time": [0, 1, 2, 3, 5, 4]},
@@ -307,8 +306,11 @@ def test_fingerprint_changes_with_any_value_or_role():
         {"sample_weight": [1.0] * 6},
         {"sample_weight": None},
         {"groups": None, "time": None, "sample_weight": None},
-    ):
-        prints.append(make_dataset(frame, LABELS, **{**roles, **change}).fingerprint())
+    ]
+    datasets = [make_dataset(table, LABELS, **roles) for table in tables]
+    datasets += [make_dataset(frame, y, **roles) for y in targets]
+    datasets += [make_dataset(frame, LABELS, **{**roles, **change}) for change in changes]
+    prints = [data.fingerprint() for data in datasets]
     assert len(set(prints)) == len(prints)
 
 

@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from sklearn.model_selection import cross_val_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
+
 from tuner import InputError, TunedClassifier, TunedRegressor
 
 QUICK = {
@@ -172,7 +173,9 @@ def test_the_story_is_told_by_repr_and_html(fitted):
 
 def test_importing_the_package_stays_light():
     """`import tuner` pulls in neither mlflow, torch, dask nor matplotlib."""
-    code = "import sys, tuner; print([m for m in ('mlflow', 'torch', 'dask', 'matplotlib') if m in sys.modules])"
+    code = (
+        "import sys, tuner; print([m for m in ('mlflow', 'torch', 'dask', 'matplotlib') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

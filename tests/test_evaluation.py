@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from search_spaces import SPACES
 
+from search_spaces import SPACES
 from tuner import _evaluation
 from tuner._data import make_dataset
 from tuner._evaluation import Bench, Deadline, evaluate, training_rows
@@ -47,16 +47,20 @@ class ScriptedFit:
         self._family, self._sizes, self._index = family, (n_train, n_held_out), -1
 
     def advance(self):
+        """Take the next value of the script."""
         self._index += 1
         self._family.steps += 1
 
     def train_prediction(self):
+        """Return it for every training row."""
         return np.full(self._sizes[0], self._family.script[self._index])
 
     def validation_prediction(self):
+        """Return it for every held-out row."""
         return np.full(self._sizes[1], self._family.script[self._index])
 
     def predictor(self, size_index):
+        """Return the size itself."""
         return size_index
 
 
@@ -66,19 +70,27 @@ class ScriptedFamily:
     name = "scripted"
 
     def __init__(self, script, patience):
-        self.script, self.patience, self.steps, self.prepared = script, patience, 0, 0
+        self.script, self._patience, self.steps, self.prepared = script, patience, 0, 0
+
+    def patience(self, params):  # noqa: ARG002
+        """Return the patience a test gave."""
+        return self._patience
 
     def path_values(self, params):  # noqa: ARG002
+        """Return 1, 2, 3, ..."""
         return tuple(float(size) for size in range(1, len(self.script) + 1))
 
     def preparation_key(self, params):
+        """Return the key a test gave."""
         return params.get("key", "")
 
     def prepare(self, params, rows, *, seed):  # noqa: ARG002
+        """Count, and return the sizes."""
         self.prepared += 1
         return rows.table.n_rows, rows.validation.n_rows
 
     def start(self, params, prepared, *, seed):  # noqa: ARG002
+        """Return a fit at the start of the script."""
         return ScriptedFit(self, *prepared)
 
 
@@ -198,7 +210,7 @@ def test_stopping_early_changes_no_score(family, monkeypatch):
     chosen = configuration(family, **({"learning_rate": 0.3} if family == "lightgbm" else {}))
     short = evaluate(chosen, bench)
     full_points = min(len(FAMILIES[family].path_values(chosen.params)), len(short.curves.path_values) + 6)
-    monkeypatch.setattr(type(FAMILIES[family]), "patience", full_points)
+    monkeypatch.setattr(type(FAMILIES[family]), "patience", lambda *_: full_points)
     full = evaluate(chosen, bench)
     assert len(full.curves.path_values) >= len(short.curves.path_values)
     assert full.curves.validation[0][: len(short.curves.validation[0])] == short.curves.validation[0]
@@ -217,10 +229,10 @@ def test_patience_is_counted_from_the_last_folds_minimum(scripted):
 
 
 def test_ties_go_to_the_smaller_model(scripted):
-    """Equal losses do not reset patience, and p_k is the first of them."""
-    _, result = scripted([1.0] * 9, patience=3)
+    """p_k is the first of equally good points; a plateau is walked on, as it may still fall."""
+    _, result = scripted([1.0, 1, 1, 1, 2, 2, 2, 2, 2], patience=3)
     assert result.scores.fold_points == (0, 0, 0)
-    assert len(result.curves.path_values) == 4
+    assert len(result.curves.path_values) == 7  # the plateau ends at point 3, and 3 more are walked
 
 
 def test_a_path_without_a_turn_is_walked_to_its_end(scripted):

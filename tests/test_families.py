@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
-from search_spaces import PORTFOLIOS, SPACES
 
+from search_spaces import PORTFOLIOS, SPACES
 from tuner._data import make_dataset
 from tuner._evaluation import training_rows
 from tuner._metrics import resolve_metric
@@ -90,7 +90,7 @@ def test_every_family_has_a_space_of_its_name():
     """The tables of families and of spaces have the same names, and each family knows its own."""
     assert set(FAMILIES) == set(SPACES)
     assert all(family.name == name for name, family in FAMILIES.items())
-    assert all(family.patience >= 1 for family in FAMILIES.values())
+    assert all(family.patience(params_of(name)) >= 1 for name, family in FAMILIES.items())
 
 
 @pytest.mark.parametrize(("name", "partial"), CONFIGURATIONS)
@@ -316,7 +316,9 @@ def test_unseen_and_missing_categories_are_scored_as_they_will_be_predicted(boos
     y = np.array([0.0, 3.0, -2.0, 1.0, 4.0, -4.0, 9.0, 9.0, 9.0])[codes] + 0.1 * rng.normal(size=420)
     names = [None if code < 0 else f"c{code}" for code in codes]
     data = make_dataset(pd.DataFrame({"c": names, "x": rng.normal(size=420)}), y)
-    rows = training_rows(data, Fold(0, 0, np.arange(400), np.arange(400, 420)), resolve_metric("rmse", "regression"))
+    rows = training_rows(
+        data, Fold(0, 0, np.arange(400), np.arange(400, 420)), resolve_metric("rmse", "regression")
+    )
     partial = {"boosting": boosting, "min_data_in_leaf": 5}
     fit, held_out, _ = walk("lightgbm", rows, partial, points=12)
     assert np.ptp(held_out[-1]) > 0.8  # the categories are used

@@ -13,7 +13,7 @@ from tuner._table import DATE_PARTS, MISSING, read_schema
 from tuner.exceptions import InputError
 
 NAN = float("nan")
-UTC = dt.timezone.utc
+UTC = dt.UTC
 BERLIN = "Europe/Berlin"
 STAMPS = pd.Series(pd.to_datetime(["2020-02-29 13:30", None, "2021-01-01 00:00"]))
 
@@ -339,7 +339,7 @@ def test_dense_and_sparse_meet():
         (lambda frame: frame.rename(columns={"n": "m"}), "missing columns ['n']"),
         (lambda frame: pd.concat([frame, frame[["n"]]], axis=1), "repeated columns ['n', 'n']"),
         (lambda frame: frame.to_numpy(dtype=object)[:, :3], "3 columns"),
-        (lambda frame: np.zeros((2, 7)), "7 columns"),
+        (lambda _: np.zeros((2, 7)), "7 columns"),
         (lambda frame: frame.assign(n=["a", "b", "c"]), "'a'"),
         (lambda frame: frame.assign(d=["no", "date", "here"]), "no"),
         (lambda frame: frame.assign(n=[1.0, np.inf, 2.0]), "infinity"),

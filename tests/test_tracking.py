@@ -31,16 +31,11 @@ from search_spaces import SPACES
 from tuner._data import Dataset, make_dataset
 from tuner._model import Blended, Delivered, Member, deliver
 from tuner._records import Configuration, Curves, Scores, TrialRecord
-from tuner._tracking import DatasetInfo, Metric, Param, RunSummary, Tag, Tracker, TrackingInfo, log_items
-from tuner._tracking_info import BestSoFar, masked
-from tuner._tracking_model import (
-    REQUIRED_PACKAGES,
-    Place,
-    UntrustedTypeError,
-    artifacts_beside,
-    input_schema,
-    trusted_types,
-)
+from tuner._tracking import Tracker, masked
+from tuner._tracking_info import DatasetInfo, RunSummary, TrackingInfo
+from tuner._tracking_items import BestSoFar, Metric, Param, Tag, log_items
+from tuner._tracking_model import REQUIRED_PACKAGES, UntrustedTypeError, input_schema, trusted_types
+from tuner._tracking_write import Place, artifacts_beside
 from tuner.families import FAMILIES, TrainingRows
 
 pytestmark = [

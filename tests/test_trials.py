@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from search_spaces import SPACES
 
+from search_spaces import SPACES
 from tuner._data import make_dataset
 from tuner._evaluation import Bench, Deadline
 from tuner._metrics import resolve_metric
@@ -19,7 +19,7 @@ PLACE = Place("study", "outer_fold", 2)
 
 @pytest.fixture(scope="module")
 def bench():
-    """A bench over 60 rows."""
+    """Return a bench over 60 rows."""
     rng = np.random.default_rng(0)
     X = pd.DataFrame(rng.normal(size=(60, 2)), columns=list("ab"))
     data = make_dataset(X, (X["a"] + rng.normal(size=60) > 0).astype(int))

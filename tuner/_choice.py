@@ -14,7 +14,7 @@ from tuner._finals import Finals, assemble, rescore
 from tuner._metrics import Metric
 from tuner._records import TrialRecord
 from tuner._search import Notify, Search, SearchOutcome
-from tuner._selection import Nomination, nominate
+from tuner._selection import nominate
 from tuner._splits import FoldPlan, plan_choosing, plan_fresh
 from tuner._trials import Place
 
@@ -87,7 +87,8 @@ def choose(
         seed=settings.seed,
         n_choosing_repeats=settings.n_repeats,
     )
-    finals = _finals(search, Bench(dataset, fresh or plan, metric, settings.seed), settings, place, deadline, notify)
+    finals_bench = bench if fresh is None else Bench(dataset, fresh, metric, settings.seed)
+    finals = _finals(search, finals_bench, settings, place, deadline, notify)
     return Choice(bench, search, finals, _notes(plan, fresh, finals))
 
 

@@ -11,8 +11,8 @@ from difflib import get_close_matches
 from typing import Any, Literal
 
 import numpy as np
-from search_spaces import DEFAULT_FAMILIES, PORTFOLIOS, SPACES, Dimension, SearchSpace
 
+from search_spaces import DEFAULT_FAMILIES, PORTFOLIOS, SPACES, Dimension, SearchSpace
 from tuner._types import Scalar, Task
 from tuner.exceptions import InputError
 
@@ -290,7 +290,9 @@ def _seed(random_state: int | np.random.RandomState | None) -> int:
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1)[0] % 2**31)
     if isinstance(random_state, np.random.RandomState | np.random.Generator):
-        draw = random_state.randint if isinstance(random_state, np.random.RandomState) else random_state.integers
+        draw = (
+            random_state.randint if isinstance(random_state, np.random.RandomState) else random_state.integers
+        )
         return int(draw(0, 2**31 - 1))
     if isinstance(random_state, bool) or not isinstance(random_state, int | np.integer) or random_state < 0:
         raise InputError(

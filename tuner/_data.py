@@ -12,7 +12,7 @@ from scipy import sparse
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import column_or_1d
 
-from tuner._table import Schema, Table, is_named, parse_dates, read_schema
+from tuner._table import Schema, Table, as_csr, is_named, parse_dates, read_schema
 from tuner._types import FloatArray, IntArray, Task
 from tuner.exceptions import InputError
 
@@ -142,7 +142,7 @@ def make_dataset(
 def _first_rows(X: Any) -> Any:
     """Return a few raw rows in the form they came in."""
     if sparse.issparse(X):
-        return sparse.csr_matrix(X)[:SAMPLE_ROWS]
+        return as_csr(X)[:SAMPLE_ROWS]
     rows = X if hasattr(X, "shape") and hasattr(X, "__getitem__") else np.asarray(X)
     return rows[:SAMPLE_ROWS]
 
@@ -178,7 +178,7 @@ def resolve_task(target: Any, task: str) -> str:
         distinct = len(np.unique(target))
         if distinct > MAX_CLASSES_WITHOUT_ASKING:
             raise InputError(
-                f'An integer target with more than {MAX_CLASSES_WITHOUT_ASKING} values leaves `task="auto"` open.',
+                f"With more than {MAX_CLASSES_WITHOUT_ASKING} values an integer target needs its task named.",
                 f"{distinct} distinct values",
                 'Set task="classification" or task="regression".',
             )

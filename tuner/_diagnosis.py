@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.stats import t as student
-from search_spaces import Categorical, SearchSpace
 
+from search_spaces import Categorical, SearchSpace
 from tuner._records import TrialRecord
 from tuner._result import Finding
 from tuner._types import FloatArray
@@ -42,11 +42,7 @@ def _overfitting(winner: TrialRecord, trials: Sequence[TrialRecord], space: Sear
     gaps = _gaps(winner)
     if not _surely_positive(gaps):
         return None
-    simpler = [
-        trial
-        for trial in trials
-        if _surely_positive(gaps - _gaps(trial)) and not _surely_positive(_losses(trial) - _losses(winner))
-    ]
+    simpler = [trial for trial in trials if _surely_positive(gaps - _gaps(trial)) and _as_good(trial, winner)]
     assert winner.scores is not None  # checked by the caller
     evidence = (
         f"gap {winner.scores.gap:.4g}, fold noise of the gap {_noise(gaps):.2g}, "
@@ -60,7 +56,9 @@ def _overfitting(winner: TrialRecord, trials: Sequence[TrialRecord], space: Sear
             evidence,
             "Harmless as it stands; more rows would help more than regularization.",
         )
-    other = min(simpler, key=lambda trial: (trial.scores.gap if trial.scores else np.inf, trial.number))
+    other = min(
+        simpler, key=lambda trial: (trial.scores.nested_loss if trial.scores else np.inf, trial.number)
+    )
     assert other.scores is not None  # complete trials only
     return Finding(
         "D001",
@@ -112,6 +110,13 @@ def _turn(trial: TrialRecord, space: SearchSpace, *, simpler: bool) -> str:
         if value != bound:
             moves.append(f"{'lower' if lower else 'raise'} {space.family}.{name} (now {value:.3g})")
     return ", or ".join(moves[:2]) if moves else "widen the search space"
+
+
+def _as_good(trial: TrialRecord, winner: TrialRecord) -> bool:
+    """Whether the trial's mean loss exceeds the winner's by at most one standard error of the difference."""
+    differences = _losses(trial) - _losses(winner)
+    known = differences[np.isfinite(differences)]
+    return len(known) > 1 and bool(known.mean() <= _noise(known))
 
 
 def _gaps(trial: TrialRecord) -> FloatArray:

@@ -97,14 +97,16 @@ def _nested_estimates(
         )
         for losses in (tuned, default)
     ]
-    difference = corrected_t(np.subtract(tuned, default).tolist(), test_share=share, level=LEVEL)
+    power = 2 if metric.squared_scale else 1
+    losses = np.power(tuned, power) - np.power(default, power)
+    difference = corrected_t(losses.tolist(), test_share=share, level=LEVEL)
     skipped = int((~np.isfinite(tuned)).sum())
     notes = plan.notes + ((f"{skipped} outer fold(s) could not be scored.",) if skipped else ())
     return Estimates(estimates[0], estimates[1], judge_tuning(difference), notes)
 
 
 def judge_tuning(difference: Interval) -> Paid:
-    """Turn the paired loss difference (tuned minus default) into a verdict.
+    """Turn the paired loss difference (tuned minus default; RMSE and RMSLE squared) into a verdict.
 
     "paid" only if the whole interval lies below 0; "did not pay" if the mean is not below 0.
     """
@@ -134,6 +136,8 @@ def bbc(
     predictions: Mapping[int, tuple[FloatArray, ...]],
     bench: Bench,
     settings: Settings,
+    *,
+    default: int,
 ) -> Estimates:
     """Bootstrap bias corrected cross-validation over the held-out predictions of the search trials.
 
@@ -155,10 +159,13 @@ def bbc(
     penalties = np.array([trial.gap_penalty or 0.0 for trial in eligible])[:, None]
     objectives = np.where(np.isfinite(in_bag), in_bag + penalties, np.inf)
     chosen = np.argmin(objectives, axis=0)
+    plain = [trial.number for trial in eligible].index(default)
     out_bag = np.array([_losses(trial, predictions, bench, (counts == 0) * weights) for trial in eligible])
     selected = out_bag[chosen, np.arange(len(counts))]
     rows = round(float(np.mean([len(fold.train) for fold in bench.plan.folds])))
-    estimand = f"the selected configuration at about {rows} rows, selection over {len(eligible)} trials included"
+    estimand = (
+        f"the selected configuration at about {rows} rows, selection over {len(eligible)} trials included"
+    )
     estimates = [
         natural_estimate(
             metric,
@@ -168,7 +175,7 @@ def bbc(
             fold_losses=(),
             estimand=text,
         )
-        for losses, text in ((selected, estimand), (out_bag[0], f"the default at about {rows} rows"))
+        for losses, text in ((selected, estimand), (out_bag[plain], f"the default at about {rows} rows"))
     ]
     return Estimates(estimates[0], estimates[1], Paid("not judged"))
 
@@ -199,4 +206,5 @@ def _losses(
     losses = np.array(per_fold)
     known = np.isfinite(losses)
     total, count = np.where(known, losses, 0.0).sum(axis=0), known.sum(axis=0)
-    return np.divide(total, count, out=np.full(losses.shape[1], np.nan), where=count > 0)
+    mean: FloatArray = np.divide(total, count, out=np.full(losses.shape[1], np.nan), where=count > 0)
+    return mean

@@ -155,7 +155,8 @@ class _Walk:
         self._train: list[FloatArray] = []
         self._validation: list[FloatArray] = []
         self._best = np.full(len(self._folds), np.inf)  # smallest mean loss of the other folds so far
-        self._best_size = np.zeros(len(self._folds), dtype=int)
+        self._last_best = np.zeros(len(self._folds), dtype=int)  # the last point that was as good
+        self._patience = self._family.patience(configuration.params)
         self._kept: list[FloatArray] = [np.empty(0)] * len(self._folds)
 
     def run(self, deadline: Deadline) -> None:
@@ -163,7 +164,7 @@ class _Walk:
             if deadline.reached:
                 raise DeadlineReachedError(f"cut at path value {self._grid[size]:g}")
             self._step(size)
-            if size - self._best_size.max() >= self._family.patience:
+            if size - self._last_best.max() >= self._patience:
                 break
 
     def curves(self) -> Curves:
@@ -206,8 +207,10 @@ class _Walk:
         """Keep each fold's predictions at the point its other folds like best so far."""
         elsewhere = others_mean(self._validation[-1], self._repeats)
         reached = np.where(np.isfinite(elsewhere), elsewhere, np.inf).min(axis=1)
+        # A plateau (a penalty so strong that nothing enters) is no sign that the path has turned.
+        self._last_best[(reached <= self._best)] = size
         for fold in np.flatnonzero(reached < self._best):
-            self._best[fold], self._best_size[fold] = reached[fold], size
+            self._best[fold] = reached[fold]
             self._kept[fold] = predictions[fold].astype(np.float32)
 
 

@@ -10,10 +10,11 @@ import numpy as np
 
 from tuner._config import Settings
 from tuner._evaluation import Bench, Deadline, training_rows
+from tuner._intervals import pooled
 from tuner._metrics import Metric
 from tuner._model import Blended, Member
 from tuner._objective import fold_mean, judged
-from tuner._records import TrialRecord
+from tuner._records import Scores, TrialRecord
 from tuner._seeds import child_seed
 from tuner._selection import Blend, Nomination, elect, greedy_blend
 from tuner._splits import Fold
@@ -101,11 +102,10 @@ def assemble(
     winner = elect([trial.record for trial in finalists])
     blend = None
     if settings.final == "ensemble":
-        blend, model = _ensemble(finalists, winner, bench, settings)
+        blend, model, fold_losses = _ensemble(finalists, winner, bench, settings)
     else:
         model = _single(finalists[winner], bench, settings)
-    scores = finalists[winner].record.scores
-    assert scores is not None  # the elected finalist is complete
+        fold_losses = _scores(finalists[winner]).fold_losses
     return Finals(
         finalists=tuple(trial.record for trial in finalists),
         nominations=tuple(nominations[i] for i in done),
@@ -113,14 +113,14 @@ def assemble(
         blend=blend,
         model=model,
         default_model=_single(finalists[0], bench, settings),
-        selection_loss=scores.nested_loss,
+        selection_loss=pooled(fold_losses, squared=bench.metric.squared_scale),
         n_missed=len(trials) - len(done),
     )
 
 
 def _ensemble(
     finalists: Sequence[Trial], winner: int, bench: Bench, settings: Settings
-) -> tuple[Blend, Blended]:
+) -> tuple[Blend, Blended, Sequence[float]]:
     predictions = [_predictions(trial) for trial in finalists]
     scorer = BlendLoss(bench)
     blend = greedy_blend(predictions, scorer.loss, start=winner)
@@ -133,23 +133,21 @@ def _ensemble(
         for weight, trial in zip(blend.weights, finalists, strict=True)
         if weight > 0
     )
-    return blend, Blended(members, bench.dataset.schema, scorer.threshold(mixed))
+    blended = Blended(members, bench.dataset.schema, scorer.threshold(mixed))
+    return blend, blended, scorer.fold_losses(mixed)
 
 
 def _single(trial: Trial, bench: Bench, settings: Settings) -> Blended:
     """Return the model of one configuration alone."""
-    scores, configuration = trial.record.scores, trial.record.configuration
-    assert scores is not None  # finalists are complete
-    member = Member(1.0, configuration.family, _models(trial, bench, settings))
-    return Blended((member,), bench.dataset.schema, scores.threshold)
+    member = Member(1.0, trial.record.configuration.family, _models(trial, bench, settings))
+    return Blended((member,), bench.dataset.schema, _scores(trial).threshold)
 
 
 def _refit(trial: Trial, bench: Bench) -> Predictor:
     """Fit once on all rows up to the common path value; the value is not scaled with n."""
-    configuration, scores = trial.record.configuration, trial.record.scores
-    assert scores is not None  # finalists are complete
+    configuration = trial.record.configuration
     family = FAMILIES[configuration.family]
-    size = family.path_values(configuration.params).index(scores.path_value)
+    size = family.path_values(configuration.params).index(_scores(trial).path_value)
     everything = Fold(0, 0, np.arange(bench.dataset.n_rows), np.arange(1))
     rows = training_rows(bench.dataset, everything, bench.metric)
     prepared = family.prepare(configuration.params, rows, seed=child_seed(bench.seed, "prepare-refit"))
@@ -172,6 +170,11 @@ def _models(trial: Trial, bench: Bench, settings: Settings) -> tuple[Predictor, 
     return trial.evaluation.models
 
 
+def _scores(trial: Trial) -> Scores:
+    assert trial.record.scores is not None  # finalists are complete
+    return trial.record.scores
+
+
 def _predictions(trial: Trial) -> tuple[FloatArray, ...]:
     assert trial.evaluation is not None  # finalists are complete
     return trial.evaluation.predictions
@@ -183,26 +186,30 @@ class BlendLoss:
     def __init__(self, bench: Bench) -> None:
         self._metric: Metric = bench.metric
         self._folds = [
-            (bench.dataset.y[fold.test], _rows(bench.dataset.weights, fold.test))
-            for fold in bench.plan.folds
+            (bench.dataset.y[fold.test], _rows(bench.dataset.weights, fold.test)) for fold in bench.plan.folds
         ]
 
     def loss(self, predictions: Sequence[FloatArray]) -> float:
         """Return the mean over folds at the best threshold (lower is better)."""
-        return float(np.min(self._by_threshold(predictions)))
+        return float(np.min(fold_mean(self._losses(predictions))))
+
+    def fold_losses(self, predictions: Sequence[FloatArray]) -> list[float]:
+        """Return the loss of every fold at the best threshold."""
+        losses = self._losses(predictions)
+        return [float(loss) for loss in losses[:, int(np.argmin(fold_mean(losses)))]]
 
     def threshold(self, predictions: Sequence[FloatArray]) -> float | None:
         """Return the decision threshold with the smallest mean loss; None without thresholds."""
         if self._metric.thresholds is None:
             return None
-        return self._metric.thresholds[int(np.argmin(self._by_threshold(predictions)))]
+        return self._metric.thresholds[int(np.argmin(fold_mean(self._losses(predictions))))]
 
-    def _by_threshold(self, predictions: Sequence[FloatArray]) -> FloatArray:
+    def _losses(self, predictions: Sequence[FloatArray]) -> FloatArray:
         losses = [
             self._metric.losses(y, prediction, weights)[0]
             for (y, weights), prediction in zip(self._folds, predictions, strict=True)
         ]
-        return fold_mean(np.array(losses))
+        return np.array(losses)
 
 
 def _rows(weights: FloatArray | None, rows: IntArray) -> FloatArray | None:

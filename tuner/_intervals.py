@@ -64,6 +64,13 @@ def corrected_t(
     return _interval(mean, mean - half, mean + half, squared=squared)
 
 
+def pooled(losses: Sequence[float], *, squared: bool) -> float:
+    """Return the mean of fold losses on the scale on which the metric averages (see `corrected_t`)."""
+    values = np.asarray(losses, dtype=float)
+    values = values[np.isfinite(values)]
+    return _back(float(np.mean(values**2 if squared else values)), squared=squared)
+
+
 def prediction_t(losses: Sequence[float], *, level: float = 0.95, squared: bool = False) -> Interval:
     """Prediction interval for the loss on the next window: mean +- t_{J-1} * sd * sqrt(1 + 1/J).
 

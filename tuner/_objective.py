@@ -64,7 +64,8 @@ def fold_mean(losses: FloatArray) -> FloatArray:
     known = np.isfinite(losses)
     count = known.sum(axis=0)
     total = np.where(known, losses, 0.0).sum(axis=0)
-    return np.divide(total, count, out=np.full(losses.shape[1:], np.nan), where=count > 0)
+    mean: FloatArray = np.divide(total, count, out=np.full(losses.shape[1:], np.nan), where=count > 0)
+    return mean
 
 
 def nested_scores(curves: Curves) -> Scores:
@@ -82,10 +83,12 @@ def nested_scores(curves: Curves) -> Scores:
     validation = np.asarray(curves.validation, dtype=float)
     train = np.asarray(curves.train, dtype=float)
     elsewhere = others_mean(validation, np.asarray(curves.repeats))
-    points = [first_minimum(row) for row in elsewhere]
+    chosen = [first_minimum(row) if np.isfinite(row).any() else None for row in elsewhere]
+    points = [0 if point is None else point for point in chosen]
     rows = np.arange(len(points))
     held_out, fitted = validation[rows, points], train[rows, points]
-    scored = np.isfinite(held_out) & np.isfinite(fitted)
+    scored = np.isfinite(held_out) & np.isfinite(fitted) & np.array([point is not None for point in chosen])
+    held_out, fitted = np.where(scored, held_out, np.nan), np.where(scored, fitted, np.nan)
     if scored.sum() < 2:
         raise ValueError(f"At least 2 folds must be scorable; {int(scored.sum())} of {len(points)} were.")
     nested_loss, train_loss = float(held_out[scored].mean()), float(fitted[scored].mean())

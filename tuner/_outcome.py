@@ -9,6 +9,7 @@ from tuner._config import Settings
 from tuner._data import Dataset
 from tuner._diagnosis import diagnose
 from tuner._estimate import Estimates
+from tuner._intervals import pooled
 from tuner._metrics import Metric
 from tuner._model import deliver
 from tuner._result import Paid, Trials, TuningResult
@@ -28,13 +29,13 @@ def conclude(
     fall_back = paid.verdict == "did not pay"
     position = 0 if fall_back else finals.winner
     winner = search.trials[finals.nominations[position].number]
-    shipped = finals.finalists[position].scores
-    assert shipped is not None  # finalists are complete
+    shipped = finals.finalists[position]
+    assert shipped.scores is not None  # finalists are complete
     blend = None if fall_back else finals.blend
     estimate = None
     if estimates:
         estimate = estimates.default if fall_back else estimates.tuned
-    selection_loss = _selection_loss(choice, settings, fall_back=fall_back)
+    selection_loss = _selection_loss(choice, metric, settings, fall_back=fall_back)
     alone = blend is None or max(blend.weights) == 1.0
     return TuningResult(
         metric=metric.name,
@@ -44,10 +45,11 @@ def conclude(
         default_estimate=estimates.default if estimates else None,
         optimism=estimate.loss - selection_loss if estimate else None,
         paid=paid,
-        best_params={**winner.configuration.flat(), "path_point": shipped.path_point},
+        best_params={**winner.configuration.flat(), "path_point": shipped.scores.path_point},
         winner=winner,
-        winner_loss=selection_loss,
-        gap=shipped.gap,
+        shipped=shipped,
+        selection_loss=selection_loss,
+        gap=shipped.scores.gap,
         shipped_default=winner.number == search.default and alone,
         trials=Trials(search.trials),
         finalists=finals.finalists,
@@ -67,7 +69,7 @@ def conclude(
     )
 
 
-def _selection_loss(choice: Choice, settings: Settings, *, fall_back: bool) -> float:
+def _selection_loss(choice: Choice, metric: Metric, settings: Settings, *, fall_back: bool) -> float:
     """Return the internal loss that selected what is claimed: the search's for bbc, else the fresh folds'."""
     finals = choice.finals
     if settings.estimate == "bbc":
@@ -76,5 +78,5 @@ def _selection_loss(choice: Choice, settings: Settings, *, fall_back: bool) -> f
         return best.scores.nested_loss if best.scores else np.nan
     if fall_back:
         default = finals.finalists[0].scores
-        return default.nested_loss if default else np.nan
-    return finals.blend.loss if finals.blend else finals.selection_loss
+        return pooled(default.fold_losses, squared=metric.squared_scale) if default else np.nan
+    return finals.selection_loss

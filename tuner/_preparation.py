@@ -16,7 +16,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, OneHotEncoder, QuantileTransformer, StandardScaler
 
-from tuner._table import MISSING, Table
+from tuner._table import MISSING, Table, as_csr
 from tuner._types import FloatArray, IntArray
 
 MAX_CATEGORIES = 64  # one-hot columns per input column; the rest share one
@@ -37,7 +37,7 @@ def code_matrix(table: Table) -> Any:
     codes = table.categorical.astype(np.float64)
     codes[table.categorical == MISSING] = np.nan
     if table.is_sparse:
-        return sparse.csr_matrix(sparse.hstack([table.numeric, codes]))
+        return as_csr(sparse.hstack([table.numeric, sparse.csr_matrix(codes)]))
     return np.hstack([table.numeric, codes])
 
 

@@ -148,7 +148,7 @@ class TrialRecord:
         return f"{self.study}/{self.phase}/{self.outer}/{self.number}"
 
     def to_json(self) -> str:
-        """Return the record as JSON; floats survive bit for bit (NaN and infinities as Python writes them)."""
+        """Return the record as JSON; floats survive bit for bit, NaN and infinities as Python writes them."""
         return json.dumps(asdict(self))
 
     @classmethod

@@ -44,7 +44,9 @@ def texts(result: TuningResult, config: TuningConfig) -> dict[str, str]:
 def config_params(config: TuningConfig) -> dict[str, str]:
     """Return the config as text, without what may hold a secret."""
     return {
-        item.name: str(getattr(config, item.name)) for item in fields(config) if item.name not in SECRET_FIELDS
+        item.name: str(getattr(config, item.name))
+        for item in fields(config)
+        if item.name not in SECRET_FIELDS
     }
 
 
@@ -53,7 +55,7 @@ def metrics(result: TuningResult) -> dict[str, float]:
     values: dict[str, float | None] = {
         "gap": result.gap,
         "optimism": result.optimism,
-        "selection_loss": result.winner_loss,
+        "selection_loss": result.selection_loss,
         "seconds": result.seconds,
         "trials_finished": result.trials.count("COMPLETE"),
         "trials_pruned": result.trials.count("PRUNED"),
@@ -109,12 +111,16 @@ def _draw_search(axes: Axes, result: TuningResult) -> None:
     families = sorted({trial.configuration.family for trial in complete})
     for index, family in enumerate(families):
         points = [_gap_and_loss(trial) for trial in complete if trial.configuration.family == family]
-        axes.scatter(*zip(*points, strict=True), s=22, alpha=0.6, color=f"C{index}", label=family)
+        gaps, losses = zip(*points, strict=True)
+        axes.scatter(gaps, losses, s=22, alpha=0.6, color=f"C{index}", label=family)
     default, winner = complete[0], result.winner
-    axes.scatter(*_gap_and_loss(default), marker="s", s=70, facecolor="none", edgecolor="black", label="default")
+    axes.scatter(
+        *_gap_and_loss(default), marker="s", s=70, facecolor="none", edgecolor="black", label="default"
+    )
     axes.scatter(*_gap_and_loss(winner), marker="*", s=170, color="black", label="winner")
-    losses = [_gap_and_loss(trial)[1] for trial in complete]
-    axes.set_ylim(top=float(np.quantile(losses, 0.95)) * 1.02 + 1e-12)  # a few failures must not flatten all
+    every = sorted(_gap_and_loss(trial)[1] for trial in complete)
+    # A few bad trials must not flatten all the others: the worst twentieth may lie outside.
+    axes.set_ylim(top=every[int(0.95 * (len(every) - 1))] + 0.05 * (every[-1] - every[0]) + 1e-12)
     axes.set(xlabel="gap (held-out loss - training loss)", ylabel=f"nested loss ({result.metric})")
     axes.set_title(f"{len(complete)} trials: held-out loss and gap", loc="left")
     axes.legend(frameon=False)

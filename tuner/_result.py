@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -53,7 +54,10 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Paid:
-    """Did tuning pay: tuned loss minus the default's on the same outer folds (negative: tuning is better)."""
+    """Did tuning pay: tuned loss minus the default's on the same outer folds (negative: tuning is better).
+
+    For RMSE and RMSLE the losses are squared, the scale on which they average.
+    """
 
     verdict: Verdict
     difference: float | None = None
@@ -160,9 +164,13 @@ class TuningResult:
     best_params : dict
         ``{"family": ..., "family.parameter": ..., "path_point": ...}`` of what was shipped.
     winner : TrialRecord
-        What was shipped, as judged on the fresh folds.
+        The search trial whose configuration was shipped (an ensemble mixes others in, see ``blend``).
+    shipped : TrialRecord
+        The same configuration on the fresh folds that elected it; its path point is the model's.
+    selection_loss : float
+        The internal loss that selected what is claimed.
     gap : float
-        Its train/validation gap, as a loss.
+        Train/validation gap of ``shipped``, as a loss.
     shipped_default : bool
         Tuning did not beat the default, so the default was shipped.
     trials : Trials
@@ -189,7 +197,8 @@ class TuningResult:
     paid: Paid
     best_params: Mapping[str, Scalar]
     winner: TrialRecord
-    winner_loss: float
+    shipped: TrialRecord
+    selection_loss: float
     gap: float
     shipped_default: bool
     trials: Trials
@@ -215,9 +224,11 @@ class TuningResult:
         if self.default_estimate is not None:
             lines.append(("default", self._estimate_text(self.default_estimate)))
         lines.append(("tuning paid", self._paid_text()))
-        if self.optimism is not None:
-            flattered = "the search flattered the winner" if self.optimism > 0 else "no flattery seen"
-            lines.append(("optimism", f"{self.optimism:+.4g} ({flattered})"))
+        if self.optimism is not None and math.isfinite(self.optimism):
+            flattered = (
+                "the search flattered the winner" if self.optimism > 0 else "the search did not flatter it"
+            )
+            lines.append(("optimism", f"{self.optimism:+.4g} (the search {flattered})"))
         lines.append(("gap", f"{self.gap:.4g} between training and held-out loss of the winner"))
         lines.append(("winner", self._winner_text()))
         lines.append(("model", self._model_text()))
@@ -231,9 +242,8 @@ class TuningResult:
         if estimate is None:
             return 'none was asked for: search scores are not claims; set estimate="nested"'
         interval = f"[{estimate.low:.4f}, {estimate.high:.4f}]"
-        return (
-            f"{self.metric} {estimate.value:.4f}, {estimate.level:.0%} interval {interval} ({estimate.estimand})"
-        )
+        value = f"{self.metric} {estimate.value:.4f}, {estimate.level:.0%} interval {interval}"
+        return f"{value} ({estimate.estimand})"
 
     def _paid_text(self) -> str:
         texts = {
@@ -245,12 +255,11 @@ class TuningResult:
         text = texts[self.paid.verdict]
         if self.paid.difference is None:
             return text
-        return (
-            f"{text} (loss difference {self.paid.difference:+.4g} [{self.paid.low:+.4g}, {self.paid.high:+.4g}])"
-        )
+        interval = f"[{self.paid.low:+.4g}, {self.paid.high:+.4g}]"
+        return f"{text} (loss difference {self.paid.difference:+.4g} {interval})"
 
     def _winner_text(self) -> str:
-        scores = self.winner.scores
+        scores = self.shipped.scores
         settings = ", ".join(
             f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
             for name, value in self.winner.configuration.params.items()

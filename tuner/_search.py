@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState
-from search_spaces import Categorical, Float, Int, SearchSpace
 
+from search_spaces import Categorical, Float, Int, SearchSpace
 from tuner._config import Settings
 from tuner._evaluation import Bench, Deadline
 from tuner._objective import judged, penalty_cap
@@ -50,14 +51,14 @@ class SearchOutcome:
     cap : float
         The study's penalty cap.
     default : int
-        Number of the named default.
+        Number of the named default: the first family's that could be scored.
     """
 
     trials: tuple[TrialRecord, ...]
     predictions: Mapping[int, tuple[FloatArray, ...]]
     study: optuna.Study
     cap: float
-    default: int = 0
+    default: int
 
 
 def initial_configurations(settings: Settings) -> list[Configuration]:
@@ -118,7 +119,8 @@ class Search:
         self._keep_predictions = keep_predictions
         self._initial = initial_configurations(settings)
         self._n_defaults = len(settings.spaces)
-        self._study = _make_study(place.study)
+        with _quiet():
+            self._study = _make_study(place.study)
         self._asked: list[optuna.Trial] = []
         self._running: list[Future[Trial]] = []
         self._judged: list[TrialRecord] = []
@@ -133,21 +135,24 @@ class Search:
         TrialsFailedError
             If no default could be scored: the dataset, not a configuration, is at fault.
         """
-        with ThreadPoolExecutor(self._settings.n_jobs, thread_name_prefix="trial") as pool:
+        # Around the threads, not inside: warning filters belong to the process.
+        with _quiet(), ThreadPoolExecutor(self._settings.n_jobs, thread_name_prefix="trial") as pool:
             try:
-                number = 0
-                while self._wants(number):
-                    self._tell_up_to(self._needed(number))
-                    if not self._wants(number):
-                        break
-                    self._running.append(self._submit(pool, number))
-                    number += 1
-                self._tell_up_to(number - 1)
+                self._run(pool)
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
-        return SearchOutcome(
-            tuple(self._judged), self._predictions, self._study, self._cap or 0.0
-        )
+        default = next(record.number for record in self._judged if record.scores is not None)
+        return SearchOutcome(tuple(self._judged), self._predictions, self._study, self._cap or 0.0, default)
+
+    def _run(self, pool: ThreadPoolExecutor) -> None:
+        number = 0
+        while self._wants(number):
+            self._tell_up_to(self._needed(number))
+            if not self._wants(number):
+                break
+            self._running.append(self._submit(pool, number))
+            number += 1
+        self._tell_up_to(number - 1)
 
     def _wants(self, number: int) -> bool:
         if self._settings.max_trials is not None and number >= self._settings.max_trials:
@@ -258,7 +263,14 @@ def _make_study(name: str) -> optuna.Study:
         optuna.logging.set_verbosity(previous)
 
 
-def _make_sampler(seed: int) -> optuna.samplers.TPESampler:
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Ignore Optuna's note that `group` is experimental."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)  # `group` models conditional blocks jointly
-        return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        yield
+
+
+def _make_sampler(seed: int) -> optuna.samplers.TPESampler:
+    # `group` models the parameters of each family, and of DART, jointly.
+    return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)

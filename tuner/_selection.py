@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -23,7 +24,7 @@ class Nomination:
     number : int
         Number of the search trial.
     weights : tuple of float
-        Gap weights under which it was among the best; empty for the default, which is always nominated.
+        Gap weights under which it was among the best; may be empty for the default, always nominated.
     """
 
     number: int
@@ -57,7 +58,7 @@ def nominate(
         The default first, then in the order of nomination.
     """
     complete = [trial for trial in trials if trial.state == "COMPLETE" and trial.scores is not None]
-    unique = {str(trial.configuration.flat()): trial for trial in reversed(complete)}
+    unique = {json.dumps(trial.configuration.flat(), sort_keys=True): trial for trial in reversed(complete)}
     numbers = {trial.number for trial in unique.values()}
     rankings = {weight: _ranking(list(unique.values()), weight, cap) for weight in weights}
     chosen = [default] if default in numbers else []
@@ -148,7 +149,5 @@ def greedy_blend(
     return Blend(tuple(float(count / counts.sum()) for count in counts), float(best))
 
 
-def _mean_with(
-    total: Sequence[FloatArray], candidate: Sequence[FloatArray], size: int
-) -> list[FloatArray]:
+def _mean_with(total: Sequence[FloatArray], candidate: Sequence[FloatArray], size: int) -> list[FloatArray]:
     return [(summed + fold) / size for summed, fold in zip(total, candidate, strict=True)]

@@ -14,11 +14,13 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from search_spaces import Categorical, Float, Int, SearchSpace
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
+from search_spaces import Categorical, Float, Int, SearchSpace
 from tuner._records import TrialRecord
 from tuner.exceptions import InputError
 
@@ -89,22 +91,16 @@ def _connect(url: str) -> optuna.storages.RDBStorage:
     try:
         storage = optuna.storages.RDBStorage(url)
     # SQLAlchemy and the drivers raise classes of their own: whatever opening raises is a bad URL here.
-    except (ImportError, OSError, ValueError, RuntimeError, *_database_errors()) as error:
+    except (ImportError, OSError, ValueError, RuntimeError, SQLAlchemyError, StorageInternalError) as error:
         reason = type(error).__name__
         raise InputError(
             "The trial store must be a database that can be opened.",
             f"{reason} from a {url.split(':', 1)[0]} URL",
-            "Try storage=\"sqlite:///tuner.db\" in a folder you may write to.",
+            'Try storage="sqlite:///tuner.db" in a folder you may write to.',
         ) from error
     if url.startswith("sqlite"):
         _use_wal(storage.engine)
     return storage
-
-
-def _database_errors() -> tuple[type[Exception], ...]:
-    from sqlalchemy.exc import SQLAlchemyError
-
-    return (SQLAlchemyError, optuna.exceptions.StorageInternalError)
 
 
 def _use_wal(engine: Engine) -> None:

@@ -183,7 +183,7 @@ def as_frame(X: Any) -> Any:
     if type(X).__module__.split(".")[0] == "polars":
         X = X.to_pandas()
     if sparse.issparse(X):
-        X = sparse.csr_matrix(X)
+        X = as_csr(X)
         if np.iscomplexobj(X):
             raise InputError("X must be real.", "Complex data not supported", "Pass real numbers.")
         _check_shape(X.shape)
@@ -200,6 +200,11 @@ def as_frame(X: Any) -> Any:
 
 def _position_names(width: int) -> list[str]:
     return [f"x{index}" for index in range(width)]
+
+
+def as_csr(X: Any) -> Any:
+    """Return any SciPy sparse matrix or array as a CSR matrix."""
+    return sparse.csr_matrix(X)
 
 
 def _as_array(X: Any) -> Any:
@@ -354,7 +359,8 @@ def _plain(name: str, values: pd.Series) -> pd.Series:
     if pd.api.types.is_datetime64_any_dtype(dtype):
         return values
     if pd.api.types.is_timedelta64_dtype(dtype):
-        return values.dt.total_seconds()
+        seconds: pd.Series = values.dt.total_seconds()
+        return seconds
     return _plain_object(name, values)
 
 
@@ -455,7 +461,9 @@ def check_finite(numbers: Any) -> None:
     InputError
         Naming the first column that holds one.
     """
-    values = numbers.data if sparse.issparse(numbers) else numbers
+    values: Any = numbers
+    if sparse.issparse(numbers):
+        values = as_csr(numbers).data
     if values.size and np.isinf(values).any():
         where = "" if sparse.issparse(numbers) else f" in column {int(np.isinf(values).any(axis=0).argmax())}"
         raise InputError(

@@ -6,34 +6,21 @@ it, `Tracker` is what the search sees. MLflow is imported on the writer's thread
 
 from __future__ import annotations
 
-import getpass
 import math
-import os
-import sys
+import re
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib import import_module
 from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
 
 from tuner._records import TrialRecord
-from tuner._tracking_info import (
-    MAX_TAG,
-    BestSoFar,
-    DatasetInfo,
-    Metric,
-    Param,
-    RunSummary,
-    Tag,
-    TrackingInfo,
-    log_items,
-    masked,
-    summary_items,
-)
-from tuner._tracking_model import (
+from tuner._tracking_info import DatasetInfo, RunSummary, TrackingInfo
+from tuner._tracking_items import MAX_TAG, BestSoFar, Metric, Param, Tag, log_items, summary_items
+from tuner._tracking_model import import_what_logs_models, log_model, register_model
+from tuner._tracking_write import (
     Place,
     artifacts_beside,
     create_run,
@@ -41,20 +28,15 @@ from tuner._tracking_model import (
     find_run,
     log_dataset,
     log_files,
-    log_model,
-    register_model,
+    origin_tags,
+    store_errors,
     write_items,
+    writer_settings,
 )
 
 __all__ = ["DatasetInfo", "Metric", "Param", "RunSummary", "Tag", "Tracker", "TrackingInfo", "log_items"]
 
 DEFAULT_EXPERIMENT = "tuner"
-# MLflow's own 7 retries of 120 s hang for minutes: we retry outside, where we can also look up and give up.
-SETTINGS = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines a trial on stdout, and a request
-}
 TRIES = 3
 FIRST_DELAY, MAX_DELAY = 0.25, 3.0  # seconds between tries
 BEST_BATCH, IDLE_SECONDS = 50, 2.0  # best-so-far is written every so many trials, or when nothing happens
@@ -103,7 +85,7 @@ class Tracker:
         self._experiment = experiment or DEFAULT_EXPERIMENT
         self._artifact_location = artifact_location
         self._dataset = dataset
-        self._child_tags = {**_origin(), **({"tuner.job_key": job_key} if job_key else {})}
+        self._child_tags = {**origin_tags(), **({"tuner.job_key": job_key} if job_key else {})}
         self._parent_tags = {
             **self._child_tags,
             "mlflow.runName": run_name,
@@ -177,16 +159,16 @@ class Tracker:
     # From here on: the writer's thread.
 
     def _run(self) -> None:
-        with _settings():
+        with writer_settings():
             try:
-                self._errors = _store_errors()
+                self._errors = store_errors()
             except (ImportError, Warning) as error:
                 self._problem("import", error)
                 return
             place = self._connect()
             if place is not None:
                 with suppress(*self._errors):  # they are needed, and may fail, at the end
-                    _import_what_logs_models()
+                    import_what_logs_models()
                 self._end(place, self._drain(place))
 
     def _connect(self) -> Place | None:
@@ -315,48 +297,13 @@ class Tracker:
         self._problems[what] = f"{type(error).__name__}: {text}"
 
 
-def _origin() -> dict[str, str]:
-    """Return the tags MLflow's client does not set by itself."""
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError, ImportError):  # a container without a user database
-        user = "unknown"
-    script = sys.argv[0] if sys.argv and sys.argv[0] else "python"
-    return {"mlflow.user": user, "mlflow.source.name": script, "mlflow.source.type": "LOCAL"}
+def masked(text: str) -> str:
+    """Return the text without the passwords and tokens of the URIs in it.
 
-
-def _store_errors() -> tuple[type[Exception], ...]:
-    """Return what stores, their drivers and a strict warning filter raise; importing MLflow on the way."""
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    built_in = (
-        OSError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-        LookupError,
-        AttributeError,
-        ImportError,
-        Warning,
-    )
-    return MlflowException, SQLAlchemyError, *built_in
-
-
-def _import_what_logs_models() -> None:
-    """Spend the second this takes while the search runs."""
-    for name in ("mlflow.pyfunc", "mlflow.sklearn", "skops.io"):
-        import_module(name)
-
-
-@contextmanager
-def _settings() -> Iterator[None]:
-    """Short HTTP time-outs and no printing while the writer works, unless the user chose his own."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    added = {name: value for name, value in SETTINGS.items() if name not in os.environ}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name in added:
-            os.environ.pop(name, None)
+    Examples
+    --------
+    >>> masked("https://ann:s3cret@host/x?token=abc")
+    'https://***@host/x?token=***'
+    """
+    text = re.sub(r"://[^/\s]*@", "://***@", text)
+    return re.sub(r"(?i)\b(password|passwd|pwd|token|secret|api_?key)=[^&\s'\"]+", r"\1=***", text)

@@ -1,4 +1,4 @@
-"""What is written with an MLflow client: runs, their inputs and files, and the final model.
+"""The final model in MLflow: logged with its code and signature, of trusted types only, and registered.
 
 Everything goes through one `MlflowClient`, so the user's global tracking URI is never touched
 (`mlflow.models.Model.log` reads it).
@@ -6,9 +6,8 @@ Everything goes through one `MlflowClient`, so the user's global tracking URI is
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,9 +17,6 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from tuner._records import TrialRecord
-from tuner._tracking_info import DatasetInfo, LogItem, Metric, Param, Tag, log_items
-
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.models import ModelSignature
@@ -29,7 +25,6 @@ if TYPE_CHECKING:
     from tuner._model import Delivered
 
 MODEL_NAME = "model"
-RUN_STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
 # What a delivered model may be made of besides what skops trusts by itself; other types are an error.
 TRUSTED_MODULES = ("tuner._model.", "tuner._preparation.", "tuner._table.", "tuner.families.")
 TRUSTED_TYPES = frozenset({"numpy.dtype"})
@@ -41,115 +36,10 @@ class UntrustedTypeError(TypeError):
     """The model holds a type that is not on the allow-list, so it is not logged."""
 
 
-def write_items(client: MlflowClient, run_id: str, items: Iterable[LogItem]) -> None:
-    """Write items to a run in one batch (the client cuts it where MLflow has limits)."""
-    from mlflow import entities
-
-    metrics, params, tags = list[entities.Metric](), list[entities.Param](), list[entities.RunTag]()
-    for item in items:
-        match item:
-            case Metric(name, value, step, at):
-                metrics.append(entities.Metric(name, value, _milliseconds(at), step))
-            case Param(name, value):
-                params.append(entities.Param(name, value))
-            case Tag(name, value):
-                tags.append(entities.RunTag(name, value))
-    client.log_batch(run_id, metrics, params, tags)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a tracked run lives in MLflow."""
-
-    client: MlflowClient
-    experiment_id: str
-    run_id: str
-
-    def write_trial(self, record: TrialRecord, shared: Mapping[str, str], *, look_up: bool) -> None:
-        """Write a trial as a child run.
-
-        Parameters
-        ----------
-        record : TrialRecord
-        shared : mapping
-            Tags common to all children.
-        look_up : bool
-            An earlier try may have created the run: use it where it exists.
-        """
-        items = list(log_items(record))
-        tags = {**shared, "mlflow.parentRunId": self.run_id}
-        tags |= {item.name: item.value for item in items if isinstance(item, Tag)}
-        found = self.find(tags["tuner.trial_key"]) if look_up else None
-        run_id = found or create_run(self.client, self.experiment_id, record.started, tags)
-        write_items(self.client, run_id, (item for item in items if not isinstance(item, Tag)))
-        self.client.set_terminated(run_id, RUN_STATUS[record.state], _milliseconds(record.completed))
-
-    def find(self, trial_key: str) -> str | None:
-        """Return the child run of a trial, if there is one."""
-        tags = {"tuner.trial_key": trial_key, "mlflow.parentRunId": self.run_id}
-        return find_run(self.client, self.experiment_id, tags)
-
-
-def find_experiment(client: MlflowClient, name: str, artifact_location: str | None) -> str:
-    """Return the experiment's id; create it where there is none."""
-    found = client.get_experiment_by_name(name)
-    return str(client.create_experiment(name, artifact_location) if found is None else found.experiment_id)
-
-
-def find_run(client: MlflowClient, experiment_id: str, tags: Mapping[str, str]) -> str | None:
-    """Return the run that has all of these tags, if there is one."""
-    conditions = " and ".join(f"tags.`{name}` = {_quoted(value)}" for name, value in tags.items())
-    runs = client.search_runs([experiment_id], conditions, max_results=1)
-    return str(runs[0].info.run_id) if runs else None
-
-
-def _quoted(value: str) -> str:
-    return f"'{value}'" if '"' in value else f'"{value}"'
-
-
-def create_run(client: MlflowClient, experiment_id: str, started: float, tags: Mapping[str, str]) -> str:
-    """Create a run and return its id."""
-    run = client.create_run(experiment_id, start_time=_milliseconds(started), tags=dict(tags))
-    return str(run.info.run_id)
-
-
-def _milliseconds(seconds: float) -> int:
-    return int(seconds * 1000)
-
-
-def log_dataset(client: MlflowClient, run_id: str, info: DatasetInfo) -> None:
-    """Name the rows and the fold plan as the run's input."""
-    from mlflow import entities
-
-    source = json.dumps({"uri": info.name, "fold_plan_hash": info.fold_plan_hash})
-    profile = json.dumps({"num_rows": info.n_rows, "num_columns": info.n_columns, "target": info.target})
-    dataset = entities.Dataset(info.name, info.digest, "local", source, profile=profile)
-    context = [entities.InputTag("mlflow.data.context", "training")]
-    client.log_inputs(run_id, [entities.DatasetInput(dataset, context)])
-
-
-def artifacts_beside(uri: str) -> str | None:
-    """Return ``mlartifacts`` beside an SQLite file as a URI; None for anything else."""
-    database = uri.partition(":///")[2].partition("?")[0]
-    if not uri.startswith("sqlite") or not database or database == ":memory:":
-        return None
-    return (Path(database).resolve().parent / "mlartifacts").as_uri()
-
-
-def log_files(
-    client: MlflowClient, run_id: str, texts: Mapping[str, str], figures: Mapping[str, bytes]
-) -> None:
-    """Log texts, and figures under ``figures/``, in one upload."""
-    contents = {name: text.encode() for name, text in texts.items()}
-    contents |= {f"figures/{name}": image for name, image in figures.items()}
-    if not contents:
-        return
-    with TemporaryDirectory(prefix="tuner-files-") as folder:
-        for name, content in contents.items():
-            path = Path(folder) / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        client.log_artifacts(run_id, folder)
+def import_what_logs_models() -> None:
+    """Spend the second this takes while the search runs."""
+    for name in ("mlflow.pyfunc", "mlflow.sklearn", "skops.io"):
+        import_module(name)
 
 
 def log_model(client: MlflowClient, run_id: str, experiment_id: str, model: Delivered, sample: Any) -> str:

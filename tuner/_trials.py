@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from tuner._evaluation import Bench, Deadline, Evaluation, evaluate
 from tuner._records import Configuration, TrialRecord
-from tuner._types import Phase
+from tuner._types import Phase, State
 from tuner.exceptions import DeadlineReachedError
 
 
@@ -83,5 +83,5 @@ def run_trial(
 
 def _ended(blank: TrialRecord, *, reason: str | None, pruned: bool) -> TrialRecord:
     now = time.time()
-    state = "PRUNED" if pruned else "FAIL"
+    state: State = "PRUNED" if pruned else "FAIL"
     return replace(blank, state=state, reason=reason, completed=now, fit_seconds=now - blank.started)

@@ -162,7 +162,10 @@ class _Line:
         )
         estimates: Estimates | None = None
         if self.settings.estimate == "bbc":
-            estimates = bbc(choice.search.trials, choice.search.predictions, choice.bench, self.settings)
+            search = choice.search
+            estimates = bbc(
+                search.trials, search.predictions, choice.bench, self.settings, default=search.default
+            )
         elif self.settings.estimate == "nested":
             estimates = nested(self.dataset, self.metric, self.settings, self._choose_outer, clock.end)
         return conclude(self.dataset, self.metric, self.settings, self.study_name, choice, estimates)

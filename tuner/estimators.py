@@ -19,7 +19,7 @@ from tuner._tune import tune_dataset
 from tuner._types import FloatArray
 
 
-class _Tuned(BaseEstimator):  # type: ignore[misc]
+class _Tuned(BaseEstimator):
     """What both estimators share; the parameters are those of `TuningConfig`."""
 
     _task = "auto"
@@ -97,9 +97,7 @@ class _Tuned(BaseEstimator):  # type: ignore[misc]
         started = monotonic()
         config = TuningConfig(task=self._task, **self.get_params(deep=False))
         check_config(config)
-        dataset = make_dataset(
-            X, y, task=self._task, groups=groups, time=time, sample_weight=sample_weight
-        )
+        dataset = make_dataset(X, y, task=self._task, groups=groups, time=time, sample_weight=sample_weight)
         validate_data(self, dataset.schema.without_roles(X), y="no_validation", skip_check_array=True)
         self._learn(tune_dataset(dataset, config, RunContext(name=type(self).__name__), started=started))
         return self
@@ -121,9 +119,9 @@ class _Tuned(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "result_")
         if not is_named(X):
             as_frame(X)  # says what is wrong with the shape before the columns are counted
-        schema = self.result_.model.blended.schema
-        validate_data(self, schema.without_roles(X), reset=False, skip_check_array=True)
-        return self.result_.model
+        model: Any = self.result_.model
+        validate_data(self, model.blended.schema.without_roles(X), reset=False, skip_check_array=True)
+        return model
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the storage URL behind: it may hold a password, and the study is an in-memory copy."""
@@ -144,11 +142,11 @@ class _Tuned(BaseEstimator):  # type: ignore[misc]
         return f"{text}\n{self.result_}" if hasattr(self, "result_") else text
 
     def _repr_html_inner(self) -> str:
-        inner = super()._repr_html_inner()
+        inner: str = super()._repr_html_inner()
         return inner + (self.result_._repr_html_() if hasattr(self, "result_") else "")
 
 
-class TunedClassifier(ClassifierMixin, _Tuned):  # type: ignore[misc]
+class TunedClassifier(ClassifierMixin, _Tuned):
     """A classifier that searches size, regularization and family for what does best on unseen rows.
 
     Parameters
@@ -226,7 +224,7 @@ class TunedClassifier(ClassifierMixin, _Tuned):  # type: ignore[misc]
         return probabilities
 
 
-class TunedRegressor(RegressorMixin, _Tuned):  # type: ignore[misc]
+class TunedRegressor(RegressorMixin, _Tuned):
     """A regressor that searches size, regularization and family for what does best on unseen rows.
 
     Parameters and attributes are those of `TunedClassifier`, without ``classes_``; the default metric is

@@ -93,7 +93,7 @@ def run_one(arguments: argparse.Namespace, table: str, seed: str, method: str) -
     X, y = rows.X.iloc[tune_rows], rows.y[tune_rows]
     started = time.monotonic()
     fit = fit_default if method == "default" else fit_ours
-    predict, claim = fit(X, y, kind, name, int(seed), arguments.seconds, roles)
+    predict, claim = fit(X, y, kind, name, int(seed), seconds=arguments.seconds, roles=roles)
     seconds = time.monotonic() - started
     whole = make_dataset(rows.X, rows.y, task=kind)
     metric = resolve_metric(name, whole.task, classes=whole.classes, weighted=False)
@@ -125,9 +125,10 @@ def load_suite(folder: str) -> Any:
     return module
 
 
-def fit_default(X: Any, y: Any, kind: str, name: str, seed: int, seconds: float, roles: Any) -> Any:
+def fit_default(X: Any, y: Any, kind: str, name: str, seed: int, **_: Any) -> Any:
     """LightGBM as the library ships it, on the same encoding (native categoricals)."""
     import lightgbm as lgb
+
     from tuner._preparation import categorical_indices, code_matrix
     from tuner._table import read_schema
 
@@ -141,8 +142,10 @@ def fit_default(X: Any, y: Any, kind: str, name: str, seed: int, seconds: float,
     def predict(rows: Any) -> Any:
         matrix = code_matrix(schema.encode(rows))
         if kind != "regression":
-            return model.booster_.predict(matrix).reshape(len(rows), -1) if len(model.classes_) > 2 else (
-                np.column_stack([1 - model.booster_.predict(matrix), model.booster_.predict(matrix)])
+            return (
+                model.booster_.predict(matrix).reshape(len(rows), -1)
+                if len(model.classes_) > 2
+                else (np.column_stack([1 - model.booster_.predict(matrix), model.booster_.predict(matrix)]))
             )
         raw = model.booster_.predict(matrix)
         return np.expm1(raw) if name == "rmsle" else raw
@@ -150,8 +153,8 @@ def fit_default(X: Any, y: Any, kind: str, name: str, seed: int, seconds: float,
     return predict, {}
 
 
-def fit_ours(X: Any, y: Any, kind: str, name: str, seed: int, seconds: float, roles: Any) -> Any:
-    """The tuner with its defaults."""
+def fit_ours(X: Any, y: Any, kind: str, name: str, seed: int, *, seconds: float, roles: Any) -> Any:
+    """Tune with the defaults."""
     from tuner import TunedClassifier, TunedRegressor
 
     estimator = TunedRegressor if kind == "regression" else TunedClassifier
@@ -189,9 +192,8 @@ def report(rows: list[dict[str, Any]]) -> None:
         default, ours = np.array(pairs).T
         ratio = np.log(ours / default)
         error = 2 * ratio.std(ddof=1) / np.sqrt(len(ratio)) if len(ratio) > 1 else np.nan
-        print(
-            f"{table:14s} {default.mean():9.4f} {ours.mean():9.4f} {ratio.mean():+10.3f} {error:7.3f}  {len(ratio)}"
-        )
+        means = f"{default.mean():9.4f} {ours.mean():9.4f} {ratio.mean():+10.3f}"
+        print(f"{table:14s} {means} {error:7.3f}  {len(ratio)}")
         figures[table] = {"log_ratio": float(ratio.mean()), "two_se": float(error)}
     mean = float(np.mean([figure["log_ratio"] for figure in figures.values()])) if figures else np.nan
     print(f"{'mean':14s} {'':9s} {'':9s} {mean:+10.3f}")

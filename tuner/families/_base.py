@@ -71,12 +71,13 @@ class Family(Protocol):
     ----------
     name : str
         Name of the family and of its search space.
-    patience : int
-        Path points without improvement after which the fit stops.
     """
 
     name: str
-    patience: int
+
+    def patience(self, params: Mapping[str, Scalar]) -> int:
+        """Return after how many path points without improvement the walk may stop."""
+        ...
 
     def path_values(self, params: Mapping[str, Scalar]) -> tuple[float, ...]:
         """Return what the points stand for, the smaller model first; common to all folds."""

@@ -40,13 +40,17 @@ class PreparedTrees:
     present: IntArray | None
     n_classes: int
     n_train: int
+    center: float
 
 
 class LightGBMFamily:
     """LightGBM with one thread a fit; deterministic from the seed."""
 
     name = "lightgbm"
-    patience = 4
+
+    def patience(self, params: Mapping[str, Scalar]) -> int:
+        """Return 4 points, half again as many rounds as the best; twice that where trees are dropped."""
+        return 8 if params["boosting"] == "dart" else 4
 
     def path_values(self, params: Mapping[str, Scalar]) -> tuple[float, ...]:
         """Return the rounds at which the path is read."""
@@ -60,6 +64,8 @@ class LightGBMFamily:
         """Bin the training rows and the held-out rows by the same bins."""
         present = present_classes(rows.y, rows.n_classes) if rows.n_classes else None
         labels = rows.y if present is None else np.searchsorted(present, rows.y)
+        # LightGBM keeps the mean of the target in the first tree, which DART may drop: centre it here.
+        center = 0.0 if rows.n_classes else float(np.average(rows.y, weights=rows.weights))
         binning = {
             "feature_pre_filter": False,
             "data_random_seed": seed,
@@ -68,7 +74,7 @@ class LightGBMFamily:
         }
         train = lgb.Dataset(
             code_matrix(rows.table),
-            label=labels,
+            label=labels if rows.n_classes else labels - center,
             weight=rows.weights,
             categorical_feature=categorical_indices(rows.table),
             params=binning,
@@ -79,7 +85,7 @@ class LightGBMFamily:
         ).construct()
         n_local = rows.n_classes if present is None else len(present)
         return PreparedTrees(
-            train, validation, _objective(rows, n_local), present, rows.n_classes, rows.table.n_rows
+            train, validation, _objective(rows, n_local), present, rows.n_classes, rows.table.n_rows, center
         )
 
     def start(self, params: Mapping[str, Scalar], prepared: PreparedTrees, *, seed: int) -> TreePath:
@@ -148,7 +154,7 @@ class TreePath:
         booster = self._boosted(rounds) if again else self._booster
         model = booster.model_to_string(num_iteration=self._trees_at[size_index])
         prepared = self._prepared
-        return TreePredictor(model, prepared.present, prepared.n_classes, prepared.n_train)
+        return TreePredictor(model, prepared.present, prepared.n_classes, prepared.n_train, prepared.center)
 
     def _boosted(self, rounds: int) -> lgb.Booster:
         """Return a booster after the given rounds; the same rounds give the same trees."""
@@ -168,7 +174,7 @@ class TreePath:
 
         evaluate(keep)
         prepared = self._prepared
-        return _spread(read[0], prepared.present, prepared.n_classes, prepared.n_train)
+        return prepared.center + _spread(read[0], prepared.present, prepared.n_classes, prepared.n_train)
 
 
 def booster_params(
@@ -199,18 +205,19 @@ def _spread(raw: FloatArray, present: IntArray | None, n_classes: int, n_train: 
 
 @dataclass(frozen=True, eq=False)
 class TreePredictor:
-    """A trained booster as text, with the classes its fold had."""
+    """A trained booster as text, with the classes its fold had, or the mean of its target."""
 
     model: str
     present: IntArray | None
     n_classes: int
     n_train: int
+    center: float
 
     def predict(self, table: Table) -> FloatArray:
         """Return probabilities or values of the rows."""
         threads = 0 if table.n_rows >= PARALLEL_PREDICTION_ROWS else 1
         raw = _load(self.model).predict(code_matrix(table), num_threads=threads)
-        return _spread(np.asarray(raw), self.present, self.n_classes, self.n_train)
+        return self.center + _spread(np.asarray(raw), self.present, self.n_classes, self.n_train)
 
 
 @lru_cache(maxsize=512)

@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from search_spaces import DEFAULT_FAMILIES, PORTFOLIOS, Categorical, Float, Int
+from tuner._config import (
+    AUTO_NOMINATING_WEIGHTS,
+    AUTO_SEARCH_WEIGHT,
+    TuningConfig,
+    check_config,
+    resolve,
+    resolve_spaces,
+)
+from tuner.exceptions import InputError
+
+
+def refused(**options):
+    """Return the InputError of a config, after checking that rule, value and cure are filled in."""
+    with pytest.raises(InputError) as caught:
+        check_config(TuningConfig(**options))
+    error = caught.value
+    assert error.rule.endswith(".")
+    assert str(error.value)
+    assert error.cure.endswith((".", "?"))
+    return error
+
+
+def settings(*, has_time=False, task="binary", **options):
+    """Return the settings of a config."""
+    return resolve(TuningConfig(**options), task=task, has_time=has_time)
+
+
+def test_the_defaults_are_those_of_the_contract():
+    """Names and defaults that jobs and users rely on."""
+    assert {item.name: item.default for item in fields(TuningConfig)} == {
+        "task": "auto",
+        "metric": None,
+        "time_budget": 60.0,
+        "max_trials": None,
+        "families": None,
+        "search_space": None,
+        "gap_weight": "auto",
+        "final": "ensemble",
+        "estimate": "auto",
+        "outer_folds": 5,
+        "n_folds": 5,
+        "n_repeats": 1,
+        "n_jobs": -1,
+        "random_state": None,
+        "tracking": True,
+        "tracking_uri": None,
+        "experiment_name": None,
+        "storage": None,
+        "study_name": None,
+        "verbose": 1,
+    }
+    check_config(TuningConfig())
+
+
+@pytest.mark.parametrize(
+    ("options", "rule"),
+    [
+        ({"time_budget": None, "max_trials": None}, "A run must have an end."),
+        *[
+            ({"time_budget": value}, "`time_budget` must be a positive number of seconds or None.")
+            for value in (0, -1, math.inf, math.nan, "60", True)
+        ],
+        *[
+            ({"max_trials": value}, "`max_trials` must be an integer of at least 1.")
+            for value in (0, 1.5, True)
+        ],
+        *[({"outer_folds": value}, "`outer_folds` must be an integer of at least 2.") for value in (1, None)],
+        *[({"n_folds": value}, "`n_folds` must be an integer of at least 2.") for value in (1, "5", 2.0)],
+        *[({"n_repeats": value}, "`n_repeats` must be an integer of at least 1.") for value in (0, False)],
+        *[({"n_jobs": value}, "`n_jobs` must be -1 or a positive integer.") for value in (0, -2, 1.0, None)],
+        *[
+            ({"gap_weight": value}, '`gap_weight` must be "auto" or a number of at least 0.')
+            for value in (-0.1, math.inf, math.nan, None, True)
+        ],
+        ({"gap_weight": "weak"}, "`gap_weight` must be one of its known values."),
+        ({"task": "ranking"}, "`task` must be one of its known values."),
+        ({"final": "stack"}, "`final` must be one of its known values."),
+        ({"estimate": "cv"}, "`estimate` must be one of its known values."),
+        *[({"families": value}, "`families` must be a list of names.") for value in ("lightgbm", (), [], 5)],
+        ({"families": ["lightgbn"]}, "A family must be a known one."),
+        ({"families": ["linear", "linear"]}, "`families` must name each family once."),
+        ({"search_space": {"lightgbn": {}}}, "A family in `search_space` must be a known one."),
+        (
+            {"families": ["linear"], "search_space": {"lightgbm": {}}},
+            "A family in `search_space` must be a known one.",
+        ),
+        ({"search_space": ["lightgbm"]}, "`search_space` must be a mapping from names."),
+        ({"search_space": {"lightgbm": 5}}, '`search_space["lightgbm"]` must be a mapping from names.'),
+        (
+            {"search_space": {"lightgbm": {"num_leafs": 5}}},
+            "Every parameter of `lightgbm` must be a known one.",
+        ),
+        ({"search_space": {"lightgbm": {"num_leaves": 1}}}, "`lightgbm.num_leaves` must lie in [2, 131072]."),
+        (
+            {"search_space": {"lightgbm": {"num_leaves": Float(2, 9)}}},
+            "`lightgbm.num_leaves` must take whole numbers.",
+        ),
+        (
+            {"search_space": {"linear": {"penalty": Categorical(("l2", "l0"))}}},
+            "`linear.penalty` must be among ('l2', 'l1', 'elastic_net').",
+        ),
+        (
+            {"search_space": {"lightgbm": {"learning_rate": "fast"}}},
+            "`lightgbm.learning_rate` must be a finite number.",
+        ),
+    ],
+)
+def test_every_rule_has_its_error(options, rule):
+    """Each broken rule is an InputError with the rule, the value and a cure."""
+    assert refused(**options).rule == rule
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"families": ["ligthgbm"]}, "'lightgbm'"),
+        ({"families": ["Linear"]}, "'linear'"),
+        ({"search_space": {"lihgtgbm": {}}}, "'lightgbm'"),
+        ({"search_space": {"lightgbm": {"num_leafs": 5}}}, "'num_leaves'"),
+    ],
+)
+def test_the_nearest_valid_name_is_named(options, name):
+    """A misspelt family or parameter is told which one was meant."""
+    assert f"Did you mean {name}?" in refused(**options).cure
+
+
+def test_crossfit_is_told_to_come_later():
+    """The contract knows it; this version says what to use instead."""
+    assert "nested" in refused(estimate="crossfit").cure
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"time_budget": None, "max_trials": np.int64(3)},
+        {"time_budget": np.float64(0.5)},
+        {"gap_weight": 0},
+        {"gap_weight": np.float32(0.3)},
+        {"n_jobs": 1, "families": ("linear",), "estimate": None},
+        {"families": iter(["linear"])},
+        {"search_space": {}},
+    ],
+)
+def test_what_is_allowed(options):
+    """Numpy numbers, either limit, any sequence of families pass."""
+    check_config(TuningConfig(**options))
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("gap_weight", "search", "nominating"),
+    [
+        ("auto", AUTO_SEARCH_WEIGHT, AUTO_NOMINATING_WEIGHTS),
+        (0.3, 0.3, (0.0, 0.3)),
+        (0, 0.0, (0.0,)),
+    ],
+)
+def test_gap_weights(gap_weight, search, nominating):
+    """Under "auto" .05 searches and five weights nominate; w: w searches, 0 and w nominate."""
+    chosen = settings(gap_weight=gap_weight)
+    assert (chosen.search_weight, chosen.nominating_weights) == (search, nominating)
+    assert 0.0 in AUTO_NOMINATING_WEIGHTS
+
+
+@pytest.mark.parametrize(
+    ("estimate", "has_time", "method"),
+    [
+        ("auto", False, "bbc"),
+        ("auto", True, "nested"),
+        ("nested", False, "nested"),
+        ("nested", True, "nested"),
+        ("bbc", False, "bbc"),
+        (None, True, None),
+    ],
+)
+def test_estimate_methods(estimate, has_time, method):
+    """By "auto", bbc; nested on forward windows with time."""
+    assert settings(estimate=estimate, has_time=has_time).estimate == method
+
+
+def test_bbc_is_refused_with_time():
+    """Block predictions have seen the future."""
+    with pytest.raises(InputError, match="look forward") as caught:
+        settings(estimate="bbc", has_time=True)
+    assert "nested" in caught.value.cure
+
+
+def test_random_states():
+    """An int is the seed; a RandomState or Generator is drawn from; None draws a new one each time."""
+    assert settings(random_state=np.int64(3)).seed == 3
+    for make in (np.random.RandomState, np.random.default_rng):
+        first, again = (settings(random_state=make(5)).seed for _ in range(2))
+        assert first == again
+    state = np.random.RandomState(0)
+    assert settings(random_state=state).seed != settings(random_state=state).seed
+    drawn = {settings().seed for _ in range(5)}
+    assert len(drawn) == 5
+    assert all(0 <= seed < 2**31 for seed in drawn)
+
+
+@pytest.mark.parametrize("random_state", [-1, 1.5, "0", True])
+def test_bad_random_states_are_refused(random_state):
+    """Rule, value, cure."""
+    with pytest.raises(InputError, match="random_state") as caught:
+        settings(random_state=random_state)
+    assert caught.value.cure == "Try `random_state=0`."
+
+
+def test_threads():
+    """-1 is all cores this process may use; a number is itself."""
+    assert settings(n_jobs=3).n_jobs == 3
+    assert settings(n_jobs=-1).n_jobs >= 1
+
+
+def test_the_default_family_comes_first():
+    """The named default is LightGBM's, in whatever order families are given."""
+    chosen = settings(families=["linear", "lightgbm"])
+    assert [space.family for space in chosen.spaces] == ["lightgbm", "linear"]
+    assert set(chosen.portfolios) == {"lightgbm", "linear"}
+    assert [space.family for space in settings().spaces] == list(DEFAULT_FAMILIES)
+    only = settings(families=["linear"])
+    assert [space.family for space in only.spaces] == ["linear"]
+    assert only.portfolios == {"linear": PORTFOLIOS["linear"]}
+
+
+def test_changes_reach_the_space_they_name():
+    """Bounds and fixed values land in their family; the other family stays as it is."""
+    changes = {"lightgbm": {"num_leaves": Int(4, 64, log=True), "learning_rate": 0.05}}
+    boosted, linear = resolve_spaces(TuningConfig(search_space=changes))
+    assert (boosted.dimensions["num_leaves"].low, boosted.dimensions["num_leaves"].high) == (4, 64)
+    assert boosted.dimensions["num_leaves"].default == 31
+    assert boosted.dimensions["learning_rate"] == 0.05
+    assert linear == resolve_spaces(TuningConfig())[1]

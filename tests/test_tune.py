@@ -1,0 +1,264 @@
+"""The whole line on real rows: reproducible, leak-free, honest, and told."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
+
+from tuner import InputError, TrialsFailedError, TuningConfig, tune
+from tuner._records import TrialRecord
+
+FAST = {"lightgbm": {"learning_rate": 0.3, "boosting": "gbdt"}}  # short paths: these tests are about the line
+BASE = TuningConfig(
+    search_space=FAST,
+    max_trials=3,
+    time_budget=None,
+    n_folds=3,
+    outer_folds=3,
+    tracking=False,
+    verbose=0,
+    random_state=0,
+)
+
+
+def config(**changes: object) -> TuningConfig:
+    """Return the quick configuration with changes."""
+    return dataclasses.replace(BASE, **changes)
+
+
+def without_times(record: TrialRecord) -> TrialRecord:
+    """Return the record with its clock readings blanked."""
+    return dataclasses.replace(record, started=0.0, completed=0.0, fit_seconds=0.0)
+
+
+@pytest.mark.parametrize(
+    ("load", "changes"),
+    [
+        (load_breast_cancer, {"max_trials": 14, "estimate": "bbc"}),
+        (load_wine, {"max_trials": 4, "estimate": "nested"}),
+        (load_diabetes, {"max_trials": 4, "estimate": "nested", "final": "bag"}),
+    ],
+)
+def test_same_seed_same_everything_with_one_or_two_threads(load, changes):
+    """With max_trials, trials, finalists, estimate and predictions do not depend on runs or threads."""
+    X, y = load(return_X_y=True)
+    X, y = X[::3], y[::3]
+    task = "regression" if load is load_diabetes else "classification"
+    results = [tune(X, y, config=config(task=task, n_jobs=n_jobs, **changes)) for n_jobs in (1, 2, 2)]
+    first = results[0]
+    for other in results[1:]:
+        assert [without_times(trial) for trial in other.trials] == [
+            without_times(trial) for trial in first.trials
+        ]
+        assert list(map(without_times, other.finalists)) == list(map(without_times, first.finalists))
+        assert other.estimate == first.estimate
+        assert other.best_params == first.best_params
+        np.testing.assert_array_equal(other.model.predict(X), first.model.predict(X))
+
+
+def test_different_seeds_give_different_folds():
+    """The seed draws the folds: two seeds do not share a plan."""
+    X, y = load_wine(return_X_y=True)
+    plans = {tune(X, y, config=config(random_state=seed, estimate=None)).fold_plan_hash for seed in (0, 1)}
+    assert len(plans) == 2
+
+
+def test_permuted_labels_are_not_learned():
+    """On permuted labels the nested interval of the AUC contains 0.5."""
+    X, y = load_breast_cancer(return_X_y=True)
+    rng = np.random.default_rng(0)
+    rows = rng.choice(len(y), 150, replace=False)
+    estimate = tune(
+        X[rows], rng.permutation(y[rows]), config=config(metric="roc_auc", estimate="nested", outer_folds=5)
+    ).estimate
+    assert estimate.low <= 0.5 <= estimate.high
+
+
+@pytest.mark.slow
+def test_permuted_labels_are_not_learned_over_ten_seeds():
+    """Of ten permutations at least nine nested intervals contain 0.5 (nominal: 9.5)."""
+    X, y = load_breast_cancer(return_X_y=True)
+    covered = []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        rows = rng.choice(len(y), 150, replace=False)
+        estimate = tune(
+            X[rows],
+            rng.permutation(y[rows]),
+            config=config(
+                metric="roc_auc", estimate="nested", outer_folds=5, max_trials=12, random_state=seed
+            ),
+        ).estimate
+        covered.append(estimate.low <= 0.5 <= estimate.high)
+    assert sum(covered) >= 9, covered
+
+
+def test_a_copy_of_the_target_is_used_without_error():
+    """A planted duplicate of the target is a feature like any other (finding it is a check's work)."""
+    X, y = load_wine(return_X_y=True)
+    result = tune(np.column_stack([X, y]), y, config=config(estimate="nested"))
+    assert result.estimate.loss < 0.05
+
+
+def test_groups_that_carry_the_label_do_not_flatter():
+    """Labels that are constant within groups and noise between them score at chance with groups."""
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(40), 5)
+    centers = rng.normal(size=(40, 4))
+    X = centers[groups] + 0.01 * rng.normal(size=(200, 4))
+    y = rng.integers(0, 2, 40)[groups]
+    grouped = tune(X, y, groups=groups, config=config(metric="roc_auc", estimate="nested"))
+    random = tune(X, y, config=config(metric="roc_auc", estimate="nested"))
+    assert random.estimate.value > 0.9
+    assert grouped.estimate.value < 0.7
+    assert grouped.fold_plan.endswith("groups")
+
+
+def test_time_chooses_by_blocks_reports_forward_and_refits_on_all_rows():
+    """With time the estimate is a forward one, and every delivered member saw the latest rows."""
+    rng = np.random.default_rng(0)
+    time = np.arange(240)
+    X = np.column_stack([time / 240, rng.normal(size=240)])
+    y = X[:, 1] + 3 * X[:, 0] + 0.1 * rng.normal(size=240)
+    result = tune(X, y, time=time, config=config(task="regression"))
+    assert result.estimate.method == "nested"
+    assert "next window" in result.estimate.estimand
+    assert result.fold_plan.endswith("blocks")
+    members = result.model.blended.members
+    assert [len(member.models) for member in members] == [1] * len(members)
+    assert {model.n_train for member in members for model in member.models} == {240}
+
+
+def test_weights_reach_fits_and_scores():
+    """Rows of zero weight with wrong labels neither teach nor score."""
+    X, y = load_breast_cancer(return_X_y=True)
+    rng = np.random.default_rng(0)
+    wrong = rng.random(len(y)) < 0.4
+    labels = np.where(wrong, 1 - y, y)
+    weighted = tune(X, labels, sample_weight=np.where(wrong, 0.0, 1.0), config=config(estimate="nested"))
+    plain = tune(X, labels, config=config(estimate="nested"))
+    assert weighted.estimate.loss < 0.2
+    assert plain.estimate.loss > 0.5
+
+
+def test_the_default_is_shipped_where_tuning_does_not_pay(monkeypatch):
+    """If the tuned model is not better on the outer folds, the default ships and the result says so."""
+    monkeypatch.setattr("tuner._estimate.judge_tuning", lambda _: _did_not_pay())
+    X, y = load_wine(return_X_y=True)
+    result = tune(X, y, config=config(estimate="nested", max_trials=4))
+    assert result.shipped_default
+    assert result.winner.number == 0
+    assert result.best_params["family"] == "lightgbm"
+    assert result.estimate == result.default_estimate
+    assert "default was shipped" in str(result)
+    assert {member.family for member in result.model.blended.members} == {"lightgbm"}
+
+
+def _did_not_pay() -> object:
+    from tuner._result import Paid
+
+    return Paid("did not pay", 0.01, -0.02, 0.04)
+
+
+def test_a_run_with_a_store_is_resumed_and_equals_an_uninterrupted_one(tmp_path):
+    """Trials of a stored run are not fitted again, and the end is that of a run never stopped."""
+    X, y = load_breast_cancer(return_X_y=True)
+    X, y = X[::3], y[::3]
+    url = f"sqlite:///{tmp_path}/store.db"
+    tune(X, y, config=config(max_trials=12, estimate=None, storage=url, study_name="s"))
+    resumed = tune(X, y, config=config(max_trials=16, estimate=None, storage=url, study_name="s"))
+    whole = tune(X, y, config=config(max_trials=16, estimate=None))
+    assert [trial.configuration for trial in resumed.trials] == [
+        trial.configuration for trial in whole.trials
+    ]
+    assert [trial.scores for trial in resumed.trials] == [trial.scores for trial in whole.trials]
+    np.testing.assert_array_equal(resumed.model.predict_proba(X), whole.model.predict_proba(X))
+
+
+@pytest.mark.parametrize("final", ["ensemble", "bag", "refit"])
+def test_every_final_form_predicts_better_than_a_constant(final):
+    """Ensemble, bag and refit deliver models that learned."""
+    X, y = load_diabetes(return_X_y=True)
+    held_out = np.arange(len(y)) % 4 == 0
+    result = tune(
+        X[~held_out], y[~held_out], config=config(task="regression", final=final, estimate=None, max_trials=4)
+    )
+    error = np.mean((result.model.predict(X[held_out]) - y[held_out]) ** 2)
+    assert error < 0.8 * np.var(y[held_out])
+
+
+def test_a_time_budget_holds_and_leaves_a_model():
+    """A budget of a few seconds ends in time, with an estimate and a model."""
+    X, y = load_breast_cancer(return_X_y=True)
+    result = tune(X, y, config=config(time_budget=6.0, max_trials=None, estimate="nested", n_folds=5))
+    assert result.seconds < 9.0
+    assert result.estimate.low <= result.estimate.value <= result.estimate.high
+    assert np.isfinite(result.model.predict_proba(X)).all()
+
+
+def test_folds_shrink_for_rare_classes_and_few_groups_and_say_so():
+    """Two rows of a class leave two folds; the note says why."""
+    X, y = load_wine(return_X_y=True)
+    rows = np.concatenate(
+        [np.flatnonzero(y == 0)[:30], np.flatnonzero(y == 1)[:30], np.flatnonzero(y == 2)[:2]]
+    )
+    result = tune(X[rows], y[rows], config=config(estimate=None))
+    assert any("shrank from 3 to 2" in note for note in result.notes)
+    grouped = tune(X, y, groups=np.arange(len(y)) % 2, config=config(estimate=None))
+    assert any("shrank from 3 to 2" in note for note in grouped.notes)
+    assert any("search folds" in note for note in grouped.notes)
+
+
+def test_a_dataset_that_no_default_can_score_stops_at_once(monkeypatch):
+    """A failing dataset is an error with its reason, not an empty search."""
+
+    def fail(*_: object, **__: object) -> object:
+        raise RuntimeError("no fit today")
+
+    monkeypatch.setattr("tuner._trials.evaluate", fail)
+    X, y = load_wine(return_X_y=True)
+    with pytest.raises(TrialsFailedError, match="no fit today"):
+        tune(X, y, config=config())
+
+
+def test_a_search_space_override_is_obeyed():
+    """Fixed values and narrowed bounds hold in every trial, and unknown names are refused."""
+    from search_spaces import Int
+
+    X, y = load_wine(return_X_y=True)
+    space = {"lightgbm": {"num_leaves": Int(4, 8), "learning_rate": 0.2}}
+    result = tune(X, y, config=config(families=["lightgbm"], search_space=space, max_trials=8, estimate=None))
+    for trial in result.trials:
+        assert 4 <= trial.configuration.params["num_leaves"] <= 8
+        assert trial.configuration.params["learning_rate"] == 0.2
+    assert "lightgbm.learning_rate" in result.best_params
+    with pytest.raises(InputError, match="num_leaves"):
+        tune(X, y, config=config(search_space={"lightgbm": {"num_leafs": 4}}))
+
+
+def test_warnings_filters_are_as_before_afterwards():
+    """The run leaves the process's warning filters alone."""
+    X, y = load_wine(return_X_y=True)
+    before = list(warnings.filters)
+    tune(X, y, config=config(estimate=None))
+    assert warnings.filters == before
+
+
+def test_polars_and_pandas_give_the_same_model():
+    """The same columns as a polars frame give the same predictions."""
+    polars = pytest.importorskip("polars")
+    X, y = load_wine(return_X_y=True, as_frame=True)
+    frame = X.assign(name=np.where(y == 0, "a", "b"))
+    pandas_result = tune(frame, y.to_numpy(), config=config(estimate=None))
+    polars_result = tune(
+        polars.from_dicts(frame.to_dict("records")), y.to_numpy(), config=config(estimate=None)
+    )
+    np.testing.assert_array_equal(
+        polars_result.model.predict_proba(frame), pandas_result.model.predict_proba(frame)
+    )
+    assert isinstance(pandas_result.trials.to_frame(), pd.DataFrame)
