@@ -375,7 +375,7 @@ BAD_INPUT = {
         "['size'] more than once",
     ),
     "bbc with time": ('time = "month"\n[final]\nestimate = "bbc"\n', None, [], "forward", "bbc"),
-    "open task": ("", rows().assign(label=range(60)), [], "leaves", "60 distinct values"),
+    "open task": ("", rows().assign(label=range(60)), [], "integer target", "60 distinct values"),
     "regression of words": ('task = "regression"\n', None, [], "must be numeric", "'"),
     "no end": ('[search]\ntime_budget = "none"\n', None, [], "must have an end", "None"),
     "storage without URL": ('[storage]\nurl = "x.db"\n', None, [], "database URL", "x.db"),

@@ -63,7 +63,8 @@ def result(trials):
         paid=Paid("not shown", -0.02, -0.05, 0.01),
         best_params={"family": "toy", "toy.leaves": 31, "path_point": 1},
         winner=trials[0],
-        winner_loss=0.18,
+        shipped=trials[0],
+        selection_loss=0.18,
         gap=0.3,
         shipped_default=False,
         trials=trials,
@@ -130,7 +131,7 @@ def test_shipped_default_is_said(result):
     facts = dict(shipped.facts())
     assert "the default was shipped" in facts["tuning paid"]
     assert facts["model"].startswith("the default, ")
-    assert facts["optimism"] == "-0.001 (no flattery seen)"
+    assert facts["optimism"] == "-0.001 (the search did not flatter the winner)"
 
 
 def test_text_is_one_aligned_line_a_fact(result):

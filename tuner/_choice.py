@@ -17,6 +17,7 @@ from tuner._search import Notify, Search, SearchOutcome
 from tuner._selection import nominate
 from tuner._splits import FoldPlan, plan_choosing, plan_fresh
 from tuner._trials import Place
+from tuner.exceptions import TrialsFailedError
 
 N_FINALISTS = 8
 FRESH_REPEATS = 2
@@ -87,14 +88,22 @@ def choose(
         seed=settings.seed,
         n_choosing_repeats=settings.n_repeats,
     )
-    finals_bench = bench if fresh is None else Bench(dataset, fresh, metric, settings.seed)
-    finals = _finals(search, finals_bench, settings, place, deadline, notify)
-    return Choice(bench, search, finals, _notes(plan, fresh, finals))
+    finals = None
+    if fresh is not None:
+        fresh_bench = Bench(dataset, fresh, metric, settings.seed)
+        finals = _finals(search, fresh_bench, settings, place, deadline, notify)
+    is_fresh = finals is not None
+    if finals is None:
+        finals = _finals(search, bench, settings, place, deadline, notify)
+    if finals is None:
+        raise TrialsFailedError("The default could be scored once but not again: its fits do not repeat.")
+    return Choice(bench, search, finals, _notes(plan, fresh if is_fresh else None, finals))
 
 
 def _finals(
     search: SearchOutcome, bench: Bench, settings: Settings, place: Place, deadline: Deadline, notify: Notify
-) -> Finals:
+) -> Finals | None:
+    """Nominate, re-score, elect and assemble; None where the default cannot be scored on the bench."""
     nominations = nominate(
         search.trials,
         weights=settings.nominating_weights,
@@ -115,6 +124,8 @@ def _finals(
     )
     for trial in scored:
         notify(trial.record)
+    if scored[0].evaluation is None:
+        return None
     return assemble(scored, nominations, bench, settings)
 
 
@@ -149,7 +160,7 @@ class Pace:
 def _notes(plan: FoldPlan, fresh: FoldPlan | None, finals: Finals) -> tuple[str, ...]:
     notes = list(plan.notes)
     if fresh is None:
-        notes.append("No fresh folds exist for these rows: finalists were re-scored on the search folds.")
+        notes.append("Fresh folds could not be used here: finalists were re-scored on the search folds.")
     else:
         notes += [note for note in fresh.notes if note not in notes]
     if finals.n_missed:

@@ -225,10 +225,8 @@ class TuningResult:
             lines.append(("default", self._estimate_text(self.default_estimate)))
         lines.append(("tuning paid", self._paid_text()))
         if self.optimism is not None and math.isfinite(self.optimism):
-            flattered = (
-                "the search flattered the winner" if self.optimism > 0 else "the search did not flatter it"
-            )
-            lines.append(("optimism", f"{self.optimism:+.4g} (the search {flattered})"))
+            verdict = "flattered the winner" if self.optimism > 0 else "did not flatter the winner"
+            lines.append(("optimism", f"{self.optimism:+.4g} (the search {verdict})"))
         lines.append(("gap", f"{self.gap:.4g} between training and held-out loss of the winner"))
         lines.append(("winner", self._winner_text()))
         lines.append(("model", self._model_text()))
