@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from tuner._finals import Finals, assemble, rescore
 from tuner._metrics import Metric
 from tuner._records import TrialRecord
 from tuner._search import Notify, Search, SearchOutcome
-from tuner._selection import nominate
+from tuner._selection import Nomination, nominate
 from tuner._splits import FoldPlan, plan_choosing, plan_fresh
 from tuner._trials import Place
 from tuner.exceptions import TrialsFailedError
@@ -91,26 +91,26 @@ def choose(
     finals = None
     if fresh is not None:
         fresh_bench = Bench(dataset, fresh, metric, settings.seed)
-        finals = _finals(search, fresh_bench, settings, place, deadline, notify)
+        finals = _finals(search, fresh_bench, pace, place, notify)
     is_fresh = finals is not None
     if finals is None:
-        finals = _finals(search, bench, settings, place, deadline, notify)
+        finals = _finals(search, bench, pace, place, notify)
     if finals is None:
         raise TrialsFailedError("The default could be scored once but not again: its fits do not repeat.")
     return Choice(bench, search, finals, _notes(plan, fresh if is_fresh else None, finals))
 
 
-def _finals(
-    search: SearchOutcome, bench: Bench, settings: Settings, place: Place, deadline: Deadline, notify: Notify
-) -> Finals | None:
+def _finals(search: SearchOutcome, bench: Bench, pace: Pace, place: Place, notify: Notify) -> Finals | None:
     """Nominate, re-score, elect and assemble; None where the default cannot be scored on the bench."""
-    nominations = nominate(
+    settings = pace.settings
+    nominated = nominate(
         search.trials,
         weights=settings.nominating_weights,
         cap=search.cap,
         n_finalists=N_FINALISTS,
         default=search.default,
     )
+    nominations = pace.affordable(nominated, search.trials, bench.plan.n_repeats)
     main = place.phase == "search"
     scored = rescore(
         nominations,
@@ -120,13 +120,14 @@ def _finals(
         place=Place(place.study, "finalist") if main else place,
         cap=search.cap,
         first_number=None if main else len(search.trials),
-        deadline=deadline.earlier(ASSEMBLY_SECONDS),
+        deadline=pace.deadline.earlier(ASSEMBLY_SECONDS),
     )
     for trial in scored:
         notify(trial.record)
     if scored[0].evaluation is None:
         return None
-    return assemble(scored, nominations, bench, settings)
+    finals = assemble(scored, nominations, bench, settings)
+    return replace(finals, n_missed=finals.n_missed + len(nominated) - len(nominations))
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,21 @@ class Pace:
         """Return how many fresh repeats fit into the time left: all, or one."""
         return FRESH_REPEATS if self._cost(trials) <= CAUTION * self.deadline.left else 1
 
+    def affordable(
+        self, nominations: Sequence[Nomination], trials: Sequence[TrialRecord], n_repeats: int
+    ) -> tuple[Nomination, ...]:
+        """Return the default and, in their order, the nominations whose fits fit into the time left."""
+        left = self.deadline.left - ASSEMBLY_SECONDS
+        spent = 0.0
+        kept: list[Nomination] = []
+        for nomination in nominations:
+            seconds = CAUTION * trials[nomination.number].fit_seconds * n_repeats / self.settings.n_repeats
+            fits = seconds <= left and (spent + seconds) / self.settings.n_jobs <= left
+            if fits or not kept:
+                spent += seconds
+                kept.append(nomination)
+        return tuple(kept)
+
     def _cost(self, trials: Sequence[TrialRecord]) -> float:
         complete = [trial for trial in trials if trial.objective is not None]
         best = sorted(complete, key=lambda trial: trial.objective or 0.0)[:N_FINALISTS]
@@ -164,5 +180,5 @@ def _notes(plan: FoldPlan, fresh: FoldPlan | None, finals: Finals) -> tuple[str,
     else:
         notes += [note for note in fresh.notes if note not in notes]
     if finals.n_missed:
-        notes.append(f"{finals.n_missed} nominated trial(s) missed the deadline on the fresh folds.")
+        notes.append(f"{finals.n_missed} nominated trial(s) had no time left for the fresh folds.")
     return tuple(notes)
