@@ -262,3 +262,13 @@ def test_polars_and_pandas_give_the_same_model():
         polars_result.model.predict_proba(frame), pandas_result.model.predict_proba(frame)
     )
     assert isinstance(pandas_result.trials.to_frame(), pd.DataFrame)
+
+
+def test_a_stored_study_with_another_space_is_refused(tmp_path):
+    """A study name that was begun with another space is an error, not a mixture of both."""
+    X, y = load_wine(return_X_y=True)
+    url = f"sqlite:///{tmp_path}/store.db"
+    tune(X, y, config=config(max_trials=2, estimate=None, storage=url, study_name="s"))
+    space = {"lightgbm": {"learning_rate": 0.2}}
+    with pytest.raises(InputError, match="begun with"):
+        tune(X, y, config=config(max_trials=2, storage=url, study_name="s", search_space=space))

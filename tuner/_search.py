@@ -27,7 +27,7 @@ from tuner._records import Configuration, TrialRecord
 from tuner._seeds import child_seed
 from tuner._trials import Place, Trial, run_trial
 from tuner._types import FloatArray, Scalar
-from tuner.exceptions import TrialsFailedError
+from tuner.exceptions import InputError, TrialsFailedError
 
 LAG = 4  # trials in flight; a constant of the method, not of the machine
 STATES = {"COMPLETE": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "FAIL": TrialState.FAIL}
@@ -170,6 +170,8 @@ class Search:
 
     def _submit(self, pool: ThreadPoolExecutor, number: int) -> Future[Trial]:
         configuration = self._ask(number)
+        if number in self._known:
+            _check_same(number, configuration, self._known[number].configuration)
         if number in self._known and not self._keep_predictions:
             done: Future[Trial] = Future()
             done.set_result(Trial(self._known[number], None))
@@ -218,6 +220,16 @@ class Search:
         asked.set_user_attr("record", record.to_json())
         self._study.tell(asked, record.objective, state=STATES[record.state])
         self._judged.append(record)
+
+
+def _check_same(number: int, asked: Configuration, stored: Configuration) -> None:
+    """Refuse to continue a stored study that was searching something else."""
+    if asked != stored:
+        raise InputError(
+            "A stored study can only be continued with the space, data, metric and seed it was begun with.",
+            f"trial {number} is {asked.flat()} now and {stored.flat()} in the store",
+            "Use another `study_name`, or leave it out: the derived name changes with them.",
+        )
 
 
 def suggest(trial: optuna.Trial, settings: Settings) -> Configuration:
