@@ -15,8 +15,9 @@ import pandas as pd
 import pytest
 
 from tuner._result import Estimate
+from tuner._secrets import mask_secrets
 from tuner._tracking_info import TrackingInfo
-from tuner.cli import main, mask_secrets
+from tuner.cli import main
 from tuner.exceptions import InputError, TrialsFailedError
 
 MINIMAL = '[job]\nname = "churn"\n[data]\ntrain = "rows.csv"\ntarget = "label"\n'

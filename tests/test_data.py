@@ -215,11 +215,18 @@ def test_bad_roles_are_refused(roles, says):
 
 
 @pytest.mark.parametrize(
-    "table", [np.empty((0, 2)), np.full((6, 2), np.inf), pd.DataFrame(np.c_[X], columns=["a", "a"])]
+    ("table", "says"),
+    [
+        (np.empty((0, 2)), "at least 1 row"),
+        (np.full((6, 2), np.inf), "finite"),
+        (pd.DataFrame(np.c_[X], columns=["a", "a"]), "unique"),
+    ],
 )
-def test_bad_tables_are_refused_here_too(table):
-    """Empty and infinite tables and repeated names do not pass the door."""
-    refused(lambda: make_dataset(table, FLOATS))
+def test_bad_tables_are_refused_here_too(table, says):
+    """Empty and infinite tables and repeated names do not pass the door: rule, value, cure."""
+    with pytest.raises(InputError, match=says) as caught:
+        make_dataset(table, FLOATS)
+    assert caught.value.cure.endswith(".")
 
 
 def test_a_scalar_weight_is_every_rows_weight():

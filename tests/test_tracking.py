@@ -31,7 +31,8 @@ from search_spaces import SPACES
 from tuner._data import Dataset, make_dataset
 from tuner._model import Blended, Delivered, Member, deliver
 from tuner._records import Configuration, Curves, Scores, TrialRecord
-from tuner._tracking import Tracker, masked
+from tuner._secrets import mask_secrets
+from tuner._tracking import Tracker
 from tuner._tracking_info import DatasetInfo, RunSummary, TrackingInfo
 from tuner._tracking_items import BestSoFar, Metric, Param, Tag, log_items
 from tuner._tracking_model import REQUIRED_PACKAGES, UntrustedTypeError, input_schema, trusted_types
@@ -237,7 +238,7 @@ def test_best_so_far_does_not_depend_on_arrival(order: list[int], objectives: li
 def test_secrets_are_masked() -> None:
     """Passwords, also ones with an @, and tokens in a query never reach a message."""
     text = "cannot reach postgresql://ann:p@ss@db/x and http://h/?token=abc&a=1"
-    assert masked(text) == "cannot reach postgresql://***@db/x and http://h/?token=***&a=1"
+    assert mask_secrets(text) == "cannot reach postgresql://***@db/x and http://h/?token=***&a=1"
 
 
 def test_artifacts_lie_beside_an_embedded_database(tmp_path: Path) -> None:
@@ -549,6 +550,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def closes_within(port: int, seconds: float) -> bool:
+    """Whether nobody listens on the port any more, asked until then: a killed worker takes a moment to go."""
+    deadline = time.monotonic() + seconds
+    while True:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return True
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.1)
+
+
 @pytest.fixture
 def server(uri: str, tmp_path: Path) -> Iterator[tuple[str, threading.Event]]:
     """Give a server's URI and an event that lets it start; kill its whole group afterwards."""
@@ -579,8 +592,7 @@ def server(uri: str, tmp_path: Path) -> Iterator[tuple[str, threading.Event]]:
     for process in processes:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    with socket.socket() as probe:
-        assert probe.connect_ex(("127.0.0.1", port)) != 0  # no worker is left
+    assert closes_within(port, seconds=10.0)  # no worker is left
 
 
 @pytest.mark.slow

@@ -6,9 +6,9 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -307,8 +307,3 @@ def _threads(n_jobs: int) -> int:
     if n_jobs > 0:
         return n_jobs
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def config_items(config: TuningConfig) -> dict[str, Any]:
-    """Return the config as plain names and values, secrets in URLs masked by the caller."""
-    return {item.name: getattr(config, item.name) for item in fields(config)}

@@ -7,38 +7,42 @@ fitted on training rows only, in `_preparation` and the families.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from tuner._columns import (
+    DATE_PARTS,
+    MISSING,
+    Column,
+    as_csr,
+    check_finite,
+    codes,
+    date_parts,
+    numbers,
+    parse_dates,
+    read_column,
+    varying_columns,
+)
 from tuner._types import FloatArray, IntArray
 from tuner.exceptions import InputError
 
-DATE_PARTS = ("epoch_days", "year", "month", "day", "day_of_week", "hour")
-MISSING = -1  # code of a missing category
-
-
-@dataclass(frozen=True)
-class Column:
-    """One input column that is used.
-
-    Attributes
-    ----------
-    name : str
-        Name in the input.
-    kind : {"numeric", "categorical", "datetime"}
-        How it is encoded.
-    categories : tuple of str
-        Names whose index is the code; a name not in it gets ``len(categories)``.
-    """
-
-    name: str
-    kind: Literal["numeric", "categorical", "datetime"]
-    categories: tuple[str, ...] = ()
+__all__ = [
+    "DATE_PARTS",
+    "MISSING",
+    "Column",
+    "Schema",
+    "Table",
+    "as_csr",
+    "as_frame",
+    "check_finite",
+    "is_named",
+    "parse_dates",
+    "read_schema",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,11 +206,6 @@ def _position_names(width: int) -> list[str]:
     return [f"x{index}" for index in range(width)]
 
 
-def as_csr(X: Any) -> Any:
-    """Return any SciPy sparse matrix or array as a CSR matrix."""
-    return sparse.csr_matrix(X)
-
-
 def _as_array(X: Any) -> Any:
     try:
         array = np.asarray(X)
@@ -262,7 +261,9 @@ def read_schema(X: Any) -> tuple[Schema, Table, tuple[str, ...]]:
     if not isinstance(frame, pd.DataFrame):
         frame_names = _position_names(frame.shape[1])
         check_finite(frame)
-        keep = _varying(frame)
+        keep = varying_columns(frame)
+        if not keep:
+            raise _no_columns(frame.shape)
         columns = tuple(Column(frame_names[index], "numeric") for index in keep)
         table = Table(
             frame if len(keep) == frame.shape[1] else frame[:, keep],
@@ -272,7 +273,7 @@ def read_schema(X: Any) -> tuple[Schema, Table, tuple[str, ...]]:
         return schema, table, _dropped_note(frame_names, columns)
     _check_unique(frame)
     names = [str(name) for name in frame.columns]
-    read = [_read_column(name, frame.iloc[:, index]) for index, name in enumerate(names)]
+    read = [read_column(name, frame.iloc[:, index]) for index, name in enumerate(names)]
     columns = tuple(column for column in read if column is not None)
     if not columns:
         raise _no_columns(frame.shape)
@@ -289,32 +290,6 @@ def _check_unique(frame: pd.DataFrame) -> None:
             f"{sorted(set(names[names.duplicated()]))} more than once",
             "Rename or drop the repeated columns.",
         )
-
-
-def _varying(frame: Any) -> list[int]:
-    if sparse.issparse(frame):
-        low, high, missing = _sparse_ranges(frame)
-    else:
-        holes = np.isnan(frame)
-        low = np.where(holes, np.inf, frame).min(axis=0)
-        high = np.where(holes, -np.inf, frame).max(axis=0)
-        missing = holes.any(axis=0)
-    keep = [int(i) for i in np.flatnonzero((low < high) | (missing & (low <= high)))]
-    if not keep:
-        raise _no_columns(frame.shape)
-    return keep
-
-
-def _sparse_ranges(matrix: Any) -> tuple[FloatArray, FloatArray, Any]:
-    """Return each column's smallest and largest known value (zeros included), and whether any is missing."""
-    n_rows, width = matrix.shape
-    known = ~np.isnan(matrix.data)
-    low, high = np.full(width, np.inf), np.full(width, -np.inf)
-    np.minimum.at(low, matrix.indices[known], matrix.data[known])
-    np.maximum.at(high, matrix.indices[known], matrix.data[known])
-    zeros = np.bincount(matrix.indices, minlength=width) < n_rows
-    missing = np.bincount(matrix.indices[~known], minlength=width) > 0
-    return np.where(zeros, np.minimum(low, 0.0), low), np.where(zeros, np.maximum(high, 0.0), high), missing
 
 
 def _no_columns(shape: tuple[int, ...]) -> InputError:
@@ -335,139 +310,20 @@ def _dropped_note(names: list[str], columns: tuple[Column, ...]) -> tuple[str, .
     return (f"Dropped {len(dropped)} constant or all-missing column(s): {shown}.",)
 
 
-def _read_column(name: str, values: pd.Series) -> Column | None:
-    values = _plain(name, values)
-    distinct = values.dropna().nunique()
-    if distinct == 0 or (distinct == 1 and not values.isna().any()):
-        return None
-    if isinstance(values.dtype, pd.DatetimeTZDtype) or values.dtype.kind == "M":
-        return Column(name, "datetime")
-    if values.dtype.kind in "biuf":
-        return Column(name, "numeric")
-    return Column(name, "categorical", tuple(sorted(set(_category_names(values.dropna())))))
-
-
-def _plain(name: str, values: pd.Series) -> pd.Series:
-    """Turn a column into float, datetime or object (category names)."""
-    dtype: Any = values.dtype
-    if isinstance(dtype, pd.CategoricalDtype):
-        return values.astype(object)
-    if pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_numeric_dtype(dtype):
-        if pd.api.types.is_complex_dtype(dtype):
-            raise InputError("X must be real.", f"Complex data not supported (column {name!r})", "Split it.")
-        return values.astype("float64")
-    if pd.api.types.is_datetime64_any_dtype(dtype):
-        return values
-    if pd.api.types.is_timedelta64_dtype(dtype):
-        seconds: pd.Series = values.dt.total_seconds()
-        return seconds
-    return _plain_object(name, values)
-
-
-def _plain_object(name: str, values: pd.Series) -> pd.Series:
-    kind = pd.api.types.infer_dtype(values, skipna=True)
-    known = values.notna()
-    if kind in ("integer", "floating", "mixed-integer-float", "boolean", "decimal") or not known.any():
-        return values.where(known, np.nan).astype("float64")
-    if kind in ("datetime", "datetime64", "date"):
-        return pd.to_datetime(values, utc=True)
-    if kind in ("timedelta", "timedelta64"):
-        return pd.to_timedelta(values).dt.total_seconds()
-    nested = [value for value in values.dropna() if isinstance(value, list | dict | set | np.ndarray)]
-    if nested:
-        raise InputError(
-            "A feature cell must be a number, a text, a boolean, a date or missing.",
-            f"{type(nested[0]).__name__} in column {name!r}",
-            "Split it into columns.",
-        )
-    return values.astype(object)
-
-
-def _category_names(values: pd.Series) -> list[str]:
-    return [_category_name(value) for value in values]
-
-
-def _category_name(value: Any) -> str:
-    if isinstance(value, float | np.floating) and float(value).is_integer():
-        return str(int(value))  # 1 and 1.0 are the same category
-    return str(value)
-
-
 def _encode_frame(frame: pd.DataFrame, columns: tuple[Column, ...]) -> Table:
     numeric: list[FloatArray] = []
     categorical: list[IntArray] = []
     for index, column in enumerate(columns):
         values = frame.iloc[:, index]
         if column.kind == "categorical":
-            categorical.append(_codes(values, column))
+            categorical.append(codes(values, column))
         elif column.kind == "datetime":
-            numeric.extend(_date_parts(values, column))
+            numeric.extend(date_parts(values, column))
         else:
-            numeric.append(_numbers(values, column))
+            numeric.append(numbers(values, column))
     n_rows = len(frame)
-    numbers = np.column_stack(numeric) if numeric else np.empty((n_rows, 0))
-    codes = np.column_stack(categorical) if categorical else np.empty((n_rows, 0), dtype=np.int32)
-    check_finite(numbers)
-    return Table(numbers, codes)
-
-
-def _numbers(values: pd.Series, column: Column) -> FloatArray:
-    try:
-        return np.asarray(_plain(column.name, values).astype("float64"), dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"Column {column.name!r} was numeric at fit and must be so now.", str(error), "Convert it."
-        ) from error
-
-
-def _codes(values: pd.Series, column: Column) -> IntArray:
-    plain = _plain(column.name, values).astype(object)
-    missing = plain.isna().to_numpy()
-    lookup = {name: code for code, name in enumerate(column.categories)}
-    unseen = len(lookup)
-    distinct = {value: lookup.get(_category_name(value), unseen) for value in plain[~missing].unique()}
-    codes = plain.map(distinct).to_numpy(dtype=float, na_value=MISSING)
-    return np.where(missing, MISSING, codes).astype(np.int32)
-
-
-def _date_parts(values: pd.Series, column: Column) -> list[FloatArray]:
-    try:
-        stamps = parse_dates(values)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"Column {column.name!r} held dates at fit and must do so now.", str(error), "Parse it."
-        ) from error
-    stamps = stamps.astype("datetime64[ns, UTC]") if isinstance(values.dtype, pd.ArrowDtype) else stamps
-    missing = stamps.isna().to_numpy()
-    seconds = (stamps - pd.Timestamp(0, tz="UTC")).dt.total_seconds().to_numpy()
-    parts = [seconds / 86400.0] + [
-        getattr(stamps.dt, part).to_numpy(dtype=float, na_value=np.nan) for part in DATE_PARTS[1:]
-    ]
-    return [np.where(missing, np.nan, part) for part in parts]
-
-
-def parse_dates(values: pd.Series) -> pd.Series:
-    """Return dates in UTC, whatever zone or text format each of them has."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # "could not infer format": a slower way is taken
-        return pd.to_datetime(values, utc=True)
-
-
-def check_finite(numbers: Any) -> None:
-    """Refuse infinite values.
-
-    Raises
-    ------
-    InputError
-        Naming the first column that holds one.
-    """
-    values: Any = numbers
-    if sparse.issparse(numbers):
-        values = as_csr(numbers).data
-    if values.size and np.isinf(values).any():
-        where = "" if sparse.issparse(numbers) else f" in column {int(np.isinf(values).any(axis=0).argmax())}"
-        raise InputError(
-            "Features must be finite or missing.",
-            f"an infinity{where}",
-            "Replace infinity by a number or by NaN (missing).",
-        )
+    block = np.column_stack(numeric) if numeric else np.empty((n_rows, 0))
+    check_finite(block)
+    return Table(
+        block, np.column_stack(categorical) if categorical else np.empty((n_rows, 0), dtype=np.int32)
+    )

@@ -7,7 +7,6 @@ it, `Tracker` is what the search sees. MLflow is imported on the writer's thread
 from __future__ import annotations
 
 import math
-import re
 import time
 import uuid
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
 
 from tuner._records import TrialRecord
+from tuner._secrets import mask_secrets
 from tuner._tracking_info import DatasetInfo, RunSummary, TrackingInfo
 from tuner._tracking_items import MAX_TAG, BestSoFar, Metric, Param, Tag, log_items, summary_items
 from tuner._tracking_model import import_what_logs_models, log_model, register_model
@@ -146,7 +146,7 @@ class Tracker:
         n_missing = self._n_records - self._n_logged
         problems = [f"{what}: {text}" for what, text in self._problems.copy().items()]
         return TrackingInfo(
-            uri=masked(self._uri or ""),
+            uri=mask_secrets(self._uri or ""),
             experiment_id=self._experiment_id,
             experiment=self._experiment,
             run_id=self._run_id,
@@ -293,17 +293,5 @@ class Tracker:
         return False
 
     def _problem(self, what: str, error: Exception) -> None:
-        text = masked(" ".join(str(error).split()))[:300]
+        text = mask_secrets(" ".join(str(error).split()))[:300]
         self._problems[what] = f"{type(error).__name__}: {text}"
-
-
-def masked(text: str) -> str:
-    """Return the text without the passwords and tokens of the URIs in it.
-
-    Examples
-    --------
-    >>> masked("https://ann:s3cret@host/x?token=abc")
-    'https://***@host/x?token=***'
-    """
-    text = re.sub(r"://[^/\s]*@", "://***@", text)
-    return re.sub(r"(?i)\b(password|passwd|pwd|token|secret|api_?key)=[^&\s'\"]+", r"\1=***", text)

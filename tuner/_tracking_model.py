@@ -26,7 +26,13 @@ if TYPE_CHECKING:
 
 MODEL_NAME = "model"
 # What a delivered model may be made of besides what skops trusts by itself; other types are an error.
-TRUSTED_MODULES = ("tuner._model.", "tuner._preparation.", "tuner._table.", "tuner.families.")
+TRUSTED_MODULES = (
+    "tuner._model.",
+    "tuner._preparation.",
+    "tuner._table.",
+    "tuner._columns.",
+    "tuner.families.",
+)
 TRUSTED_TYPES = frozenset({"numpy.dtype"})
 # What `import tuner._model` and prediction need; MLflow adds itself.
 REQUIRED_PACKAGES = ("lightgbm", "numpy", "optuna", "pandas", "scikit-learn", "scipy", "skops")

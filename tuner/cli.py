@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from tuner._secrets import mask_secrets
 from tuner.exceptions import InputError, TrialsFailedError
 
 if TYPE_CHECKING:
@@ -26,10 +27,6 @@ DONE, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 78, 130, 143
 MLFLOW_UI = "http://127.0.0.1:5000"  # where `mlflow ui` listens
 
 # What stands before an @ of a URL. A path, as in sqlite:////home/me@work/x.db, holds no secret.
-_USERINFO = re.compile(r"://(?!/)[^\s\"'<>]*@")
-_SECRET_FIELD = re.compile(
-    r"([?&;]\w*(?:pass|pwd|token|secret|key|sig|credential)\w*=)[^&;\s\"'<>]*", re.IGNORECASE
-)
 
 
 class _TerminatedError(BaseException):
@@ -73,19 +70,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         sys.stderr.write(_lines(outcome))
     return outcome.code
-
-
-def mask_secrets(text: str) -> str:
-    """Replace user names, passwords and tokens inside URLs by ``***``.
-
-    Examples
-    --------
-    >>> mask_secrets("postgresql://me:pa@ss@db/x?sslpassword=y&a=1")
-    'postgresql://***@db/x?sslpassword=***&a=1'
-    >>> mask_secrets("sqlite:////home/me@work/x.db")
-    'sqlite:////home/me@work/x.db'
-    """
-    return _SECRET_FIELD.sub(r"\1***", _USERINFO.sub("://***@", text))
 
 
 def _parser() -> argparse.ArgumentParser:
