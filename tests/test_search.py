@@ -119,6 +119,26 @@ def test_repeated_starting_points_are_tried_once():
     assert [configuration.params for configuration in initial_configurations(chosen)] == [fixed]
 
 
+@pytest.mark.parametrize("families", [["linear"], ["lightgbm", "linear"]])
+def test_no_configuration_is_judged_twice_while_others_are_left(bench, fake_fits, families):
+    """A sampler in love with one point of a small space is asked again: no fit is done twice."""
+    fake_fits()
+    fixed = {"linear": {"penalty": Categorical(("l2", "elastic_net"))}}
+    outcome = search(bench, settings(families=families, search_space=fixed, max_trials=40)).run()
+    tried = [str(trial.configuration.flat()) for trial in outcome.trials]
+    assert len(set(tried)) >= 38  # of 40: an unlucky number of asks may repeat one
+    assert [trial.number for trial in outcome.study.trials] == list(range(40))
+
+
+def test_an_exhausted_space_repeats_instead_of_hanging(bench, fake_fits):
+    """With two configurations in all, five trials end, and every one is judged."""
+    fake_fits()
+    fixed = {"linear": {"penalty": "l2"}}
+    outcome = search(bench, settings(families=["linear"], search_space=fixed, max_trials=5)).run()
+    assert len(outcome.trials) == 5
+    assert len({str(trial.configuration.flat()) for trial in outcome.trials}) == 2
+
+
 def test_fixed_values_are_never_suggested_but_always_there(bench, fake_fits):
     """A scalar in the space is in every configuration and in no parameter of the study."""
     fake_fits()

@@ -1,6 +1,6 @@
-"""One input column: its kind, its plain values, and the numbers, category codes or dates they become.
+"""Input columns, one at a time: the kind, the plain values, and the numbers, codes or dates they become.
 
-What one column and a whole table both need (`as_csr`, `check_finite`) is here too.
+What a column and a whole table both need (`as_csr`, `check_finite`) is here too.
 """
 
 from __future__ import annotations
@@ -104,14 +104,39 @@ def _category_name(value: Any) -> str:
     return str(value)
 
 
-def numbers(values: pd.Series, column: Column) -> FloatArray:
-    """Return the numbers of a numeric column; NaN is missing.
+def encode_columns(frame: pd.DataFrame, columns: tuple[Column, ...]) -> tuple[FloatArray, IntArray]:
+    """Encode each column of a frame the way it was read.
+
+    Returns
+    -------
+    numeric : array of shape (n_rows, n_numeric)
+        Numbers, and `DATE_PARTS` for each date; NaN is missing.
+    categorical : int array of shape (n_rows, n_categorical)
+        Category codes; -1 is missing.
 
     Raises
     ------
     InputError
-        If a cell is not a number.
+        If a cell is not of its column's kind, or a number is infinite.
     """
+    numeric: list[FloatArray] = []
+    categorical: list[IntArray] = []
+    for index, column in enumerate(columns):
+        values = frame.iloc[:, index]
+        if column.kind == "categorical":
+            categorical.append(_codes(values, column))
+        elif column.kind == "datetime":
+            numeric.extend(_date_parts(values, column))
+        else:
+            numeric.append(_numbers(values, column))
+    n_rows = len(frame)
+    numbers = np.column_stack(numeric) if numeric else np.empty((n_rows, 0))
+    codes = np.column_stack(categorical) if categorical else np.empty((n_rows, 0), dtype=np.int32)
+    check_finite(numbers)
+    return numbers, codes
+
+
+def _numbers(values: pd.Series, column: Column) -> FloatArray:
     try:
         return np.asarray(_plain(column.name, values).astype("float64"), dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -120,25 +145,17 @@ def numbers(values: pd.Series, column: Column) -> FloatArray:
         ) from error
 
 
-def codes(values: pd.Series, column: Column) -> IntArray:
-    """Return the category codes of a column; -1 is missing, an unseen name gets the next free code."""
+def _codes(values: pd.Series, column: Column) -> IntArray:
     plain = _plain(column.name, values).astype(object)
     missing = plain.isna().to_numpy()
     lookup = {name: code for code, name in enumerate(column.categories)}
     unseen = len(lookup)
     distinct = {value: lookup.get(_category_name(value), unseen) for value in plain[~missing].unique()}
-    found = plain.map(distinct).to_numpy(dtype=float, na_value=MISSING)
-    return np.where(missing, MISSING, found).astype(np.int32)
+    codes = plain.map(distinct).to_numpy(dtype=float, na_value=MISSING)
+    return np.where(missing, MISSING, codes).astype(np.int32)
 
 
-def date_parts(values: pd.Series, column: Column) -> list[FloatArray]:
-    """Return one array of floats for each of `DATE_PARTS`; NaN is missing.
-
-    Raises
-    ------
-    InputError
-        If a cell is not a date.
-    """
+def _date_parts(values: pd.Series, column: Column) -> list[FloatArray]:
     try:
         stamps = parse_dates(values)
     except (TypeError, ValueError) as error:
@@ -164,7 +181,12 @@ def parse_dates(values: pd.Series) -> pd.Series:
 def varying_columns(matrix: Any) -> list[int]:
     """Return the positions of the columns of a float array or CSR matrix that are worth keeping.
 
-    A column with one known value varies where that value is missing in some rows.
+    One known value is enough where it is missing in some rows.
+
+    Raises
+    ------
+    InputError
+        If there is none.
     """
     if sparse.issparse(matrix):
         low, high, missing = _sparse_ranges(matrix)
@@ -173,7 +195,10 @@ def varying_columns(matrix: Any) -> list[int]:
         low = np.where(holes, np.inf, matrix).min(axis=0)
         high = np.where(holes, -np.inf, matrix).max(axis=0)
         missing = holes.any(axis=0)
-    return [int(i) for i in np.flatnonzero((low < high) | (missing & (low <= high)))]
+    keep = [int(i) for i in np.flatnonzero((low < high) | (missing & (low <= high)))]
+    if not keep:
+        raise no_columns(matrix.shape)
+    return keep
 
 
 def _sparse_ranges(matrix: Any) -> tuple[FloatArray, FloatArray, Any]:
@@ -186,6 +211,16 @@ def _sparse_ranges(matrix: Any) -> tuple[FloatArray, FloatArray, Any]:
     zeros = np.bincount(matrix.indices, minlength=width) < n_rows
     missing = np.bincount(matrix.indices[~known], minlength=width) > 0
     return np.where(zeros, np.minimum(low, 0.0), low), np.where(zeros, np.maximum(high, 0.0), high), missing
+
+
+def no_columns(shape: tuple[int, ...]) -> InputError:
+    """Return the error of a table in which no column varies."""
+    rows = "1 sample: " if shape[0] == 1 else ""
+    return InputError(
+        "At least one feature column must vary.",
+        f"{rows}{shape[1]} columns, all constant or all missing",
+        "Pass a column that differs between rows.",
+    )
 
 
 def as_csr(X: Any) -> Any:

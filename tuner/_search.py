@@ -30,6 +30,7 @@ from tuner._types import FloatArray, Scalar
 from tuner.exceptions import InputError, TrialsFailedError
 
 LAG = 4  # trials in flight; a constant of the method, not of the machine
+ASKS = 8  # one of the sampler, then random ones, before a configuration is judged a second time
 STATES = {"COMPLETE": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "FAIL": TrialState.FAIL}
 
 Notify = Callable[[TrialRecord], None]
@@ -124,6 +125,7 @@ class Search:
         self._asked: list[optuna.Trial] = []
         self._running: list[Future[Trial]] = []
         self._judged: list[TrialRecord] = []
+        self._seen: set[str] = set()
         self._predictions: dict[int, tuple[FloatArray, ...]] = {}
         self._cap: float | None = None
 
@@ -142,7 +144,8 @@ class Search:
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
         default = next(record.number for record in self._judged if record.scores is not None)
-        return SearchOutcome(tuple(self._judged), self._predictions, self._study, self._cap or 0.0, default)
+        study = self._published()
+        return SearchOutcome(tuple(self._judged), self._predictions, study, self._cap or 0.0, default)
 
     def _run(self, pool: ThreadPoolExecutor) -> None:
         number = 0
@@ -183,12 +186,29 @@ class Search:
         )
 
     def _ask(self, number: int) -> Configuration:
-        self._study.sampler = _make_sampler(child_seed(self._settings.seed, "sampler", number))
+        """Ask for a configuration not judged before; a small space may be exhausted, then one is repeated."""
         if number < len(self._initial):
             self._study.enqueue_trial(_suggested(self._initial[number], self._settings))
-        trial = self._study.ask()
+        for attempt in range(ASKS):
+            seed = child_seed(self._settings.seed, "sampler", number, attempt)
+            self._study.sampler = optuna.samplers.RandomSampler(seed) if attempt else _make_sampler(seed)
+            trial = self._study.ask()
+            configuration = suggest(trial, self._settings)
+            key = json.dumps(configuration.flat(), sort_keys=True)
+            if key not in self._seen or attempt == ASKS - 1:
+                break
+            self._study.tell(trial, state=TrialState.FAIL)  # not a trial of ours: see `_published`
+        self._seen.add(key)
         self._asked.append(trial)
-        return suggest(trial, self._settings)
+        return configuration
+
+    def _published(self) -> optuna.Study:
+        """Return the study of our trials alone, numbered as they are."""
+        with _quiet():
+            study = _make_study(self._place.study)
+        asked = self._study.get_trials(deepcopy=False)
+        study.add_trials([asked[trial.number] for trial in self._asked])
+        return study
 
     def _tell_up_to(self, number: int) -> None:
         while len(self._judged) <= min(number, len(self._running) - 1):

@@ -20,14 +20,13 @@ from tuner._columns import (
     Column,
     as_csr,
     check_finite,
-    codes,
-    date_parts,
-    numbers,
+    encode_columns,
+    no_columns,
     parse_dates,
     read_column,
     varying_columns,
 )
-from tuner._types import FloatArray, IntArray
+from tuner._types import IntArray
 from tuner.exceptions import InputError
 
 __all__ = [
@@ -131,13 +130,13 @@ class Schema:
         names = [str(name) for name in frame.columns] if named else self._fit_names()
         used = [names.index(column.name) for column in self.columns]
         if isinstance(frame, pd.DataFrame):
-            return _encode_frame(frame.iloc[:, used], self.columns)
+            return Table(*encode_columns(frame.iloc[:, used], self.columns))
         picked = frame if len(used) == self.n_inputs else frame[:, used]
         arrived_sparse: bool = sparse.issparse(picked)
         if arrived_sparse and not self.is_sparse:
             picked = picked.toarray()
         if any(column.kind != "numeric" for column in self.columns):
-            return _encode_frame(pd.DataFrame(picked), self.columns)
+            return Table(*encode_columns(pd.DataFrame(picked), self.columns))
         check_finite(picked)
         return Table(picked, np.empty((picked.shape[0], 0), dtype=np.int32))
 
@@ -262,8 +261,6 @@ def read_schema(X: Any) -> tuple[Schema, Table, tuple[str, ...]]:
         frame_names = _position_names(frame.shape[1])
         check_finite(frame)
         keep = varying_columns(frame)
-        if not keep:
-            raise _no_columns(frame.shape)
         columns = tuple(Column(frame_names[index], "numeric") for index in keep)
         table = Table(
             frame if len(keep) == frame.shape[1] else frame[:, keep],
@@ -276,10 +273,11 @@ def read_schema(X: Any) -> tuple[Schema, Table, tuple[str, ...]]:
     read = [read_column(name, frame.iloc[:, index]) for index, name in enumerate(names)]
     columns = tuple(column for column in read if column is not None)
     if not columns:
-        raise _no_columns(frame.shape)
+        raise no_columns(frame.shape)
     used = [index for index, column in enumerate(read) if column is not None]
     schema = Schema(columns, tuple(names) if is_named(X) else None, len(names))
-    return schema, _encode_frame(frame.iloc[:, used], columns), _dropped_note(names, columns)
+    table = Table(*encode_columns(frame.iloc[:, used], columns))
+    return schema, table, _dropped_note(names, columns)
 
 
 def _check_unique(frame: pd.DataFrame) -> None:
@@ -292,15 +290,6 @@ def _check_unique(frame: pd.DataFrame) -> None:
         )
 
 
-def _no_columns(shape: tuple[int, ...]) -> InputError:
-    rows = "1 sample: " if shape[0] == 1 else ""
-    return InputError(
-        "At least one feature column must vary.",
-        f"{rows}{shape[1]} columns, all constant or all missing",
-        "Pass a column that differs between rows.",
-    )
-
-
 def _dropped_note(names: list[str], columns: tuple[Column, ...]) -> tuple[str, ...]:
     kept = {column.name for column in columns}
     dropped = [name for name in names if name not in kept]
@@ -308,22 +297,3 @@ def _dropped_note(names: list[str], columns: tuple[Column, ...]) -> tuple[str, .
         return ()
     shown = ", ".join(dropped[:5]) + (", ..." if len(dropped) > 5 else "")
     return (f"Dropped {len(dropped)} constant or all-missing column(s): {shown}.",)
-
-
-def _encode_frame(frame: pd.DataFrame, columns: tuple[Column, ...]) -> Table:
-    numeric: list[FloatArray] = []
-    categorical: list[IntArray] = []
-    for index, column in enumerate(columns):
-        values = frame.iloc[:, index]
-        if column.kind == "categorical":
-            categorical.append(codes(values, column))
-        elif column.kind == "datetime":
-            numeric.extend(date_parts(values, column))
-        else:
-            numeric.append(numbers(values, column))
-    n_rows = len(frame)
-    block = np.column_stack(numeric) if numeric else np.empty((n_rows, 0))
-    check_finite(block)
-    return Table(
-        block, np.column_stack(categorical) if categorical else np.empty((n_rows, 0), dtype=np.int32)
-    )
