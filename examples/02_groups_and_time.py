@@ -10,6 +10,8 @@ Offline, under a minute. Two synthetic tables with a trap each:
   The days that follow have no later neighbour.
 
 Each table is tuned twice, without and with the role, and scored on many new farms or on the days that follow.
+Read the intervals as well: with few farms or windows an honest one is wide (with time it is a prediction
+interval for the next window), while the narrow ones miss the truth.
 """
 
 from __future__ import annotations

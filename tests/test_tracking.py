@@ -852,3 +852,21 @@ def test_requirements_cover_what_the_model_imports() -> None:
     for package in REQUIRED_PACKAGES:
         covered |= {Requirement(line).name for line in requires(package) or [] if "extra ==" not in line}
     assert loaded - covered == {"pyarrow"}  # pandas imports it where it is installed, and works without
+
+
+def test_polars_is_imported_whole_before_the_writer_starts(tmp_path: Path) -> None:
+    """No fit can meet the half-imported polars of the writer's `import mlflow`."""
+    pytest.importorskip("polars")
+    code = (
+        "import sys\n"
+        "from tuner._tracking import DatasetInfo, Tracker\n"
+        "assert 'polars' not in sys.modules\n"
+        "info = DatasetInfo(name='d', digest='d', n_rows=1, n_columns=1)\n"
+        "names = dict(experiment='e', run_name='r', study='s', job_key=None)\n"
+        "tracker = Tracker(uri=sys.argv[1], dataset=info, **names)\n"
+        "tracker._thread.start = lambda: print(hasattr(sys.modules['polars'], 'DataFrame'))\n"
+        "tracker.start()\n"
+    )
+    command = [sys.executable, "-c", code, f"sqlite:///{tmp_path}/mlflow.db"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.stderr) == ("True", "")

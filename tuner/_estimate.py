@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from tuner._intervals import Interval, corrected_t, percentile, prediction_t
 from tuner._metrics import Metric
 from tuner._model import Blended, held_out_loss
 from tuner._records import TrialRecord
-from tuner._result import Estimate, Paid, natural_estimate
+from tuner._result import Estimate, Paid, Scale, natural_estimate
 from tuner._seeds import child_seed
 from tuner._splits import FoldPlan, plan_reporting
 from tuner._types import FloatArray, IntArray
@@ -85,7 +85,7 @@ def _nested_estimates(
 
     rows = round(float(np.mean([train for _, train in sizes])))
     what = "the next window" if forward else "new rows"
-    estimand = f"the procedure at about {rows} rows on {what}, {len(sizes)} outer folds, {_budget(settings)}"
+    terms = f"at about {rows} rows on {what}, {len(sizes)} outer folds, {_budget(settings)}"
     estimates = [
         natural_estimate(
             metric,
@@ -93,16 +93,17 @@ def _nested_estimates(
             level=LEVEL,
             method="nested",
             fold_losses=losses,
-            estimand=estimand,
+            estimand=f"{who} {terms}",
         )
-        for losses in (tuned, default)
+        for who, losses in (("the procedure", tuned), ("the default", default))
     ]
     power = 2 if metric.squared_scale else 1
     losses = np.power(tuned, power) - np.power(default, power)
     difference = corrected_t(losses.tolist(), test_share=share, level=LEVEL)
     skipped = int((~np.isfinite(tuned)).sum())
     notes = plan.notes + ((f"{skipped} outer fold(s) could not be scored.",) if skipped else ())
-    return Estimates(estimates[0], estimates[1], judge_tuning(difference), notes)
+    scale: Scale = "squared loss" if metric.squared_scale else "loss"
+    return Estimates(estimates[0], estimates[1], replace(judge_tuning(difference), scale=scale), notes)
 
 
 def judge_tuning(difference: Interval) -> Paid:

@@ -20,6 +20,7 @@ from tuner._types import Scalar, Task
 if TYPE_CHECKING:
     import pandas as pd
 
+Scale = Literal["loss", "squared loss"]
 Verdict = Literal["paid", "not shown", "did not pay", "not judged"]
 
 
@@ -63,6 +64,7 @@ class Paid:
     difference: float | None = None
     low: float | None = None
     high: float | None = None
+    scale: Scale = "loss"
 
 
 @dataclass(frozen=True)
@@ -254,7 +256,7 @@ class TuningResult:
         if self.paid.difference is None:
             return text
         interval = f"[{self.paid.low:+.4g}, {self.paid.high:+.4g}]"
-        return f"{text} (loss difference {self.paid.difference:+.4g} {interval})"
+        return f"{text} ({self.paid.scale} difference {self.paid.difference:+.4g} {interval})"
 
     def _winner_text(self) -> str:
         scores = self.shipped.scores

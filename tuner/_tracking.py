@@ -12,6 +12,8 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
 
@@ -112,7 +114,13 @@ class Tracker:
         self._thread = Thread(target=self._run, name="mlflow-writer", daemon=True)
 
     def start(self) -> None:
-        """Start the writer; returns at once."""
+        """Start the writer; returns at once.
+
+        MLflow imports polars where it is installed, and scikit-learn, in the fits, looks whether polars is
+        there: half-imported by the writer it would fail them. So it is imported whole, here, first.
+        """
+        if find_spec("polars") is not None:
+            import_module("polars")
         self._thread.start()
 
     def trial(self, record: TrialRecord) -> None:
