@@ -141,7 +141,7 @@ def is_search(run):
 
 
 def check_reloaded(uri, result, X):
-    """The logged model reloads both ways and predicts identically."""
+    """Reload the logged model both ways: it predicts identically."""
     import mlflow
 
     mlflow.set_tracking_uri(uri)
