@@ -161,8 +161,12 @@ def bbc(
     objectives = np.where(np.isfinite(in_bag), in_bag + penalties, np.inf)
     chosen = np.argmin(objectives, axis=0)
     plain = [trial.number for trial in eligible].index(default)
-    out_bag = np.array([_losses(trial, predictions, bench, (counts == 0) * weights) for trial in eligible])
-    selected = out_bag[chosen, np.arange(len(counts))]
+    left_out = (counts == 0) * weights
+    selected = np.empty(len(counts))
+    for index in np.unique(chosen):
+        losses = _losses(eligible[index], predictions, bench, left_out)
+        selected[chosen == index] = losses[chosen == index]
+    default_losses = _losses(eligible[plain], predictions, bench, left_out)
     rows = round(float(np.mean([len(fold.train) for fold in bench.plan.folds])))
     estimand = (
         f"the selected configuration at about {rows} rows, selection over {len(eligible)} trials included"
@@ -176,7 +180,7 @@ def bbc(
             fold_losses=(),
             estimand=text,
         )
-        for losses, text in ((selected, estimand), (out_bag[plain], f"the default at about {rows} rows"))
+        for losses, text in ((selected, estimand), (default_losses, f"the default at about {rows} rows"))
     ]
     return Estimates(estimates[0], estimates[1], Paid("not judged"))
 

@@ -1,0 +1,131 @@
+"""Estimates: the arithmetic by hand, and the biases they exist to remove."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import t as student
+
+from tuner._config import TuningConfig, resolve
+from tuner._data import make_dataset
+from tuner._estimate import _bootstrap_counts, bbc, judge_tuning, nested
+from tuner._evaluation import Bench, Deadline
+from tuner._intervals import Interval
+from tuner._metrics import resolve_metric
+from tuner._splits import plan_choosing
+
+
+class Constant:
+    """Stands for a delivered model: predicts one value, and remembers its training rows."""
+
+    threshold = None
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def predict(self, table):
+        return np.full(table.n_rows, self.value)
+
+
+def settings(task="regression", **options):
+    """Return settings without a clock."""
+    config = TuningConfig(**{"max_trials": 5, "time_budget": None, "random_state": 0, **options})
+    return resolve(config, task=task, has_time=False)
+
+
+def test_nested_scores_what_is_delivered_on_rows_it_never_saw():
+    """Outer losses, corrected t and the paired verdict follow by hand from two constant models."""
+    y = np.arange(20.0)
+    dataset = make_dataset(np.column_stack([y, y % 3]), y)
+    metric = resolve_metric("mae", "regression")
+    seen = []
+
+    def choose(rows, seed, deadline, outer):  # noqa: ARG001
+        seen.append(set(rows.y))
+        return Constant(9.5), Constant(0.0)
+
+    estimates = nested(dataset, metric, settings(outer_folds=4), choose, Deadline())
+    held_out = [set(y) - rows for rows in seen]
+    tuned = [np.mean([abs(v - 9.5) for v in fold]) for fold in held_out]
+    default = [np.mean(list(fold)) for fold in held_out]
+    assert sorted(v for fold in held_out for v in fold) == sorted(y)
+    assert estimates.tuned.fold_losses == pytest.approx(tuned)
+    assert estimates.tuned.value == pytest.approx(np.mean(tuned))
+    # 4 folds of 5 rows, 15 to train on: 1/J + n_test/n_train = 1/4 + 1/3
+    half = student.ppf(0.975, 3) * np.std(tuned, ddof=1) * np.sqrt(1 / 4 + 1 / 3)
+    assert estimates.tuned.high - estimates.tuned.value == pytest.approx(half)
+    assert estimates.paid.difference == pytest.approx(np.mean(np.subtract(tuned, default)))
+
+
+def test_rmse_is_judged_on_squares():
+    """The value is the root of the mean squared loss, and so is the scale of the paired difference."""
+    y = np.array([0.0, 0, 0, 0, 3, 3, 3, 3])
+    dataset = make_dataset(np.column_stack([np.arange(8.0), y]), y)
+    estimates = nested(
+        dataset,
+        resolve_metric("rmse", "regression"),
+        settings(outer_folds=2),
+        lambda *_: (Constant(0.0), Constant(3.0)),
+        Deadline(),
+    )
+    squares = np.square(estimates.tuned.fold_losses)
+    assert estimates.tuned.value == pytest.approx(np.sqrt(squares.mean()))
+    assert estimates.paid.scale == "squared loss"
+    expected = squares - np.square(estimates.default.fold_losses)
+    assert estimates.paid.difference == pytest.approx(expected.mean())
+
+
+@pytest.mark.parametrize(
+    ("interval", "verdict"),
+    [
+        (Interval(-0.2, -0.3, -0.1), "paid"),
+        (Interval(-0.2, -0.5, 0.1), "not shown"),
+        (Interval(-0.2, -0.4, 0.0), "not shown"),
+        (Interval(0.0, -0.1, 0.1), "did not pay"),
+        (Interval(0.2, 0.1, 0.3), "did not pay"),
+        (Interval(np.nan, -np.inf, np.inf), "not judged"),
+    ],
+)
+def test_tuning_paid_only_if_the_whole_interval_is_below_zero(interval, verdict):
+    """The verdict follows the design's rule; a mean of zero does not pay."""
+    assert judge_tuning(interval).verdict == verdict
+
+
+@pytest.fixture
+def noise(make_trial, make_curves, make_scores):
+    """Return a bench of random labels and 40 trials that predict at random."""
+    rng = np.random.default_rng(0)
+    dataset = make_dataset(rng.normal(size=(100, 3)), np.arange(100) % 2)
+    plan = plan_choosing(dataset, n_folds=5, n_repeats=1, seed=0)
+    bench = Bench(dataset, plan, resolve_metric("brier", "binary"), 0)
+    trials, predictions, losses = [], {}, []
+    for number in range(40):
+        guesses = rng.uniform(0, 1, 100)
+        predictions[number] = tuple(guesses[fold.test] for fold in plan.folds)
+        folds = [np.mean((dataset.y[fold.test] - guesses[fold.test]) ** 2) for fold in plan.folds]
+        losses.append(np.mean(folds))
+        trials.append(make_trial(number, scores=make_scores(folds, [0.1] * 5)))
+    return bench, trials, predictions, losses
+
+
+def test_bbc_takes_the_luck_out_of_the_luckiest_trial(noise):
+    """Forty random guessers: the smallest loss flatters, bbc comes back to the expected 1/3."""
+    bench, trials, predictions, losses = noise
+    estimates = bbc(trials, predictions, bench, settings("binary"), default=0)
+    expected = 1 / 3  # E (y - u)^2 for u uniform
+    assert min(losses) < expected - 0.03
+    assert abs(estimates.tuned.value - expected) < abs(min(losses) - expected) / 2
+    assert estimates.tuned.low <= estimates.tuned.value <= estimates.tuned.high
+    assert estimates.default.value == pytest.approx(losses[0], abs=0.02)
+    assert estimates.paid.verdict == "not judged"
+
+
+def test_bbc_draws_groups_whole():
+    """Rows of one group are drawn equally often in every bootstrap."""
+    groups = np.repeat(np.arange(10), 3)
+    dataset = make_dataset(np.random.default_rng(0).normal(size=(30, 2)), np.arange(30) % 2, groups=groups)
+    counts = _bootstrap_counts(dataset, seed=0)
+    for group in range(10):
+        drawn = counts[:, groups == group]
+        assert (drawn == drawn[:, :1]).all()
+    assert (counts.sum(axis=1) == 30).all()
