@@ -16,7 +16,7 @@ from tuner._splits import plan_choosing
 
 
 class Constant:
-    """Stands for a delivered model: predicts one value, and remembers its training rows."""
+    """Stands for a delivered model: predicts one value."""
 
     threshold = None
 
@@ -24,6 +24,7 @@ class Constant:
         self.value = value
 
     def predict(self, table):
+        """Return the value for every row."""
         return np.full(table.n_rows, self.value)
 
 
@@ -92,7 +93,7 @@ def test_tuning_paid_only_if_the_whole_interval_is_below_zero(interval, verdict)
 
 
 @pytest.fixture
-def noise(make_trial, make_curves, make_scores):
+def noise(make_trial, make_scores):
     """Return a bench of random labels and 40 trials that predict at random."""
     rng = np.random.default_rng(0)
     dataset = make_dataset(rng.normal(size=(100, 3)), np.arange(100) % 2)

@@ -70,7 +70,7 @@ def fake_fits(monkeypatch, make_scores):
     def install(fails=(), pause=0.0):
         asked = []
 
-        def run(configuration, bench, *, place, number, deadline):  # noqa: ARG001
+        def run(configuration, bench, *, place, number, deadline, keep_models):  # noqa: ARG001
             asked.append((number, deadline))
             # Later trials end first, so that an order of completion would be noticed.
             time.sleep(pause * (number % 3 == 0))

@@ -195,9 +195,23 @@ def test_every_final_form_predicts_better_than_a_constant(final):
 def test_a_time_budget_holds_and_leaves_a_model():
     """A budget of a few seconds ends in time, with an estimate and a model."""
     X, y = load_breast_cancer(return_X_y=True)
-    result = tune(X, y, config=config(time_budget=6.0, max_trials=None, estimate="nested", n_folds=5))
-    assert result.seconds < 9.0
+    result = tune(X, y, config=config(time_budget=8.0, max_trials=None, estimate="nested", n_folds=5))
+    assert result.seconds < 12.0
     assert result.estimate.low <= result.estimate.value <= result.estimate.high
+    assert np.isfinite(result.model.predict_proba(X)).all()
+
+
+def test_a_budget_too_short_for_anything_delivers_the_default_and_says_so():
+    """With half a second there is still a model; there is no estimate, and both are said."""
+    X, y = load_breast_cancer(return_X_y=True)
+    slow = {"lightgbm": {"learning_rate": 0.01, "num_leaves": 31}}
+    result = tune(
+        X, y, config=config(time_budget=0.5, max_trials=None, estimate="nested", n_folds=5, search_space=slow)
+    )
+    assert result.estimate is None
+    assert result.shipped_default
+    assert any("No time was left for an estimate" in note for note in result.notes)
+    assert any("the default is delivered" in note for note in result.notes)
     assert np.isfinite(result.model.predict_proba(X)).all()
 
 

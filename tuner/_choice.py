@@ -15,7 +15,7 @@ from tuner._metrics import Metric
 from tuner._records import TrialRecord
 from tuner._search import Notify, Search, SearchOutcome
 from tuner._selection import Nomination, nominate
-from tuner._splits import FoldPlan, plan_choosing, plan_fresh
+from tuner._splits import plan_choosing, plan_fresh
 from tuner._trials import Place
 from tuner.exceptions import TrialsFailedError
 
@@ -88,16 +88,26 @@ def choose(
         seed=settings.seed,
         n_choosing_repeats=settings.n_repeats,
     )
-    finals = None
-    if fresh is not None:
-        fresh_bench = Bench(dataset, fresh, metric, settings.seed)
-        finals = _finals(search, fresh_bench, pace, place, notify)
-    is_fresh = finals is not None
-    if finals is None:
+    benches = [bench] if fresh is None else [Bench(dataset, fresh, metric, settings.seed), bench]
+    finals, notes = _elected(search, benches, pace, place, notify)
+    known_notes = plan.notes if fresh is None else tuple(dict.fromkeys(plan.notes + fresh.notes))
+    return Choice(bench, search, finals, known_notes + notes)
+
+
+def _elected(
+    search: SearchOutcome, benches: Sequence[Bench], pace: Pace, place: Place, notify: Notify
+) -> tuple[Finals, tuple[str, ...]]:
+    """Elect on the first bench that can score the default: the fresh folds, else the search folds."""
+    default = search.default_trial
+    if default is not None and default.evaluation is not None and not pace.has_time_for(default.record):
+        nominated = (Nomination(search.default, ()),)
+        note = "No time was left for fresh folds: the default is delivered as it was searched."
+        return assemble([default], nominated, benches[-1], pace.settings), (note,)
+    for bench in benches:
         finals = _finals(search, bench, pace, place, notify)
-    if finals is None:
-        raise TrialsFailedError("The default could be scored once but not again: its fits do not repeat.")
-    return Choice(bench, search, finals, _notes(plan, fresh if is_fresh else None, finals))
+        if finals is not None:
+            return finals, _notes(finals, is_fresh=bench is not benches[-1])
+    raise TrialsFailedError("The default could be scored once but not again: its fits do not repeat.")
 
 
 def _finals(search: SearchOutcome, bench: Bench, pace: Pace, place: Place, notify: Notify) -> Finals | None:
@@ -151,6 +161,11 @@ class Pace:
         """Return how many fresh repeats fit into the time left: all, or one."""
         return FRESH_REPEATS if self._cost(trials) <= CAUTION * self.deadline.left else 1
 
+    def has_time_for(self, trial: TrialRecord) -> bool:
+        """Whether the trial can be fitted once more, on one fresh repeat."""
+        seconds = CAUTION * trial.fit_seconds / self.settings.n_repeats
+        return bool(seconds <= self.deadline.left - ASSEMBLY_SECONDS)
+
     def affordable(
         self, nominations: Sequence[Nomination], trials: Sequence[TrialRecord], n_repeats: int
     ) -> tuple[Nomination, ...]:
@@ -173,12 +188,10 @@ class Pace:
         return CAUTION * per_repeat * FRESH_REPEATS / self.settings.n_jobs + ASSEMBLY_SECONDS
 
 
-def _notes(plan: FoldPlan, fresh: FoldPlan | None, finals: Finals) -> tuple[str, ...]:
-    notes = list(plan.notes)
-    if fresh is None:
+def _notes(finals: Finals, *, is_fresh: bool) -> tuple[str, ...]:
+    notes = []
+    if not is_fresh:
         notes.append("Fresh folds could not be used here: finalists were re-scored on the search folds.")
-    else:
-        notes += [note for note in fresh.notes if note not in notes]
     if finals.n_missed:
         notes.append(f"{finals.n_missed} nominated trial(s) had no time left for the fresh folds.")
     return tuple(notes)

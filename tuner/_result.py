@@ -240,7 +240,7 @@ class TuningResult:
 
     def _estimate_text(self, estimate: Estimate | None) -> str:
         if estimate is None:
-            return 'none was asked for: search scores are not claims; set estimate="nested"'
+            return "none: search scores are not claims"
         interval = f"[{estimate.low:.4f}, {estimate.high:.4f}]"
         value = f"{self.metric} {estimate.value:.4f}, {estimate.level:.0%} interval {interval}"
         return f"{value} ({estimate.estimand})"

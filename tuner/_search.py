@@ -53,6 +53,9 @@ class SearchOutcome:
         The study's penalty cap.
     default : int
         Number of the named default: the first family's that could be scored.
+    default_trial : Trial or None
+        The first trial with its fold models, kept where a deadline presses: what is delivered if no time is
+        left for anything else.
     """
 
     trials: tuple[TrialRecord, ...]
@@ -60,6 +63,7 @@ class SearchOutcome:
     study: optuna.Study
     cap: float
     default: int
+    default_trial: Trial | None = None
 
 
 def initial_configurations(settings: Settings) -> list[Configuration]:
@@ -145,7 +149,8 @@ class Search:
                 pool.shutdown(wait=True, cancel_futures=True)
         default = next(record.number for record in self._judged if record.scores is not None)
         study = self._published()
-        return SearchOutcome(tuple(self._judged), self._predictions, study, self._cap or 0.0, default)
+        first = self._running[0].result() if default == 0 else None
+        return SearchOutcome(tuple(self._judged), self._predictions, study, self._cap or 0.0, default, first)
 
     def _run(self, pool: ThreadPoolExecutor) -> None:
         number = 0
@@ -182,7 +187,13 @@ class Search:
         # The named default is never cut: whatever the budget, there is a model to deliver.
         deadline = Deadline() if number == 0 else self._end()
         return pool.submit(
-            run_trial, configuration, self._bench, place=self._place, number=number, deadline=deadline
+            run_trial,
+            configuration,
+            self._bench,
+            place=self._place,
+            number=number,
+            deadline=deadline,
+            keep_models=number == 0 and self._deadline.at is not None,
         )
 
     def _ask(self, number: int) -> Configuration:

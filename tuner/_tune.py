@@ -133,6 +133,11 @@ class _Clock:
         return Deadline(self.started + budget - reserve)
 
     @property
+    def tolerance(self) -> float:
+        """Return the overrun that is allowed, in seconds."""
+        return max(2.0, 0.05 * (self.settings.time_budget or 0.0))
+
+    @property
     def choice(self) -> Deadline:
         """The end of the main choice: half of the budget where outer folds follow."""
         budget = self.settings.time_budget
@@ -167,7 +172,11 @@ class _Line:
                 search.trials, search.predictions, choice.bench, self.settings, default=search.default
             )
         elif self.settings.estimate == "nested":
-            estimates = nested(self.dataset, self.metric, self.settings, self._choose_outer, clock.end)
+            needed = self.settings.outer_folds * choice.search.trials[choice.search.default].fit_seconds
+            if needed > clock.end.left + clock.tolerance:
+                choice = replace(choice, notes=(*choice.notes, _no_time_for_outer_folds(needed)))
+            else:
+                estimates = nested(self.dataset, self.metric, self.settings, self._choose_outer, clock.end)
         return conclude(self.dataset, self.metric, self.settings, self.study_name, choice, estimates)
 
     def _choose_outer(
@@ -183,3 +192,10 @@ class _Line:
             notify=self.notify,
         )
         return choice.finals.model, choice.finals.default_model
+
+
+def _no_time_for_outer_folds(needed: float) -> str:
+    return (
+        f"No time was left for an estimate: its outer folds need {needed:.0f} s for the default alone. "
+        f"Set `time_budget` to at least {4 * needed:.0f}."
+    )
