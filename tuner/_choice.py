@@ -163,8 +163,7 @@ class Pace:
 
     def has_time_for(self, trial: TrialRecord) -> bool:
         """Whether the trial can be fitted once more, on one fresh repeat."""
-        seconds = CAUTION * trial.fit_seconds / self.settings.n_repeats
-        return bool(seconds <= self.deadline.left - ASSEMBLY_SECONDS)
+        return bool(self._seconds(trial, 1) <= self.deadline.left - ASSEMBLY_SECONDS)
 
     def affordable(
         self, nominations: Sequence[Nomination], trials: Sequence[TrialRecord], n_repeats: int
@@ -174,7 +173,7 @@ class Pace:
         spent = 0.0
         kept: list[Nomination] = []
         for nomination in nominations:
-            seconds = CAUTION * trials[nomination.number].fit_seconds * n_repeats / self.settings.n_repeats
+            seconds = self._seconds(trials[nomination.number], n_repeats)
             fits = seconds <= left and (spent + seconds) / self.settings.n_jobs <= left
             if fits or not kept:
                 spent += seconds
@@ -184,8 +183,12 @@ class Pace:
     def _cost(self, trials: Sequence[TrialRecord]) -> float:
         complete = [trial for trial in trials if trial.objective is not None]
         best = sorted(complete, key=lambda trial: trial.objective or 0.0)[:N_FINALISTS]
-        per_repeat = sum(trial.fit_seconds for trial in best) / self.settings.n_repeats
-        return CAUTION * per_repeat * FRESH_REPEATS / self.settings.n_jobs + ASSEMBLY_SECONDS
+        seconds = sum(self._seconds(trial, FRESH_REPEATS) for trial in best)
+        return seconds / self.settings.n_jobs + ASSEMBLY_SECONDS
+
+    def _seconds(self, trial: TrialRecord, n_repeats: int) -> float:
+        """Return what the trial will cost on so many fresh repeats, on one thread."""
+        return CAUTION * trial.fit_seconds * n_repeats / self.settings.n_repeats
 
 
 def _notes(finals: Finals, *, is_fresh: bool) -> tuple[str, ...]:

@@ -68,6 +68,10 @@ class Dataset:
         """Number of classes; 0 for regression."""
         return 0 if self.classes is None else len(self.classes)
 
+    def targets(self, rows: IntArray) -> tuple[Any, FloatArray | None]:
+        """Return the targets and weights of the given rows: what a loss needs beside predictions."""
+        return self.y[rows], None if self.weights is None else self.weights[rows]
+
     def take(self, rows: IntArray) -> Dataset:
         """Return a dataset of the given rows; classes and schema stay those of the whole."""
         return replace(

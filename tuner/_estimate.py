@@ -13,6 +13,7 @@ from tuner._evaluation import Bench, Deadline
 from tuner._intervals import Interval, corrected_t, percentile, prediction_t
 from tuner._metrics import Metric
 from tuner._model import Blended, held_out_loss
+from tuner._objective import fold_mean
 from tuner._records import TrialRecord
 from tuner._result import Estimate, Paid, Scale, natural_estimate
 from tuner._seeds import child_seed
@@ -208,8 +209,4 @@ def _losses(
             bench.plan.folds, predictions[trial.number], trial.scores.fold_points, strict=True
         )
     ]
-    losses = np.array(per_fold)
-    known = np.isfinite(losses)
-    total, count = np.where(known, losses, 0.0).sum(axis=0), known.sum(axis=0)
-    mean: FloatArray = np.divide(total, count, out=np.full(losses.shape[1], np.nan), where=count > 0)
-    return mean
+    return fold_mean(np.array(per_fold))

@@ -100,10 +100,11 @@ class Bench:
 
 def training_rows(dataset: Dataset, fold: Fold, metric: Metric) -> TrainingRows:
     """Return the training rows and the held-out rows of a fold; held-out targets stay behind."""
+    y, weights = dataset.targets(fold.train)
     return TrainingRows(
         table=dataset.table.take(fold.train),
-        y=dataset.y[fold.train],
-        weights=None if dataset.weights is None else dataset.weights[fold.train],
+        y=y,
+        weights=weights,
         validation=dataset.table.take(fold.test),
         task=dataset.task,
         n_classes=dataset.n_classes,
@@ -151,7 +152,8 @@ class _Walk:
             )
             for index, fold in enumerate(self._folds)
         ]
-        self._targets = [self._scored(fold.train) + self._scored(fold.test) for fold in self._folds]
+        targets = bench.dataset.targets
+        self._targets = [targets(fold.train) + targets(fold.test) for fold in self._folds]
         self._train: list[FloatArray] = []
         self._validation: list[FloatArray] = []
         self._best = np.full(len(self._folds), np.inf)  # smallest mean loss of the other folds so far
@@ -183,10 +185,6 @@ class _Walk:
     def models(self, path_point: int) -> tuple[Predictor, ...]:
         size = path_point // len(self._bench.metric.thresholds or (None,))
         return tuple(fit.predictor(size) for fit in self._fits)
-
-    def _scored(self, rows: Any) -> tuple[Any, FloatArray | None]:
-        weights = self._bench.dataset.weights
-        return self._bench.dataset.y[rows], None if weights is None else weights[rows]
 
     def _step(self, size: int) -> None:
         train, validation, predictions = [], [], []

@@ -19,7 +19,7 @@ from tuner._seeds import child_seed
 from tuner._selection import Blend, Nomination, elect, greedy_blend
 from tuner._splits import Fold
 from tuner._trials import Place, Trial, run_trial
-from tuner._types import FloatArray, IntArray
+from tuner._types import FloatArray
 from tuner.families import FAMILIES, Predictor
 
 
@@ -185,9 +185,7 @@ class BlendLoss:
 
     def __init__(self, bench: Bench) -> None:
         self._metric: Metric = bench.metric
-        self._folds = [
-            (bench.dataset.y[fold.test], _rows(bench.dataset.weights, fold.test)) for fold in bench.plan.folds
-        ]
+        self._folds = [bench.dataset.targets(fold.test) for fold in bench.plan.folds]
 
     def loss(self, predictions: Sequence[FloatArray]) -> float:
         """Return the mean over folds at the best threshold (lower is better)."""
@@ -210,7 +208,3 @@ class BlendLoss:
             for (y, weights), prediction in zip(self._folds, predictions, strict=True)
         ]
         return np.array(losses)
-
-
-def _rows(weights: FloatArray | None, rows: IntArray) -> FloatArray | None:
-    return None if weights is None else weights[rows]

@@ -31,7 +31,6 @@ from tuner.exceptions import InputError, TrialsFailedError
 
 LAG = 4  # trials in flight; a constant of the method, not of the machine
 ASKS = 8  # one of the sampler, then random ones, before a configuration is judged a second time
-STATES = {"COMPLETE": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "FAIL": TrialState.FAIL}
 
 Notify = Callable[[TrialRecord], None]
 Reserve = Callable[[list[TrialRecord]], float]
@@ -249,7 +248,7 @@ class Search:
         self._notify(record)  # durable first: a result influences decisions only afterwards
         asked = self._asked[record.number]
         asked.set_user_attr("record", record.to_json())
-        self._study.tell(asked, record.objective, state=STATES[record.state])
+        self._study.tell(asked, record.objective, state=TrialState[record.state])
         self._judged.append(record)
 
 

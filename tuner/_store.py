@@ -24,8 +24,6 @@ from search_spaces import Categorical, Float, Int, SearchSpace
 from tuner._records import TrialRecord
 from tuner.exceptions import InputError
 
-STATES = {"COMPLETE": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "FAIL": TrialState.FAIL}
-
 
 class TrialStore:
     """A study in a database.
@@ -126,7 +124,7 @@ def _frozen(record: TrialRecord, spaces: Sequence[SearchSpace]) -> FrozenTrial:
             distributions[f"{space.family}.{name}"] = distribution
     flat = record.configuration.flat()
     trial = create_trial(
-        state=STATES[record.state],
+        state=TrialState[record.state],
         value=record.objective if record.state == "COMPLETE" else None,
         params={name: flat[name] for name in distributions},
         distributions=distributions,
