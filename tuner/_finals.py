@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -100,11 +101,16 @@ def assemble(
     done = [i for i, trial in enumerate(trials) if trial.evaluation is not None]
     finalists = [trials[i] for i in done]
     winner = elect([trial.record for trial in finalists])
+
+    @cache  # the default is often a member, or the winner: a refit is done once
+    def models(position: int) -> tuple[Predictor, ...]:
+        return _models(finalists[position], bench, settings)
+
     blend = None
     if settings.final == "ensemble":
-        blend, model, fold_losses = _ensemble(finalists, winner, bench, settings)
+        blend, model, fold_losses = _ensemble(finalists, winner, bench, models)
     else:
-        model = _single(finalists[winner], bench, settings)
+        model = _single(finalists[winner], bench, models(winner))
         fold_losses = _scores(finalists[winner]).fold_losses
     return Finals(
         finalists=tuple(trial.record for trial in finalists),
@@ -112,14 +118,14 @@ def assemble(
         winner=winner,
         blend=blend,
         model=model,
-        default_model=_single(finalists[0], bench, settings),
+        default_model=_single(finalists[0], bench, models(0)),
         selection_loss=pooled(fold_losses, squared=bench.metric.squared_scale),
         n_missed=len(trials) - len(done),
     )
 
 
 def _ensemble(
-    finalists: Sequence[Trial], winner: int, bench: Bench, settings: Settings
+    finalists: Sequence[Trial], winner: int, bench: Bench, models: Callable[[int], tuple[Predictor, ...]]
 ) -> tuple[Blend, Blended, Sequence[float]]:
     predictions = [_predictions(trial) for trial in finalists]
     scorer = BlendLoss(bench)
@@ -129,17 +135,17 @@ def _ensemble(
         for folds in zip(*predictions, strict=True)
     ]
     members = tuple(
-        Member(weight, trial.record.configuration.family, _models(trial, bench, settings))
-        for weight, trial in zip(blend.weights, finalists, strict=True)
+        Member(weight, finalists[position].record.configuration.family, models(position))
+        for position, weight in enumerate(blend.weights)
         if weight > 0
     )
     blended = Blended(members, bench.dataset.schema, scorer.threshold(mixed))
     return blend, blended, scorer.fold_losses(mixed)
 
 
-def _single(trial: Trial, bench: Bench, settings: Settings) -> Blended:
+def _single(trial: Trial, bench: Bench, models: tuple[Predictor, ...]) -> Blended:
     """Return the model of one configuration alone."""
-    member = Member(1.0, trial.record.configuration.family, _models(trial, bench, settings))
+    member = Member(1.0, trial.record.configuration.family, models)
     return Blended((member,), bench.dataset.schema, _scores(trial).threshold)
 
 
