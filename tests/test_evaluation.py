@@ -12,9 +12,10 @@ from tuner._data import make_dataset
 from tuner._evaluation import Bench, Deadline, evaluate, training_rows
 from tuner._metrics import resolve_metric
 from tuner._objective import nested_scores, others_mean
+from tuner._racing import Race
 from tuner._records import Configuration
 from tuner._splits import plan_choosing
-from tuner.exceptions import DeadlineReachedError
+from tuner.exceptions import DeadlineReachedError, RaceLostError
 from tuner.families import FAMILIES
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -46,8 +47,9 @@ class ScriptedFit:
     def __init__(self, family, n_train, n_held_out):
         self._family, self._sizes, self._index = family, (n_train, n_held_out), -1
 
-    def advance(self):
+    def advance(self, check):
         """Take the next value of the script."""
+        check()
         self._index += 1
         self._family.steps += 1
 
@@ -75,6 +77,10 @@ class ScriptedFamily:
     def patience(self, params):  # noqa: ARG002
         """Return the patience a test gave."""
         return self._patience
+
+    def rewrites(self, params):  # noqa: ARG002
+        """Return False."""
+        return False
 
     def path_values(self, params):  # noqa: ARG002
         """Return 1, 2, 3, ..."""
@@ -188,7 +194,7 @@ def test_held_out_targets_do_not_reach_the_models():
     fold = bench.plan.folds[0]
     y = bench.dataset.y.copy()
     y[fold.test] += 100.0
-    other = replace(bench, dataset=replace(bench.dataset, y=y), _prepared={}, _locks={})
+    other = replace(bench, dataset=replace(bench.dataset, y=y), _prepared={})
     for family in FAMILIES:
         models = []
         for each in (bench, other):
@@ -255,14 +261,13 @@ def test_non_finite_predictions_are_an_error(scripted):
         scripted([1.0, np.nan, 1.0])
 
 
-def test_a_reached_deadline_cuts_between_points(scripted, monkeypatch):
-    """Past the deadline no further point is begun; the message names the point."""
+def test_a_stop_cuts_between_points(scripted):
+    """Once told to stop no further step is begun; the message names the point."""
     with pytest.raises(DeadlineReachedError, match="path value 1"):
-        scripted([1.0, 2.0], deadline=Deadline.after(-1.0))
-    left = iter([5.0, 5.0, 0.0])
-    monkeypatch.setattr(Deadline, "left", property(lambda _: next(left)))
+        scripted([1.0, 2.0], stop=Deadline.after(-1.0).stop)
+    answers = iter([False] * 15 + [True])  # a point asks 1 + 2 a fold: 7; the third is begun, its last is not
     with pytest.raises(DeadlineReachedError, match="path value 3"):
-        scripted([3.0, 2.0, 1.0, 0.5], deadline=Deadline(1.0))
+        scripted([3.0, 2.0, 1.0, 0.5], stop=lambda: next(answers))
 
 
 def test_deadlines():
@@ -271,6 +276,59 @@ def test_deadlines():
     assert not Deadline.after(None).earlier(100).reached
     assert 9 < Deadline.after(10).left <= 10
     assert Deadline.after(10).earlier(11).reached
+
+
+# Racing
+
+
+def race(*fold_losses, cap):
+    """Return a race against these fold losses."""
+    return Race(fold_losses, cap)
+
+
+def test_a_lost_race_stops_after_the_folds_it_needs(scripted):
+    """At 3 a fold against 1, margin 0.3 * 1 * 3 ** .75 = .68: lost after the first of three folds."""
+    with pytest.raises(RaceLostError, match="after 1 of 3 folds") as caught:
+        scripted([5.0, 3.0, 4.0], race=race(1.0, 1.0, 1.0, cap=1.0))
+    assert caught.value.losses == (3.0,)
+
+
+def test_a_race_may_be_lost_later_and_never_on_the_last_fold(scripted):
+    """Behind by 2: a margin of .3 * 3 * 3 ** .75 = 2.05 holds once, .3 * 3 * 1.5 ** .75 = 1.22 no more."""
+    with pytest.raises(RaceLostError, match="after 2 of 3 folds"):
+        scripted([5.0, 3.0, 4.0], race=race(1.0, 1.0, 1.0, cap=3.0))
+    scripted([5.0, 3.0, 4.0], race=race(9.0, 9.0, 0.0, cap=0.1))
+
+
+@pytest.mark.parametrize("params", [{}, {"extra_trees": True, "bagging_fraction": 0.6}, {"boosting": "dart"}])
+@pytest.mark.parametrize("task", ["binary", "multiclass"])
+def test_a_race_that_is_not_lost_changes_nothing(task, params):
+    """Walking ahead on the first folds leaves every loss, choice and prediction as it is side by side."""
+    bench = make_bench(task)
+    alone = evaluate(configuration(**params), bench)
+    raced = evaluate(configuration(**params), bench, race=race(9.0, 9.0, 9.0, cap=1.0))
+    assert raced.curves == alone.curves
+    assert raced.scores == alone.scores
+    for one, other in zip(raced.predictions, alone.predictions, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_no_race_where_predictions_would_not_fit_into_memory(scripted, monkeypatch):
+    """A trial whose folds may not walk ahead is not raced."""
+    monkeypatch.setattr(_evaluation, "MAX_BYTES_AHEAD", 1)
+    scripted([5.0, 3.0, 4.0], race=race(1.0, 1.0, 1.0, cap=1.0))
+
+
+def test_dart_models_are_taken_when_passed():
+    """DART scales earlier trees later on: the kept models predict the held-out rows as they were scored."""
+    bench = make_bench()
+    result = evaluate(configuration(boosting="dart", learning_rate=0.3), bench, keep_models=True)
+    for fold, model, kept, point in zip(
+        bench.plan.folds, result.models, result.predictions, result.scores.fold_points, strict=True
+    ):
+        if point == result.scores.path_point:
+            np.testing.assert_allclose(model.predict(bench.dataset.table.take(fold.test)), kept, atol=1e-6)
+    assert result.scores.path_point in result.scores.fold_points
 
 
 # The bench
@@ -290,8 +348,7 @@ def test_evaluation_is_a_function_of_the_seed():
     """Same bench seed, same scores; another seed draws other bags."""
     bagged = configuration("lightgbm", bagging_fraction=0.5, min_data_in_leaf=5)
     first, again, other = (
-        evaluate(bagged, replace(make_bench(), seed=seed, _prepared={}, _locks={})).scores
-        for seed in (1, 1, 2)
+        evaluate(bagged, replace(make_bench(), seed=seed, _prepared={})).scores for seed in (1, 1, 2)
     )
     assert first == again
     assert first != other
@@ -303,7 +360,7 @@ def test_a_fold_without_a_class_is_skipped_and_counted():
     lone = bench.plan.folds[0]
     only = lone.test[bench.dataset.y[lone.test] == 0]
     folds = (replace(lone, test=only), *bench.plan.folds[1:])
-    bench = replace(bench, plan=replace(bench.plan, folds=folds), _prepared={}, _locks={})
+    bench = replace(bench, plan=replace(bench.plan, folds=folds), _prepared={})
     result = evaluate(configuration("linear"), bench)
     assert result.scores.skipped_folds == 1
     assert np.isnan(result.scores.fold_losses[0])

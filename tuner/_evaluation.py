@@ -2,13 +2,14 @@
 
 At every path point all folds are scored, and the walk ends only when the mean curve of *each* fold's
 others has passed its minimum by the family's patience. So every p_k is chosen on the same range of points
-and no loss is ever carried forward. One trial runs on one thread.
+and no loss is ever carried forward. In a race the first folds walk ahead alone, one by one, to be compared;
+what they passed is kept, and the others catch up. One trial runs on one thread.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
@@ -17,13 +18,16 @@ import numpy as np
 
 from tuner._data import Dataset
 from tuner._metrics import Metric
-from tuner._objective import nested_scores, others_mean
+from tuner._objective import fold_mean, nested_scores, others_mean
+from tuner._racing import Race
 from tuner._records import Configuration, Curves, Scores
 from tuner._seeds import child_seed
 from tuner._splits import Fold, FoldPlan
 from tuner._types import FloatArray, Scalar
-from tuner.exceptions import DeadlineReachedError
-from tuner.families import FAMILIES, Family, PathFit, Predictor, TrainingRows
+from tuner.exceptions import DeadlineReachedError, RaceLostError
+from tuner.families import FAMILIES, Check, Family, PathFit, Predictor, TrainingRows
+
+MAX_BYTES_AHEAD = 2**26  # of predictions of folds that walk ahead; a trial needing more is not raced
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,10 @@ class Deadline:
     def reached(self) -> bool:
         """Whether the moment has passed."""
         return self.left <= 0
+
+    def stop(self) -> bool:
+        """Return whether the moment has passed: for fits that ask between steps."""
+        return self.reached
 
     def earlier(self, seconds: float) -> Deadline:
         """Return the deadline ``seconds`` before this one."""
@@ -81,15 +89,17 @@ class Bench:
     metric: Metric
     seed: int
     _prepared: dict[Hashable, Any] = field(default_factory=dict)
-    _locks: dict[Hashable, Lock] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
     def prepared(self, family: Family, params: Mapping[str, Scalar], index: int) -> Any:
-        """Return the prepared fold ``index``, made on first use; threads that want the same one wait."""
+        """Return the prepared fold ``index``, made on first use.
+
+        One at a time: a preparation is short beside a trial, and it copies the fold's rows.
+        """
         key = (family.preparation_key(params), index)
+        if key in self._prepared:
+            return self._prepared[key]
         with self._lock:
-            lock = self._locks.setdefault(key, Lock())
-        with lock:
             if key not in self._prepared:
                 fold = self.plan.folds[index]
                 rows = training_rows(self.dataset, fold, self.metric)
@@ -112,105 +122,202 @@ def training_rows(dataset: Dataset, fold: Fold, metric: Metric) -> TrainingRows:
     )
 
 
+Stop = Callable[[], bool]
+
+
+def never() -> bool:
+    """Let a fit run to its end."""
+    return False
+
+
 def evaluate(
     configuration: Configuration,
     bench: Bench,
     *,
-    deadline: Deadline | None = None,
+    stop: Stop = never,
+    race: Race | None = None,
     keep_models: bool = False,
 ) -> Evaluation:
     """Walk all folds along the path and score the configuration.
 
+    Parameters
+    ----------
+    stop : callable
+        Asked between the steps of every fit; True cancels the trial there.
+    race : Race or None
+        Against whom the first folds run; a trial that is not lost is scored as it is without a race.
+
     Raises
     ------
     DeadlineReachedError
-        If the time is over between two path points.
+        If ``stop`` says so.
+    RaceLostError
+        If the first folds are clearly behind.
     """
     started = time.perf_counter()
-    walk = _Walk(configuration, bench)
-    walk.run(deadline or Deadline())
+    walk = _Walk(configuration, bench, stop, keep_models=keep_models)
+    if race is not None:
+        walk.race(race)
+    walk.run()
     curves = walk.curves()
     scores = nested_scores(curves)
     models = walk.models(scores.path_point) if keep_models else ()
     return Evaluation(curves, scores, walk.predictions(), models, time.perf_counter() - started)
 
 
+class _Track:
+    """One fold on the path: its fit and what was read from it."""
+
+    def __init__(self, family: Family, configuration: Configuration, bench: Bench, index: int) -> None:
+        fold = bench.plan.folds[index]
+        targets = bench.dataset.targets
+        self.fit: PathFit = family.start(
+            configuration.params,
+            bench.prepared(family, configuration.params, index),
+            seed=child_seed(bench.seed, "fit", fold.repeat, fold.index),
+        )
+        self.train: list[FloatArray] = []
+        self.validation: list[FloatArray] = []
+        self._losses = bench.metric.losses
+        self._y_train, self._w_train = targets(fold.train)
+        self._y_test, self._w_test = targets(fold.test)
+        self._ahead: dict[int, FloatArray] = {}
+
+    def step(self, check: Check) -> FloatArray:
+        """Go to the next point and return the held-out predictions there."""
+        self.fit.advance(check)
+        held_out = self.fit.validation_prediction()
+        if not np.isfinite(held_out).all():
+            raise FloatingPointError("non-finite predictions")
+        self.train.append(self._losses(self._y_train, self.fit.train_prediction(), self._w_train)[0])
+        self.validation.append(self._losses(self._y_test, held_out, self._w_test)[0])
+        return held_out
+
+    def run_ahead(self, n_points: int, patience: int, check: Check) -> float:
+        """Walk alone until the fold's own curve has passed its minimum; return the smallest loss."""
+        best, best_at = np.inf, 0
+        for size in range(n_points):
+            self._ahead[size] = self.step(check).astype(np.float32)
+            loss = _smallest(self.validation[-1])
+            if loss <= best:
+                best, best_at = loss, size
+            if size - best_at >= patience:
+                break
+        return float(best) if np.isfinite(best) else np.nan
+
+    def at(self, size: int, check: Check) -> FloatArray:
+        """Return the held-out predictions at the next common point, reached now or passed before."""
+        return self._ahead.pop(size) if size in self._ahead else self.step(check)
+
+
 class _Walk:
     """The folds of one trial, side by side on the path."""
 
-    def __init__(self, configuration: Configuration, bench: Bench) -> None:
+    def __init__(
+        self, configuration: Configuration, bench: Bench, stop: Stop, *, keep_models: bool = False
+    ) -> None:
+        self._configuration = configuration
         self._family = FAMILIES[configuration.family]
         self._bench = bench
-        self._folds = bench.plan.folds
+        self._stop = stop
         self._grid = self._family.path_values(configuration.params)
-        self._repeats = np.array([fold.repeat for fold in self._folds])
-        self._fits: list[PathFit] = [
-            self._family.start(
-                configuration.params,
-                bench.prepared(self._family, configuration.params, index),
-                seed=child_seed(bench.seed, "fit", fold.repeat, fold.index),
-            )
-            for index, fold in enumerate(self._folds)
-        ]
-        targets = bench.dataset.targets
-        self._targets = [targets(fold.train) + targets(fold.test) for fold in self._folds]
-        self._train: list[FloatArray] = []
-        self._validation: list[FloatArray] = []
-        self._best = np.full(len(self._folds), np.inf)  # smallest mean loss of the other folds so far
-        self._last_best = np.zeros(len(self._folds), dtype=int)  # the last point that was as good
         self._patience = self._family.patience(configuration.params)
-        self._kept: list[FloatArray] = [np.empty(0)] * len(self._folds)
+        self._repeats = np.array([fold.repeat for fold in bench.plan.folds])
+        self._tracks: list[_Track] = []
+        self._n_points = 0
+        self._best = np.full(len(self._repeats), np.inf)  # smallest mean loss of the other folds so far
+        self._last_best = np.zeros(len(self._repeats), dtype=int)  # the last point that was as good
+        self._kept: list[FloatArray] = [np.empty(0)] * len(self._repeats)
+        # Where later points rewrite earlier ones, models are taken whenever the common curve improves.
+        self._snapshots = keep_models and self._family.rewrites(configuration.params)
+        self._models: tuple[Predictor, ...] = ()
+        self._best_mean = np.inf
 
-    def run(self, deadline: Deadline) -> None:
+    def race(self, race: Race) -> None:
+        """Walk the first folds one by one, as long as their predictions fit into memory and none is lost."""
+        losses: list[float] = []
+        for index in range(len(self._repeats) - 1):
+            if self._bytes_ahead(index) > MAX_BYTES_AHEAD:
+                break
+            losses.append(self._track(index).run_ahead(len(self._grid), self._patience, self._check))
+            if race.lost(losses):
+                raise RaceLostError(tuple(losses), len(self._repeats))
+
+    def run(self) -> None:
+        """Walk all folds to the end that their common curves set."""
         for size in range(len(self._grid)):
-            if deadline.reached:
-                raise DeadlineReachedError(f"cut at path value {self._grid[size]:g}")
+            self._check()
             self._step(size)
             if size - self._last_best.max() >= self._patience:
                 break
 
     def curves(self) -> Curves:
-        thresholds = self._bench.metric.thresholds
+        """Return the losses of the points that all folds have passed."""
+        n_points = self._n_points
         return Curves(
-            path_values=self._grid[: len(self._validation)],
-            thresholds=thresholds,
+            path_values=self._grid[:n_points],
+            thresholds=self._bench.metric.thresholds,
             repeats=tuple(map(int, self._repeats)),
-            train=_rows(np.concatenate(self._train, axis=1)),
-            validation=_rows(np.concatenate(self._validation, axis=1)),
+            train=tuple(_joined(track.train[:n_points]) for track in self._tracks),
+            validation=tuple(_joined(track.validation[:n_points]) for track in self._tracks),
         )
 
     def predictions(self) -> tuple[FloatArray, ...]:
+        """Return each fold's held-out predictions at p_k."""
         return tuple(self._kept)
 
     def models(self, path_point: int) -> tuple[Predictor, ...]:
+        """Return the fold models at the common point."""
         size = path_point // len(self._bench.metric.thresholds or (None,))
-        return tuple(fit.predictor(size) for fit in self._fits)
+        return self._models or tuple(track.fit.predictor(size) for track in self._tracks)
+
+    def _check(self) -> None:
+        if self._stop():
+            raise DeadlineReachedError(f"cut at path value {self._grid[self._n_points]:g}")
+
+    def _bytes_ahead(self, index: int) -> int:
+        """Return what the predictions of the first folds may take, up to and with this one."""
+        folds = self._bench.plan.folds[: index + 1]
+        columns = self._bench.dataset.n_classes if self._bench.dataset.task == "multiclass" else 1
+        return sum(len(fold.test) for fold in folds) * columns * len(self._grid) * 4
+
+    def _track(self, index: int) -> _Track:
+        """Return a fold's track, begun on first use and in the order of folds."""
+        if index == len(self._tracks):
+            self._tracks.append(_Track(self._family, self._configuration, self._bench, index))
+        return self._tracks[index]
 
     def _step(self, size: int) -> None:
-        train, validation, predictions = [], [], []
-        losses = self._bench.metric.losses
-        for fit, (y_train, w_train, y_test, w_test) in zip(self._fits, self._targets, strict=True):
-            fit.advance()
-            held_out = fit.validation_prediction()
-            if not np.isfinite(held_out).all():
-                raise FloatingPointError(f"non-finite predictions at path value {self._grid[size]:g}")
-            train.append(losses(y_train, fit.train_prediction(), w_train)[0])
-            validation.append(losses(y_test, held_out, w_test)[0])
-            predictions.append(held_out)
-        self._train.append(np.array(train))
-        self._validation.append(np.array(validation))
+        predictions = []
+        for index in range(len(self._repeats)):
+            self._check()
+            try:
+                predictions.append(self._track(index).at(size, self._check))
+            except FloatingPointError as error:
+                raise FloatingPointError(f"{error} at path value {self._grid[size]:g}") from error
+        self._n_points = size + 1
         self._remember(size, predictions)
 
     def _remember(self, size: int, predictions: list[FloatArray]) -> None:
         """Keep each fold's predictions at the point its other folds like best so far."""
-        elsewhere = others_mean(self._validation[-1], self._repeats)
+        validation = np.array([track.validation[size] for track in self._tracks])
+        elsewhere = others_mean(validation, self._repeats)
         reached = np.where(np.isfinite(elsewhere), elsewhere, np.inf).min(axis=1)
         # A plateau (a penalty so strong that nothing enters) is no sign that the path has turned.
         self._last_best[(reached <= self._best)] = size
         for fold in np.flatnonzero(reached < self._best):
             self._best[fold] = reached[fold]
-            self._kept[fold] = predictions[fold].astype(np.float32)
+            self._kept[fold] = predictions[fold].astype(np.float32, copy=False)
+        mean = _smallest(fold_mean(validation))
+        if self._snapshots and mean < self._best_mean:
+            self._best_mean = mean
+            self._models = tuple(track.fit.predictor(size) for track in self._tracks)
 
 
-def _rows(losses: FloatArray) -> tuple[tuple[float, ...], ...]:
-    return tuple(tuple(map(float, row)) for row in losses)
+def _smallest(losses: FloatArray) -> float:
+    """Return the smallest finite loss; infinite where there is none."""
+    return float(np.where(np.isfinite(losses), losses, np.inf).min())
+
+
+def _joined(points: list[FloatArray]) -> tuple[float, ...]:
+    return tuple(map(float, np.concatenate(points)))

@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 
 from tuner._config import Settings
-from tuner._evaluation import Bench, Deadline, training_rows
+from tuner._evaluation import Bench, Deadline, never, training_rows
 from tuner._intervals import pooled
 from tuner._metrics import Metric
 from tuner._model import Blended, Member
@@ -84,7 +84,7 @@ def rescore(
             bench,
             place=place,
             number=number if first_number is None else first_number + order,
-            deadline=Deadline() if order == 0 else deadline,
+            stop=deadline.stop if order else never,
             keep_models=True,
         )
         record = judged(trial.record, weight=settings.search_weight, cap=cap)

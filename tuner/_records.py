@@ -123,6 +123,8 @@ class TrialRecord:
         Unix time in seconds.
     reason : str or None
         Why it was pruned or failed.
+    partial_losses : tuple of float
+        Of a trial that lost a race: its smallest loss on the path of each fold it was judged on.
     """
 
     study: str
@@ -141,6 +143,7 @@ class TrialRecord:
     started: float
     completed: float
     reason: str | None = None
+    partial_losses: tuple[float, ...] = ()
 
     @property
     def trial_key(self) -> str:
@@ -160,6 +163,7 @@ class TrialRecord:
             raw["scores"] = Scores(**_with_tuples(raw["scores"]))
         if raw["curves"] is not None:
             raw["curves"] = Curves(**_with_tuples(raw["curves"]))
+        raw["partial_losses"] = _as_tuple(raw.get("partial_losses", []))
         return cls(**raw)
 
 

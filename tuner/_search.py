@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState
@@ -23,6 +24,7 @@ from search_spaces import Categorical, Float, Int, SearchSpace
 from tuner._config import Settings
 from tuner._evaluation import Bench, Deadline
 from tuner._objective import judged, penalty_cap
+from tuner._racing import Race, make_race
 from tuner._records import Configuration, TrialRecord
 from tuner._seeds import child_seed
 from tuner._trials import Place, Trial, run_trial
@@ -131,6 +133,8 @@ class Search:
         self._seen: set[str] = set()
         self._predictions: dict[int, tuple[FloatArray, ...]] = {}
         self._cap: float | None = None
+        self._limit = deadline.earlier(reserve([]))  # moves with the trials judged
+        self._cancelled = False
 
     def run(self) -> SearchOutcome:
         """Ask, judge and tell until a limit is reached.
@@ -144,6 +148,9 @@ class Search:
         with _quiet(), ThreadPoolExecutor(self._settings.n_jobs, thread_name_prefix="trial") as pool:
             try:
                 self._run(pool)
+            except BaseException:
+                self._cancelled = True  # fits in flight end at their next step
+                raise
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
         default = next(record.number for record in self._judged if record.scores is not None)
@@ -164,7 +171,7 @@ class Search:
     def _wants(self, number: int) -> bool:
         if self._settings.max_trials is not None and number >= self._settings.max_trials:
             return False
-        return number == 0 or self._end().left > 0
+        return number == 0 or not self._limit.reached
 
     def _needed(self, number: int) -> int:
         """Return the last trial whose result trial ``number`` may and must know."""
@@ -172,8 +179,17 @@ class Search:
             return number - LAG
         return max(number - LAG, self._n_defaults - 1)
 
-    def _end(self) -> Deadline:
-        return self._deadline.earlier(self._reserve(self._judged))
+    def _is_cancelled(self) -> bool:
+        return self._cancelled
+
+    def _stopped(self) -> bool:
+        return self._cancelled or self._limit.reached
+
+    def _race(self, number: int) -> Race | None:
+        """Return the race of a trial: against what it may know. Defaults and known-good ones run alone."""
+        if number < len(self._initial) or self._cap is None:
+            return None
+        return make_race(self._judged, self._cap)
 
     def _submit(self, pool: ThreadPoolExecutor, number: int) -> Future[Trial]:
         configuration = self._ask(number)
@@ -183,15 +199,15 @@ class Search:
             done: Future[Trial] = Future()
             done.set_result(Trial(self._known[number], None))
             return done
-        # The named default is never cut: whatever the budget, there is a model to deliver.
-        deadline = Deadline() if number == 0 else self._end()
         return pool.submit(
             run_trial,
             configuration,
             self._bench,
             place=self._place,
             number=number,
-            deadline=deadline,
+            # The named default is never cut: whatever the budget, there is a model to deliver.
+            stop=self._stopped if number else self._is_cancelled,
+            race=self._race(number),
             keep_models=number == 0 and self._deadline.at is not None,
         )
 
@@ -248,8 +264,11 @@ class Search:
         self._notify(record)  # durable first: a result influences decisions only afterwards
         asked = self._asked[record.number]
         asked.set_user_attr("record", record.to_json())
+        if record.partial_losses:  # the sampler ranks pruned trials by them
+            asked.report(float(np.nanmean(record.partial_losses)), step=len(record.partial_losses))
         self._study.tell(asked, record.objective, state=TrialState[record.state])
         self._judged.append(record)
+        self._limit = self._deadline.earlier(self._reserve(self._judged))
 
 
 def _check_same(number: int, asked: Configuration, stored: Configuration) -> None:

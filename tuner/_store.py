@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.distributions import (
     BaseDistribution,
@@ -129,10 +130,17 @@ def _frozen(record: TrialRecord, spaces: Sequence[SearchSpace]) -> FrozenTrial:
         params={name: flat[name] for name in distributions},
         distributions=distributions,
         user_attrs={"record": record.to_json()},
+        intermediate_values=_seen(record),
     )
     trial.datetime_start = datetime.fromtimestamp(record.started)
     trial.datetime_complete = datetime.fromtimestamp(record.completed)
     return trial
+
+
+def _seen(record: TrialRecord) -> dict[int, float]:
+    """Return the mean loss of the folds that a lost race has seen, by their number."""
+    losses = record.partial_losses
+    return {len(losses): float(np.nanmean(losses))} if losses else {}
 
 
 def _distribution(dimension: Any) -> BaseDistribution | None:

@@ -79,8 +79,8 @@ def _metrics(record: TrialRecord) -> Iterator[Metric]:
     if scores is not None:
         for name in ("nested_loss", "train_loss", "gap", "standard_error", "path_point", "path_value"):
             single[name] = getattr(scores, name)
-        for fold, loss in enumerate(scores.fold_losses):
-            yield Metric("fold_loss", loss, fold, at)
+    for fold, loss in enumerate(record.partial_losses if scores is None else scores.fold_losses):
+        yield Metric("fold_loss", loss, fold, at)
     single["fit_seconds"] = record.fit_seconds
     for name, value in single.items():
         if value is not None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
-from tuner._evaluation import Bench, Deadline, Evaluation, evaluate
+from tuner._evaluation import Bench, Evaluation, Stop, evaluate, never
+from tuner._racing import Race
 from tuner._records import Configuration, TrialRecord
 from tuner._types import Phase, State
-from tuner.exceptions import DeadlineReachedError
+from tuner.exceptions import DeadlineReachedError, RaceLostError
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,11 @@ def run_trial(
     *,
     place: Place,
     number: int,
-    deadline: Deadline | None = None,
+    stop: Stop = never,
+    race: Race | None = None,
     keep_models: bool = False,
 ) -> Trial:
-    """Judge a configuration; a failure becomes a FAIL record, a reached deadline a PRUNED one."""
+    """Judge a configuration; a failure becomes a FAIL record, a lost race or too little time a PRUNED one."""
     started = time.time()
     blank = TrialRecord(
         study=place.study,
@@ -65,9 +67,12 @@ def run_trial(
         completed=started,
     )
     try:
-        evaluation = evaluate(configuration, bench, deadline=deadline, keep_models=keep_models)
+        evaluation = evaluate(configuration, bench, stop=stop, race=race, keep_models=keep_models)
     except DeadlineReachedError as reached:
         return Trial(_ended(blank, reason=f"time budget: {reached}", pruned=True), None)
+    except RaceLostError as lost:
+        pruned = _ended(blank, reason=f"racing: {lost}", pruned=True)
+        return Trial(replace(pruned, partial_losses=lost.losses), None)
     # The one broad except: a configuration may fail in any way a library can; the search goes on.
     except Exception as error:  # noqa: BLE001
         return Trial(_ended(blank, reason=f"{type(error).__name__}: {error}", pruned=False), None)

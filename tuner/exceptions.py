@@ -35,4 +35,24 @@ class TrialsFailedError(TunerError, RuntimeError):
 
 
 class DeadlineReachedError(TunerError):
-    """A fit was cancelled between two path points because its time was over."""
+    """A fit was cancelled between two steps of its path because its time was over."""
+
+
+class RaceLostError(TunerError):
+    """A trial was clearly behind on its first folds.
+
+    Parameters
+    ----------
+    losses : tuple of float
+        Its smallest loss on the path, fold by fold.
+    n_folds : int
+        Number of folds of a whole trial.
+    """
+
+    def __init__(self, losses: tuple[float, ...], n_folds: int) -> None:
+        super().__init__(losses, n_folds)
+        self.losses = losses
+        self.n_folds = n_folds
+
+    def __str__(self) -> str:
+        return f"clearly behind after {len(self.losses)} of {self.n_folds} folds"

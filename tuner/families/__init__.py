@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tuner.families._base import Family, PathFit, Predictor, TrainingRows
+from tuner.families._base import Check, Family, PathFit, Predictor, TrainingRows
 from tuner.families.lightgbm import LightGBMFamily
 from tuner.families.linear import LinearFamily
 
 FAMILIES: dict[str, Family] = {family.name: family for family in (LightGBMFamily(), LinearFamily())}
 
-__all__ = ["FAMILIES", "Family", "PathFit", "Predictor", "TrainingRows"]
+__all__ = ["FAMILIES", "Check", "Family", "PathFit", "Predictor", "TrainingRows"]

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tuner._table import Table
 from tuner._types import FloatArray, Scalar, Task
+
+Check = Callable[[], None]
+
+
+def unchecked() -> None:
+    """Let a fit run on, whatever the time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +53,8 @@ class Predictor(Protocol):
 class PathFit(Protocol):
     """A fit that passes through the path's points in order."""
 
-    def advance(self) -> None:
-        """Step to the next point (the first call reaches point 0)."""
+    def advance(self, check: Check = unchecked) -> None:
+        """Step to the next point, at first to point 0; ``check``, called between small steps, may raise."""
         ...
 
     def train_prediction(self) -> FloatArray:
@@ -77,6 +83,10 @@ class Family(Protocol):
 
     def patience(self, params: Mapping[str, Scalar]) -> int:
         """Return after how many path points without improvement the walk may stop."""
+        ...
+
+    def rewrites(self, params: Mapping[str, Scalar]) -> bool:
+        """Whether later points rewrite earlier models, so that a model must be taken when it is passed."""
         ...
 
     def path_values(self, params: Mapping[str, Scalar]) -> tuple[float, ...]:

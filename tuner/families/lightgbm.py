@@ -13,7 +13,7 @@ import numpy as np
 from tuner._preparation import categorical_indices, code_matrix, present_classes, spread_classes
 from tuner._table import Table
 from tuner._types import FloatArray, IntArray, Scalar
-from tuner.families._base import TrainingRows
+from tuner.families._base import Check, TrainingRows, unchecked
 
 MAX_ROUNDS = 2000
 MAX_DART_ROUNDS = 300  # dropping trees makes a round cost as much as all before it
@@ -51,6 +51,10 @@ class LightGBMFamily:
     def patience(self, params: Mapping[str, Scalar]) -> int:
         """Return 4 points, half again as many rounds as the best; twice that where trees are dropped."""
         return 8 if params["boosting"] == "dart" else 4
+
+    def rewrites(self, params: Mapping[str, Scalar]) -> bool:
+        """Return whether trees are dropped: that scales trees of earlier rounds."""
+        return params["boosting"] == "dart"
 
     def path_values(self, params: Mapping[str, Scalar]) -> tuple[float, ...]:
         """Return the rounds at which the path is read."""
@@ -125,10 +129,11 @@ class TreePath:
         self._is_dart = params["boosting"] == "dart"
         self._booster = self._boosted(0)
 
-    def advance(self) -> None:
+    def advance(self, check: Check = unchecked) -> None:
         """Boost up to the next path point."""
         self._index += 1
         while self._rounds < self._grid[self._index] and not self._ended:
+            check()
             splitless = self._booster.update()
             if splitless and self._is_dart and self._has_tree:
                 self._booster = self._boosted(self._rounds)

@@ -17,7 +17,7 @@ from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
 from tuner._preparation import Design, present_classes, spread_classes
 from tuner._table import Table
 from tuner._types import FloatArray, IntArray, Scalar
-from tuner.families._base import TrainingRows
+from tuner.families._base import Check, TrainingRows, unchecked
 
 ALPHAS = tuple(float(alpha) for alpha in np.logspace(1, -5, 19))  # strong to weak: three a decade
 L1_RATIO = {"l2": 0.0, "l1": 1.0}
@@ -49,6 +49,10 @@ class LinearFamily:
     def patience(self, params: Mapping[str, Scalar]) -> int:  # noqa: ARG002 - one grid for all
         """Return 5 points: more than one and a half decades of penalty."""
         return 5
+
+    def rewrites(self, params: Mapping[str, Scalar]) -> bool:  # noqa: ARG002
+        """Return False: coefficients are kept point by point."""
+        return False
 
     def path_values(self, params: Mapping[str, Scalar]) -> tuple[float, ...]:  # noqa: ARG002 - one grid for all
         """Return the penalties, the strongest (smallest model) first."""
@@ -95,8 +99,9 @@ class LinearPath:
         self._model = self._make_model(seed)
         self._points: list[LinearPredictor] = []
 
-    def advance(self) -> None:
+    def advance(self, check: Check = unchecked) -> None:
         """Fit at the next penalty, starting from the last solution."""
+        check()
         self._index += 1
         prepared, alpha = self._prepared, ALPHAS[self._index]
         n_rows = prepared.X.shape[0]
