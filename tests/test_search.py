@@ -364,7 +364,7 @@ def test_an_interrupt_ends_the_fits_in_flight(bench, fake_fits):
     """Whatever ends the search, no fit goes on for long: all are told to stop, the default as well."""
     asked = fake_fits()
 
-    def interrupt(record):
+    def interrupt(_):
         raise KeyboardInterrupt
 
     run = search(bench, settings(max_trials=12))

@@ -26,6 +26,7 @@ from tuner._evaluation import Bench, Deadline
 from tuner._objective import judged, penalty_cap
 from tuner._racing import Race, make_race
 from tuner._records import Configuration, TrialRecord
+from tuner._sampler import ThinnedTPE
 from tuner._seeds import child_seed
 from tuner._trials import Place, Trial, run_trial
 from tuner._types import FloatArray, Scalar
@@ -217,7 +218,7 @@ class Search:
             self._study.enqueue_trial(_suggested(self._initial[number], self._settings))
         for attempt in range(ASKS):
             seed = child_seed(self._settings.seed, "sampler", number, attempt)
-            self._study.sampler = optuna.samplers.RandomSampler(seed) if attempt else _make_sampler(seed)
+            self._study.sampler = optuna.samplers.RandomSampler(seed) if attempt else ThinnedTPE(seed)
             trial = self._study.ask()
             configuration = suggest(trial, self._settings)
             key = json.dumps(configuration.flat(), sort_keys=True)
@@ -319,7 +320,7 @@ def _make_study(name: str) -> optuna.Study:
     previous = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        return optuna.create_study(study_name=name, direction="minimize", sampler=_make_sampler(0))
+        return optuna.create_study(study_name=name, direction="minimize", sampler=ThinnedTPE(0))
     finally:
         optuna.logging.set_verbosity(previous)
 
@@ -330,8 +331,3 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         yield
-
-
-def _make_sampler(seed: int) -> optuna.samplers.TPESampler:
-    # `group` models the parameters of each family, and of DART, jointly.
-    return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
