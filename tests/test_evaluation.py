@@ -282,19 +282,19 @@ def test_deadlines():
 
 
 def race(*fold_losses, cap):
-    """Return a race against these fold losses."""
-    return Race(fold_losses, cap)
+    """Return a race against one trial with these fold losses."""
+    return Race(fold_losses, float(np.mean(fold_losses)), cap)
 
 
 def test_a_lost_race_stops_after_the_folds_it_needs(scripted):
-    """At 3 a fold against 1, margin 0.3 * 1 * 3 ** .75 = .68: lost after the first of three folds."""
+    """At 3 a fold against 1, margin .35 * 1 * 3 ** .75 = .80: lost after the first of three folds."""
     with pytest.raises(RaceLostError, match="after 1 of 3 folds") as caught:
         scripted([5.0, 3.0, 4.0], race=race(1.0, 1.0, 1.0, cap=1.0))
     assert caught.value.losses == (3.0,)
 
 
 def test_a_race_may_be_lost_later_and_never_on_the_last_fold(scripted):
-    """Behind by 2: a margin of .3 * 3 * 3 ** .75 = 2.05 holds once, .3 * 3 * 1.5 ** .75 = 1.22 no more."""
+    """Behind by 2: a margin of .35 * 3 * 3 ** .75 = 2.4 holds once, .35 * 3 * 1.5 ** .75 = 1.4 no more."""
     with pytest.raises(RaceLostError, match="after 2 of 3 folds"):
         scripted([5.0, 3.0, 4.0], race=race(1.0, 1.0, 1.0, cap=3.0))
     scripted([5.0, 3.0, 4.0], race=race(9.0, 9.0, 0.0, cap=0.1))

@@ -186,11 +186,11 @@ class Search:
     def _stopped(self) -> bool:
         return self._cancelled or self._limit.reached
 
-    def _race(self, number: int) -> Race | None:
+    def _race(self, number: int, family: str) -> Race | None:
         """Return the race of a trial: against what it may know. Defaults and known-good ones run alone."""
         if number < len(self._initial) or self._cap is None:
             return None
-        return make_race(self._judged, self._cap)
+        return make_race(self._judged, self._cap, family=family)
 
     def _submit(self, pool: ThreadPoolExecutor, number: int) -> Future[Trial]:
         configuration = self._ask(number)
@@ -208,7 +208,7 @@ class Search:
             number=number,
             # The named default is never cut: whatever the budget, there is a model to deliver.
             stop=self._stopped if number else self._is_cancelled,
-            race=self._race(number),
+            race=self._race(number, configuration.family),
             keep_models=number == 0 and self._deadline.at is not None,
         )
 
@@ -320,7 +320,7 @@ def _make_study(name: str) -> optuna.Study:
     previous = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        return optuna.create_study(study_name=name, direction="minimize", sampler=ThinnedTPE(0))
+        return optuna.create_study(study_name=name, direction="minimize")
     finally:
         optuna.logging.set_verbosity(previous)
 
