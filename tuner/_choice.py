@@ -70,7 +70,7 @@ def choose(
     """
     plan = plan_choosing(dataset, n_folds=settings.n_folds, n_repeats=settings.n_repeats, seed=settings.seed)
     bench = Bench(dataset, plan, metric, settings.seed)
-    pace = Pace(settings, deadline)
+    pace = Pace(settings, deadline, refits=settings.final == "refit" or dataset.time is not None)
     search = Search(
         bench,
         settings,
@@ -130,7 +130,9 @@ def _finals(search: SearchOutcome, bench: Bench, pace: Pace, place: Place, notif
         place=Place(place.study, "finalist") if main else place,
         cap=search.cap,
         first_number=None if main else len(search.trials),
-        deadline=pace.deadline.earlier(ASSEMBLY_SECONDS),
+        deadline=pace.deadline.earlier(
+            pace.assembly_seconds([search.trials[each.number] for each in nominations])
+        ),
     )
     for trial in scored:
         notify(trial.record)
@@ -142,10 +144,17 @@ def _finals(search: SearchOutcome, bench: Bench, pace: Pace, place: Place, notif
 
 @dataclass(frozen=True)
 class Pace:
-    """How the time of one choice is shared between search and finals; without a deadline, freely."""
+    """How the time of one choice is shared between search and finals; without a deadline, freely.
+
+    Attributes
+    ----------
+    refits : bool
+        Each member of the final model is fitted once more, on all rows and one after the other.
+    """
 
     settings: Settings
     deadline: Deadline
+    refits: bool = False
     total: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -163,17 +172,24 @@ class Pace:
 
     def has_time_for(self, trial: TrialRecord) -> bool:
         """Whether the trial can be fitted once more, on one fresh repeat."""
-        return bool(self._seconds(trial, 1) <= self.deadline.left - ASSEMBLY_SECONDS)
+        return bool(self._seconds(trial, 1) <= self.deadline.left - self.assembly_seconds([trial]))
+
+    def assembly_seconds(self, finalists: Sequence[TrialRecord]) -> float:
+        """Return what is left to do once finalists are scored; a fit on all rows costs J / (J - 1) folds."""
+        seconds = sum(trial.fit_seconds for trial in finalists) / self.settings.n_repeats
+        refits = CAUTION * seconds / (self.settings.n_folds - 1) if self.refits else 0.0
+        return ASSEMBLY_SECONDS + refits
 
     def affordable(
         self, nominations: Sequence[Nomination], trials: Sequence[TrialRecord], n_repeats: int
     ) -> tuple[Nomination, ...]:
         """Return the default and, in their order, the nominations whose fits fit into the time left."""
-        left = self.deadline.left - ASSEMBLY_SECONDS
         spent = 0.0
         kept: list[Nomination] = []
         for nomination in nominations:
             seconds = self._seconds(trials[nomination.number], n_repeats)
+            finalists = [trials[each.number] for each in (*kept, nomination)]
+            left = self.deadline.left - self.assembly_seconds(finalists)
             fits = seconds <= left and (spent + seconds) / self.settings.n_jobs <= left
             if fits or not kept:
                 spent += seconds
@@ -184,7 +200,7 @@ class Pace:
         complete = [trial for trial in trials if trial.objective is not None]
         best = sorted(complete, key=lambda trial: trial.objective or 0.0)[:N_FINALISTS]
         seconds = sum(self._seconds(trial, FRESH_REPEATS) for trial in best)
-        return seconds / self.settings.n_jobs + ASSEMBLY_SECONDS
+        return seconds / self.settings.n_jobs + self.assembly_seconds(best)
 
     def _seconds(self, trial: TrialRecord, n_repeats: int) -> float:
         """Return what the trial will cost on so many fresh repeats, on one thread."""
