@@ -265,7 +265,7 @@ def test_a_stop_cuts_between_points(scripted):
     """Once told to stop no further step is begun; the message names the point."""
     with pytest.raises(DeadlineReachedError, match="path value 1"):
         scripted([1.0, 2.0], stop=Deadline.after(-1.0).stop)
-    answers = iter([False] * 15 + [True])  # a point asks 1 + 2 a fold: 7; the third is begun, its last is not
+    answers = iter([False] * 14 + [True])  # a point asks twice a fold, 6 times: the third point is begun
     with pytest.raises(DeadlineReachedError, match="path value 3"):
         scripted([3.0, 2.0, 1.0, 0.5], stop=lambda: next(answers))
 

@@ -70,7 +70,7 @@ def fake_fits(monkeypatch, make_scores):
     def install(fails=(), pause=0.0):
         asked = []
 
-        def run(configuration, bench, *, place, number, stop, race, keep_models):  # noqa: ARG001
+        def run(configuration, bench, *, place, number, stop, race, keep_models, shorten):  # noqa: ARG001
             asked.append((number, stop))
             # Later trials end first, so that an order of completion would be noticed.
             time.sleep(pause * (number % 3 == 0))
@@ -335,8 +335,24 @@ def test_a_spent_budget_still_judges_the_default(bench, fake_fits):
     asked = fake_fits()
     outcome = search(bench, settings(), deadline=Deadline.after(-1)).run()
     assert [trial.number for trial in outcome.trials] == [0]
-    ((number, stop),) = asked
-    assert (number, stop()) == (0, False)
+    assert [number for number, _ in asked] == [0]
+
+
+def test_the_default_ends_where_time_does(bench):
+    """A default that time cuts is scored on the points that all folds have passed, and can be delivered."""
+    outcome = search(bench, settings(max_trials=1), deadline=Deadline.after(0.02)).run()
+    whole = search(bench, settings(max_trials=1)).run().trials[0]
+    (short,) = outcome.trials
+    n_points = len(short.curves.path_values)
+    assert 1 <= n_points < len(whole.curves.path_values)
+    assert short.curves.validation == tuple(fold[:n_points] for fold in whole.curves.validation)
+    assert len(outcome.default_trial.evaluation.models) == len(bench.plan.folds)
+
+
+def test_a_default_without_time_for_one_point_fails_nothing_silently(bench):
+    """With no time at all the first point is still reached: there is always a model."""
+    (only,) = search(bench, settings(max_trials=1), deadline=Deadline.after(-1)).run().trials
+    assert len(only.curves.path_values) == 1
 
 
 def test_the_reserve_is_kept_before_the_deadline(bench, fake_fits):
@@ -357,7 +373,7 @@ def test_the_end_moves_with_what_the_trials_show(bench, fake_fits):
     run._reserve = lambda judged: 60.0 if len(judged) >= 10 else seconds["now"]
     outcome = run.run()
     assert len(outcome.trials) >= 10
-    assert [stop() for _, stop in asked] == [False] + [True] * (len(asked) - 1)
+    assert all(stop() for _, stop in asked)
 
 
 def test_an_interrupt_ends_the_fits_in_flight(bench, fake_fits):

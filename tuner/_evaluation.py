@@ -137,6 +137,7 @@ def evaluate(
     stop: Stop = never,
     race: Race | None = None,
     keep_models: bool = False,
+    shorten: bool = False,
 ) -> Evaluation:
     """Walk all folds along the path and score the configuration.
 
@@ -146,16 +147,18 @@ def evaluate(
         Asked between the steps of every fit; True cancels the trial there.
     race : Race or None
         Against whom the first folds run; a trial that is not lost is scored as it is without a race.
+    shorten : bool
+        Where ``stop`` says so, end the path at the last point that all folds have passed, at least the first.
 
     Raises
     ------
     DeadlineReachedError
-        If ``stop`` says so.
+        If ``stop`` says so and the path may not be shortened.
     RaceLostError
         If the first folds are clearly behind.
     """
     started = time.perf_counter()
-    walk = _Walk(configuration, bench, stop, keep_models=keep_models)
+    walk = _Walk(configuration, bench, stop, keep_models=keep_models, shorten=shorten)
     if race is not None:
         walk.race(race)
     walk.run()
@@ -214,12 +217,13 @@ class _Walk:
     """The folds of one trial, side by side on the path."""
 
     def __init__(
-        self, configuration: Configuration, bench: Bench, stop: Stop, *, keep_models: bool = False
+        self, configuration: Configuration, bench: Bench, stop: Stop, *, keep_models: bool, shorten: bool
     ) -> None:
         self._configuration = configuration
         self._family = FAMILIES[configuration.family]
         self._bench = bench
         self._stop = stop
+        self._shorten = shorten
         self._grid = self._family.path_values(configuration.params)
         self._patience = self._family.patience(configuration.params)
         self._repeats = np.array([fold.repeat for fold in bench.plan.folds])
@@ -244,10 +248,14 @@ class _Walk:
                 raise RaceLostError(tuple(losses), len(self._repeats))
 
     def run(self) -> None:
-        """Walk all folds to the end that their common curves set."""
+        """Walk all folds to the end that their common curves set, or to that of a shortened path."""
         for size in range(len(self._grid)):
-            self._check()
-            self._step(size)
+            try:
+                self._step(size)
+            except DeadlineReachedError:
+                if self._shorten:
+                    break
+                raise
             if size - self._last_best.max() >= self._patience:
                 break
 
@@ -272,7 +280,8 @@ class _Walk:
         return self._models or tuple(track.fit.predictor(size) for track in self._tracks)
 
     def _check(self) -> None:
-        if self._stop():
+        is_needed = self._shorten and not self._n_points  # a path has at least one point
+        if self._stop() and not is_needed:
             raise DeadlineReachedError(f"cut at path value {self._grid[self._n_points]:g}")
 
     def _bytes_ahead(self, index: int) -> int:

@@ -180,9 +180,6 @@ class Search:
             return number - LAG
         return max(number - LAG, self._n_defaults - 1)
 
-    def _is_cancelled(self) -> bool:
-        return self._cancelled
-
     def _stopped(self) -> bool:
         return self._cancelled or self._limit.reached
 
@@ -206,8 +203,9 @@ class Search:
             self._bench,
             place=self._place,
             number=number,
-            # The named default is never cut: whatever the budget, there is a model to deliver.
-            stop=self._stopped if number else self._is_cancelled,
+            stop=self._stopped,
+            # The named default ends where time does: whatever the budget, there is a model to deliver.
+            shorten=number == 0 and not self._cancelled,
             race=self._race(number, configuration.family),
             keep_models=number == 0 and self._deadline.at is not None,
         )

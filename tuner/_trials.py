@@ -46,6 +46,7 @@ def run_trial(
     stop: Stop = never,
     race: Race | None = None,
     keep_models: bool = False,
+    shorten: bool = False,
 ) -> Trial:
     """Judge a configuration; a failure becomes a FAIL record, a lost race or too little time a PRUNED one."""
     started = time.time()
@@ -67,7 +68,9 @@ def run_trial(
         completed=started,
     )
     try:
-        evaluation = evaluate(configuration, bench, stop=stop, race=race, keep_models=keep_models)
+        evaluation = evaluate(
+            configuration, bench, stop=stop, race=race, keep_models=keep_models, shorten=shorten
+        )
     except DeadlineReachedError as reached:
         return Trial(_ended(blank, reason=f"time budget: {reached}", pruned=True), None)
     except RaceLostError as lost:
