@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 import warnings
 
 import numpy as np
@@ -12,6 +13,8 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 
 from tuner import InputError, TrialsFailedError, TuningConfig, tune
 from tuner._records import TrialRecord
+from tuner.exceptions import TimeBudgetWarning
+from tuner.families.lightgbm import LightGBMFamily
 
 FAST = {"lightgbm": {"learning_rate": 0.3, "boosting": "gbdt"}}  # short paths: these tests are about the line
 BASE = TuningConfig(
@@ -204,14 +207,34 @@ def test_a_time_budget_holds_and_leaves_a_model():
 def test_a_budget_too_short_for_anything_delivers_the_default_and_says_so():
     """With half a second there is still a model; there is no estimate, and both are said."""
     X, y = load_breast_cancer(return_X_y=True)
-    slow = {"lightgbm": {"learning_rate": 0.01, "num_leaves": 31}}
+    slow = {"lightgbm": {"learning_rate": 0.001, "num_leaves": 31}}  # all 2,000 rounds: seconds anywhere
     result = tune(
         X, y, config=config(time_budget=0.5, max_trials=None, estimate="nested", n_folds=5, search_space=slow)
     )
+    assert result.winner.shortened
     assert result.estimate is None
     assert result.shipped_default
     assert any("No time was left for an estimate" in note for note in result.notes)
+    assert any("Time ended the default's path" in note for note in result.notes)
     assert any("the default is delivered" in note for note in result.notes)
+    assert np.isfinite(result.model.predict_proba(X)).all()
+
+
+def test_a_step_longer_than_the_budget_is_warned_of_and_reported(monkeypatch):
+    """Three preparations of 1.2 s cannot be divided: the default is delivered, the overrun is said."""
+    prepare = LightGBMFamily.prepare
+
+    def slow(self, params, rows, *, seed):
+        time.sleep(1.2)
+        return prepare(self, params, rows, seed=seed)
+
+    monkeypatch.setattr(LightGBMFamily, "prepare", slow)
+    X, y = load_wine(return_X_y=True)
+    with pytest.warns(TimeBudgetWarning, match="`time_budget` is 1"):
+        result = tune(X, y, config=config(time_budget=1.0, max_trials=None, families=["lightgbm"]))
+    assert result.seconds > 3.0
+    assert result.shipped_default
+    assert any("a step that cannot be divided" in note for note in result.notes)
     assert np.isfinite(result.model.predict_proba(X)).all()
 
 

@@ -91,7 +91,7 @@ def choose(
     benches = [bench] if fresh is None else [Bench(dataset, fresh, metric, settings.seed), bench]
     finals, notes = _elected(search, benches, pace, place, notify)
     known_notes = plan.notes if fresh is None else tuple(dict.fromkeys(plan.notes + fresh.notes))
-    return Choice(bench, search, finals, known_notes + notes)
+    return Choice(bench, search, finals, known_notes + _cut_short(search) + notes)
 
 
 def _elected(
@@ -99,19 +99,20 @@ def _elected(
 ) -> tuple[Finals, tuple[str, ...]]:
     """Elect on the first bench that can score the default: the fresh folds, else the search folds."""
     default = search.default_trial
-    if default is not None and default.evaluation is not None and not pace.has_time_for(default.record):
-        nominated = (Nomination(search.default, ()),)
-        note = "No time was left for fresh folds: the default is delivered as it was searched."
-        return assemble([default], nominated, benches[-1], pace.settings), (note,)
-    for bench in benches:
-        finals = _finals(search, bench, pace, place, notify)
-        if finals is not None:
-            return finals, _notes(finals, is_fresh=bench is not benches[-1])
-    raise TrialsFailedError("The default could be scored once but not again: its fits do not repeat.")
+    if default is None or pace.has_time_for(default.record):
+        for bench in benches:
+            finals = _finals(search, bench, pace, place, notify)
+            if finals is not None:
+                return finals, _notes(finals, is_fresh=bench is not benches[-1])
+    if default is None:
+        raise TrialsFailedError("The default could be scored once but not again: its fits do not repeat.")
+    nominated = (Nomination(search.default, ()),)
+    note = "No time was left for fresh folds: the default is delivered as it was searched."
+    return assemble([default], nominated, benches[-1], pace.settings), (note,)
 
 
 def _finals(search: SearchOutcome, bench: Bench, pace: Pace, place: Place, notify: Notify) -> Finals | None:
-    """Nominate, re-score, elect and assemble; None where the default cannot be scored on the bench."""
+    """Nominate, re-score, elect and assemble; None where the default fails or misses the deadline."""
     settings = pace.settings
     nominated = nominate(
         search.trials,
@@ -130,6 +131,7 @@ def _finals(search: SearchOutcome, bench: Bench, pace: Pace, place: Place, notif
         place=Place(place.study, "finalist") if main else place,
         cap=search.cap,
         first_number=None if main else len(search.trials),
+        may_cut_default=search.default_trial is not None,
         deadline=pace.deadline.earlier(
             pace.assembly_seconds([search.trials[each.number] for each in nominations])
         ),
@@ -205,6 +207,14 @@ class Pace:
     def _seconds(self, trial: TrialRecord, n_repeats: int) -> float:
         """Return what the trial will cost on so many fresh repeats, on one thread."""
         return CAUTION * trial.fit_seconds * n_repeats / self.settings.n_repeats
+
+
+def _cut_short(search: SearchOutcome) -> tuple[str, ...]:
+    default = search.trials[search.default]
+    if not default.shortened or default.curves is None:
+        return ()
+    reached = default.curves.path_values[-1]
+    return (f"Time ended the default's path at {reached:g}: no model was fitted to its end.",)
 
 
 def _notes(finals: Finals, *, is_fresh: bool) -> tuple[str, ...]:

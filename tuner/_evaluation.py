@@ -71,6 +71,8 @@ class Evaluation:
     models : tuple of Predictor
         The fold models at the common path point, where they were asked for.
     fit_seconds : float
+    shortened : bool
+        Whether time ended the path, not its own curve.
     """
 
     curves: Curves
@@ -78,6 +80,7 @@ class Evaluation:
     predictions: tuple[FloatArray, ...]
     models: tuple[Predictor, ...]
     fit_seconds: float
+    shortened: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +168,8 @@ def evaluate(
     curves = walk.curves()
     scores = nested_scores(curves)
     models = walk.models(scores.path_point) if keep_models else ()
-    return Evaluation(curves, scores, walk.predictions(), models, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return Evaluation(curves, scores, walk.predictions(), models, seconds, walk.shortened)
 
 
 class _Track:
@@ -229,6 +233,7 @@ class _Walk:
         self._repeats = np.array([fold.repeat for fold in bench.plan.folds])
         self._tracks: list[_Track] = []
         self._n_points = 0
+        self.shortened = False
         self._best = np.full(len(self._repeats), np.inf)  # smallest mean loss of the other folds so far
         self._last_best = np.zeros(len(self._repeats), dtype=int)  # the last point that was as good
         self._kept: list[FloatArray] = [np.empty(0)] * len(self._repeats)
@@ -253,9 +258,10 @@ class _Walk:
             try:
                 self._step(size)
             except DeadlineReachedError:
-                if self._shorten:
-                    break
-                raise
+                if not self._shorten:
+                    raise
+                self.shortened = True
+                break
             if size - self._last_best.max() >= self._patience:
                 break
 

@@ -65,16 +65,19 @@ def rescore(
     place: Place,
     cap: float,
     first_number: int | None,
+    may_cut_default: bool,
     deadline: Deadline,
 ) -> list[Trial]:
     """Judge the nominated on the bench's fresh folds, side by side, fold models kept.
 
-    The first nomination, the default, is never cut; others that miss the deadline come back PRUNED.
+    Those that miss the deadline come back PRUNED.
 
     Parameters
     ----------
     first_number : int or None
         Number of the first finalist in an outer fold; None: each keeps its search trial's number.
+    may_cut_default : bool
+        Whether the first nomination, the default, may miss the deadline: there is another model of it.
     """
 
     def judge(order: int) -> Trial:
@@ -84,7 +87,7 @@ def rescore(
             bench,
             place=place,
             number=number if first_number is None else first_number + order,
-            stop=deadline.stop if order else never,
+            stop=deadline.stop if order or may_cut_default else never,
             keep_models=True,
         )
         record = judged(trial.record, weight=settings.search_weight, cap=cap)

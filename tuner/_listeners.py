@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
+import warnings
 from dataclasses import dataclass, field, replace
 from time import monotonic
 from types import TracebackType
@@ -17,9 +19,11 @@ from tuner._result import TuningResult
 from tuner._store import TrialStore
 from tuner._tracking import DatasetInfo, RunSummary, Tracker
 from tuner._tracking_info import TrackingInfo
+from tuner.exceptions import TimeBudgetWarning
 
 FLUSH_SECONDS = 5.0
 PATIENT_FLUSH_SECONDS = 60.0  # where no time budget presses
+OVERRUN_SECONDS, OVERRUN_SHARE = 2.0, 0.05  # what a run may take beyond its budget, the larger of both
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +87,12 @@ class Listeners:
             self._tracker.trial(record)
 
     def finish(self, result: TuningResult) -> TuningResult:
-        """Log the parent run and return the result with what tracking says."""
+        """Log the parent run and return the result with what tracking says, and what it took."""
         result = replace(result, seconds=monotonic() - self.started)
+        overrun = _overrun(result)
+        if overrun is not None:
+            warnings.warn(overrun, TimeBudgetWarning, stacklevel=2)
+            result = replace(result, notes=(*result.notes, overrun))
         if self._tracker is None:
             return result
         summary = RunSummary(
@@ -129,6 +137,18 @@ class Listeners:
         )
         tracker.start()
         return tracker
+
+
+def _overrun(result: TuningResult) -> str | None:
+    """Say by how much a run took longer than its budget and the tolerance of max(2 s, 5 percent)."""
+    budget = result.time_budget
+    if budget is None or result.seconds <= budget + max(OVERRUN_SECONDS, OVERRUN_SHARE * budget):
+        return None
+    return (
+        f"The run took {result.seconds:.1f} s where `time_budget` is {budget:g}: a step that cannot be "
+        f"divided (a fold's preparation, one boosting round, one penalty) took longer than the time left. "
+        f"Set `time_budget` to at least {math.ceil(result.seconds)}, or tune on fewer rows."
+    )
 
 
 def _notes(info: TrackingInfo) -> tuple[str, ...]:

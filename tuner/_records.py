@@ -125,6 +125,8 @@ class TrialRecord:
         Why it was pruned or failed.
     partial_losses : tuple of float
         Of a trial that lost a race: its smallest loss on the path of each fold it was judged on.
+    shortened : bool
+        Whether time ended its path, not its own curve: only the named default's, which must be there.
     """
 
     study: str
@@ -144,6 +146,7 @@ class TrialRecord:
     completed: float
     reason: str | None = None
     partial_losses: tuple[float, ...] = ()
+    shortened: bool = False
 
     @property
     def trial_key(self) -> str:

@@ -56,8 +56,8 @@ class SearchOutcome:
     default : int
         Number of the named default: the first family's that could be scored.
     default_trial : Trial or None
-        The first trial with its fold models, kept where a deadline presses: what is delivered if no time is
-        left for anything else.
+        The named default with its fold models, kept where a deadline presses and it is the first trial:
+        what is delivered if no time is left for anything else.
     """
 
     trials: tuple[TrialRecord, ...]
@@ -156,8 +156,16 @@ class Search:
                 pool.shutdown(wait=True, cancel_futures=True)
         default = next(record.number for record in self._judged if record.scores is not None)
         study = self._published()
-        first = self._running[0].result() if default == 0 else None
-        return SearchOutcome(tuple(self._judged), self._predictions, study, self._cap or 0.0, default, first)
+        first = self._running[0].result()
+        has_models = default == 0 and first.evaluation is not None and first.evaluation.models
+        return SearchOutcome(
+            trials=tuple(self._judged),
+            predictions=self._predictions,
+            study=study,
+            cap=self._cap or 0.0,
+            default=default,
+            default_trial=first if has_models else None,
+        )
 
     def _run(self, pool: ThreadPoolExecutor) -> None:
         number = 0

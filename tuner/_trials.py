@@ -85,6 +85,7 @@ def run_trial(
         scores=evaluation.scores,
         curves=evaluation.curves,
         fit_seconds=evaluation.fit_seconds,
+        shortened=evaluation.shortened,
     )
     return Trial(record, evaluation)
 

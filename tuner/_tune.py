@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import warnings
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -133,11 +134,6 @@ class _Clock:
         return Deadline(self.started + budget - reserve)
 
     @property
-    def tolerance(self) -> float:
-        """Return the overrun that is allowed, in seconds."""
-        return max(2.0, 0.05 * (self.settings.time_budget or 0.0))
-
-    @property
     def choice(self) -> Deadline:
         """The end of the main choice: half of the budget where outer folds follow."""
         budget = self.settings.time_budget
@@ -172,8 +168,9 @@ class _Line:
                 search.trials, search.predictions, choice.bench, self.settings, default=search.default
             )
         elif self.settings.estimate == "nested":
-            needed = self.settings.outer_folds * choice.search.trials[choice.search.default].fit_seconds
-            if needed > clock.end.left + clock.tolerance:
+            default = choice.search.trials[choice.search.default]
+            needed = self.settings.outer_folds * default.fit_seconds
+            if default.shortened or needed > clock.end.left:
                 choice = replace(choice, notes=(*choice.notes, _no_time_for_outer_folds(needed)))
             else:
                 estimates = nested(self.dataset, self.metric, self.settings, self._choose_outer, clock.end)
@@ -196,6 +193,6 @@ class _Line:
 
 def _no_time_for_outer_folds(needed: float) -> str:
     return (
-        f"No time was left for an estimate: its outer folds need {needed:.0f} s for the default alone. "
-        f"Set `time_budget` to at least {4 * needed:.0f}."
+        f"No time was left for an estimate: its outer folds need {needed:.1f} s or more for the default "
+        f"alone. Set `time_budget` to at least {math.ceil(4 * needed)}."
     )

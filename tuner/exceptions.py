@@ -1,4 +1,4 @@
-"""The errors a caller may catch; every message states the rule, the value and the cure."""
+"""The errors and warnings a caller may catch; every message states the rule, the value and the cure."""
 
 from __future__ import annotations
 
@@ -32,6 +32,10 @@ class InputError(TunerError, ValueError):
 
 class TrialsFailedError(TunerError, RuntimeError):
     """No trial could be scored, so there is no model to return."""
+
+
+class TimeBudgetWarning(UserWarning):
+    """One step that cannot be divided took the run beyond its time budget; the result is whole."""
 
 
 class DeadlineReachedError(TunerError):
