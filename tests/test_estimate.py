@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
+from tuner import _estimate
 from tuner._config import TuningConfig, resolve
 from tuner._data import make_dataset
 from tuner._estimate import _bootstrap_counts, bbc, judge_tuning, nested
@@ -121,11 +122,20 @@ def test_bbc_takes_the_luck_out_of_the_luckiest_trial(noise):
     assert estimates.paid.verdict == "not judged"
 
 
+def test_bbc_is_the_same_in_blocks(noise, monkeypatch):
+    """On large tables a few bootstraps are drawn at a time; which does not show."""
+    bench, trials, predictions, _ = noise
+    whole = bbc(trials, predictions, bench, settings("binary"), default=0)
+    monkeypatch.setattr(_estimate, "MAX_CELLS", 700)  # seven bootstraps of 100 rows; 300 is no multiple
+    assert len(list(_bootstrap_counts(bench.dataset, seed=0))) == 43
+    assert bbc(trials, predictions, bench, settings("binary"), default=0) == whole
+
+
 def test_bbc_draws_groups_whole():
     """Rows of one group are drawn equally often in every bootstrap."""
     groups = np.repeat(np.arange(10), 3)
     dataset = make_dataset(np.random.default_rng(0).normal(size=(30, 2)), np.arange(30) % 2, groups=groups)
-    counts = _bootstrap_counts(dataset, seed=0)
+    (counts,) = _bootstrap_counts(dataset, seed=0)
     for group in range(10):
         drawn = counts[:, groups == group]
         assert (drawn == drawn[:, :1]).all()

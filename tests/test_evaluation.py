@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ import pytest
 from search_spaces import SPACES
 from tuner import _evaluation
 from tuner._data import make_dataset
-from tuner._evaluation import Bench, Deadline, evaluate, training_rows
+from tuner._evaluation import Bench, Deadline, evaluate, threads_a_fit, training_rows
 from tuner._metrics import resolve_metric
 from tuner._objective import nested_scores, others_mean
 from tuner._racing import Race
@@ -71,8 +72,13 @@ class ScriptedFamily:
 
     name = "scripted"
 
-    def __init__(self, script, patience):
+    def __init__(self, script, patience, fold_bytes=0):
         self.script, self._patience, self.steps, self.prepared = script, patience, 0, 0
+        self._bytes = fold_bytes
+
+    def fold_bytes(self, table):  # noqa: ARG002
+        """Return what the test says."""
+        return self._bytes
 
     def patience(self, params):  # noqa: ARG002
         """Return the patience a test gave."""
@@ -104,8 +110,8 @@ class ScriptedFamily:
 def scripted(monkeypatch):
     """Evaluate a scripted path on a target near 0; returns the family and the evaluation."""
 
-    def run(script, *, patience=4, **options):
-        family = ScriptedFamily(script, patience)
+    def run(script, *, patience=4, fold_bytes=0, **options):
+        family = ScriptedFamily(script, patience, fold_bytes)
         monkeypatch.setitem(_evaluation.FAMILIES, "scripted", family)
         bench = make_bench("regression", "mae")
         bench = replace(bench, dataset=replace(bench.dataset, y=np.full(N_ROWS, 0.0)))
@@ -332,6 +338,88 @@ def test_dart_models_are_taken_when_passed():
 
 
 # The bench
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_columns", "n_jobs", "expected"),
+    [
+        (100, 1, 4, 1),
+        (100, 2, 4, 2),
+        (100, 3, 4, 4),  # three threads would leave the fourth idle
+        (100, 9, 4, 4),
+        (100, 9, 1, 1),
+        (100, 1, 3, 1),
+        (100, 2, 3, 3),
+    ],
+)
+def test_threads_of_a_fit(n_rows, n_columns, n_jobs, expected, monkeypatch):
+    """One thread for each step of cells, spread so that the trials side by side use all threads."""
+    monkeypatch.setattr(_evaluation, "CELLS_A_THREAD", 100)
+    X = np.random.default_rng(0).normal(size=(n_rows, n_columns))
+    assert threads_a_fit(make_dataset(X, np.arange(n_rows) % 2), n_jobs) == expected
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_threads_inside_a_fit_change_nothing(task):
+    """The same curves, predictions and models with one thread and with two."""
+    one = make_bench(task)
+    results = [
+        evaluate(configuration(), replace(one, n_threads=n_threads, _prepared={}), keep_models=True)
+        for n_threads in (1, 2)
+    ]
+    assert_same(*results, one.dataset.table)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize(("task", "penalty"), [("binary", "l2"), ("multiclass", "l1"), ("regression", "l1")])
+def test_folds_too_big_to_hold_are_walked_alone_and_change_nothing(task, penalty, n_threads, monkeypatch):
+    """The same scores, predictions and models; no prepared fold stays behind."""
+    bench = make_bench(task)
+    chosen = configuration("linear", penalty=penalty)
+    together = evaluate(chosen, bench, keep_models=True)
+    monkeypatch.setattr(_evaluation, "MAX_BYTES_HELD", 0)
+    apart = make_bench(task)
+    apart = replace(apart, n_threads=n_threads, _prepared={})
+    assert_same(together, evaluate(chosen, apart, keep_models=True), bench.dataset.table)
+    assert not apart._prepared
+
+
+def assert_same(first, second, table):
+    """Compare two evaluations, models by what they predict."""
+    assert repr(first.curves) == repr(second.curves)
+    assert repr(first.scores) == repr(second.scores)
+    for one, other in zip(first.predictions, second.predictions, strict=True):
+        np.testing.assert_array_equal(one, other)
+    for one, other in zip(first.models, second.models, strict=True):
+        np.testing.assert_array_equal(one.predict(table), other.predict(table))
+
+
+def test_a_stop_cuts_folds_that_walk_alone(scripted, monkeypatch):
+    """Cancelled between points; a path that may be shortened ends at the last point all folds passed."""
+    monkeypatch.setattr(_evaluation, "MAX_BYTES_HELD", 0)
+    script = [0.5, 0.4, 0.3, 0.2]
+
+    def stop_at(question):
+        asked = count()
+        return {"fold_bytes": 1, "stop": lambda: next(asked) >= question}  # once a fold and once a point
+
+    with pytest.raises(DeadlineReachedError, match="in fold 1"):
+        scripted(script, **stop_at(7))
+    with pytest.raises(DeadlineReachedError, match="before fold 1"):
+        scripted(script, **stop_at(5))
+    _, shortened = scripted(script, shorten=True, keep_models=True, **stop_at(7))
+    assert shortened.shortened
+    assert len(shortened.curves.path_values) == 1  # the second fold had time for one point
+    assert shortened.models == (0, 0, 0)
+
+
+def test_prepared_folds_can_be_let_go():
+    """Nothing is held afterwards, and the next trial prepares anew with the same result."""
+    bench = make_bench()
+    before = evaluate(configuration(), bench)
+    bench.let_go()
+    assert not bench._prepared
+    assert evaluate(configuration(), bench).curves == before.curves
 
 
 def test_a_fold_is_prepared_once_for_equal_keys(monkeypatch):

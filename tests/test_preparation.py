@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
+from tuner import _preparation
 from tuner._preparation import (
     CLIP,
     MAX_CATEGORIES,
@@ -129,6 +130,35 @@ def test_design_is_learned_from_its_rows_only(numeric):
     np.testing.assert_array_equal(before, after)
     rows.numeric[train[1]] = 1e6
     assert not np.allclose(before, Design.fit(rows.take(train), numeric=numeric, seed=0).transform(probe))
+
+
+@pytest.mark.parametrize("numeric", SCALINGS)
+def test_design_of_parts_is_the_design_of_the_whole(numeric, monkeypatch):
+    """Transforming a few rows at a time gives what transforming all gives, the last part being shorter."""
+    rows = mixed(41)
+    design = Design.fit(rows, numeric=numeric, seed=0)
+    whole = design.transform(rows)
+    assert len(whole) == 41
+    monkeypatch.setattr(_preparation, "CHUNK_ROWS", 10)
+    np.testing.assert_array_equal(design.transform(rows), whole)
+
+
+def test_design_of_a_large_table(monkeypatch):
+    """It learns from a seeded sample, is of single precision, and fits into the stated bytes."""
+    rows = mixed(400)
+    exact = Design.fit(rows, numeric="standardize", seed=0).transform(rows)
+    assert exact.dtype == np.float64
+    assert exact.nbytes <= Design.max_bytes(rows)
+    monkeypatch.setattr(_preparation, "MAX_DOUBLE_BYTES", 0)
+    single = Design.fit(rows, numeric="standardize", seed=0).transform(rows)
+    assert single.dtype == np.float32
+    assert single.nbytes <= Design.max_bytes(rows)
+    np.testing.assert_allclose(single, exact, rtol=1e-6, atol=1e-6)
+    monkeypatch.setattr(_preparation, "MAX_FIT_ROWS", 200)
+    sampled = [Design.fit(rows, numeric="standardize", seed=seed).transform(rows) for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(sampled[0], sampled[1])
+    assert not np.array_equal(sampled[0], sampled[2])
+    np.testing.assert_allclose(sampled[0], exact, atol=0.5)
 
 
 # Classes a fold lacks

@@ -17,6 +17,7 @@ from tuner._metrics import resolve_metric
 from tuner._objective import objective
 from tuner._search import LAG, Search, initial_configurations
 from tuner._seeds import child_seed
+from tuner._selection import N_FINALISTS, nominate
 from tuner._splits import plan_choosing
 from tuner._trials import Place, Trial, run_trial
 from tuner.exceptions import TrialsFailedError
@@ -410,6 +411,20 @@ def test_predictions_are_kept_only_on_request(bench):
 
 
 # Known trials
+
+
+def test_predictions_beyond_the_limit_are_kept_of_those_that_can_be_nominated(bench, monkeypatch):
+    """The best under any gap weight and the default stay; nothing changes in what is searched."""
+    chosen = settings(max_trials=16)
+    everything = search(bench, chosen, keep_predictions=True).run()
+    monkeypatch.setattr(_search, "MAX_PREDICTION_BYTES", 10 * 60 * 4)
+    limited = search(bench, chosen, keep_predictions=True).run()
+    assert timeless(limited.trials) == timeless(everything.trials)
+    nominated = nominate(
+        limited.trials, weights=chosen.nominating_weights, cap=limited.cap, n_finalists=N_FINALISTS, default=0
+    )
+    assert {each.number for each in nominated} <= set(limited.predictions)
+    assert len(limited.predictions) <= 10 < len(everything.predictions)
 
 
 def test_known_trials_are_not_run_again(bench, fake_fits):

@@ -9,17 +9,16 @@ import numpy as np
 
 from tuner._config import Settings
 from tuner._data import Dataset
-from tuner._evaluation import Bench, Deadline
+from tuner._evaluation import Bench, Deadline, threads_a_fit
 from tuner._finals import Finals, assemble, rescore
 from tuner._metrics import Metric
 from tuner._records import TrialRecord
 from tuner._search import Notify, Search, SearchOutcome
-from tuner._selection import Nomination, nominate
+from tuner._selection import N_FINALISTS, Nomination, nominate
 from tuner._splits import plan_choosing, plan_fresh
 from tuner._trials import Place
 from tuner.exceptions import TrialsFailedError
 
-N_FINALISTS = 8
 FRESH_REPEATS = 2
 FINALS_SHARE = 0.45  # of the time of one choice, at most
 ASSEMBLY_SECONDS = 0.3
@@ -69,8 +68,10 @@ def choose(
         Search trials of an interrupted run.
     """
     plan = plan_choosing(dataset, n_folds=settings.n_folds, n_repeats=settings.n_repeats, seed=settings.seed)
-    bench = Bench(dataset, plan, metric, settings.seed)
-    pace = Pace(settings, deadline, refits=settings.final == "refit" or dataset.time is not None)
+    n_threads = threads_a_fit(dataset, settings.n_jobs)
+    bench = Bench(dataset, plan, metric, settings.seed, n_threads)
+    refits = settings.final == "refit" or dataset.time is not None
+    pace = Pace(settings, deadline, n_workers=settings.n_jobs // n_threads, refits=refits)
     search = Search(
         bench,
         settings,
@@ -88,7 +89,10 @@ def choose(
         seed=settings.seed,
         n_choosing_repeats=settings.n_repeats,
     )
-    benches = [bench] if fresh is None else [Bench(dataset, fresh, metric, settings.seed), bench]
+    benches = [bench]
+    if fresh is not None:
+        bench.let_go()
+        benches = [Bench(dataset, fresh, metric, settings.seed, n_threads), bench]
     finals, notes = _elected(search, benches, pace, place, notify)
     known_notes = plan.notes if fresh is None else tuple(dict.fromkeys(plan.notes + fresh.notes))
     return Choice(bench, search, finals, known_notes + _cut_short(search) + notes)
@@ -150,12 +154,15 @@ class Pace:
 
     Attributes
     ----------
+    n_workers : int
+        Trials that run side by side.
     refits : bool
         Each member of the final model is fitted once more, on all rows and one after the other.
     """
 
     settings: Settings
     deadline: Deadline
+    n_workers: int = 1
     refits: bool = False
     total: float = field(init=False)
 
@@ -192,7 +199,7 @@ class Pace:
             seconds = self._seconds(trials[nomination.number], n_repeats)
             finalists = [trials[each.number] for each in (*kept, nomination)]
             left = self.deadline.left - self.assembly_seconds(finalists)
-            fits = seconds <= left and (spent + seconds) / self.settings.n_jobs <= left
+            fits = seconds <= left and (spent + seconds) / self.n_workers <= left
             if fits or not kept:
                 spent += seconds
                 kept.append(nomination)
@@ -202,10 +209,10 @@ class Pace:
         complete = [trial for trial in trials if trial.objective is not None]
         best = sorted(complete, key=lambda trial: trial.objective or 0.0)[:N_FINALISTS]
         seconds = sum(self._seconds(trial, FRESH_REPEATS) for trial in best)
-        return seconds / self.settings.n_jobs + self.assembly_seconds(best)
+        return seconds / self.n_workers + self.assembly_seconds(best)
 
     def _seconds(self, trial: TrialRecord, n_repeats: int) -> float:
-        """Return what the trial will cost on so many fresh repeats, on one thread."""
+        """Return what the trial will cost on so many fresh repeats, in one worker."""
         return CAUTION * trial.fit_seconds * n_repeats / self.settings.n_repeats
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,10 +18,11 @@ from tuner._records import TrialRecord
 from tuner._result import Estimate, Paid, Scale, natural_estimate
 from tuner._seeds import child_seed
 from tuner._splits import FoldPlan, plan_reporting
-from tuner._types import FloatArray, IntArray
+from tuner._types import BoolArray, FloatArray, IntArray
 
 LEVEL = 0.95
 N_BOOTSTRAPS = 300
+MAX_CELLS = 2**23  # of bootstraps drawn at a time, in rows
 
 Chooser = Callable[[Dataset, int, Deadline, int], tuple[Blended, Blended]]
 
@@ -153,21 +154,18 @@ def bbc(
     Tsamardinos, Greasidou, Borboudakis (2018), Bootstrapping the out-of-sample predictions for efficient
     and accurate cross-validation.
     """
-    dataset, metric = bench.dataset, bench.metric
+    metric = bench.metric
     eligible = [trial for trial in trials if trial.number in predictions]
-    counts = _bootstrap_counts(dataset, child_seed(settings.seed, "bbc"))
-    weights = np.ones(dataset.n_rows) if dataset.weights is None else dataset.weights
-    in_bag = np.array([_losses(trial, predictions, bench, counts * weights) for trial in eligible])
-    penalties = np.array([trial.gap_penalty or 0.0 for trial in eligible])[:, None]
-    objectives = np.where(np.isfinite(in_bag), in_bag + penalties, np.inf)
-    chosen = np.argmin(objectives, axis=0)
     plain = [trial.number for trial in eligible].index(default)
-    left_out = (counts == 0) * weights
-    selected = np.empty(len(counts))
-    for index in np.unique(chosen):
-        losses = _losses(eligible[index], predictions, bench, left_out)
-        selected[chosen == index] = losses[chosen == index]
-    default_losses = _losses(eligible[plain], predictions, bench, left_out)
+    penalties = np.array([trial.gap_penalty or 0.0 for trial in eligible])[:, None]
+    parts = []
+    for counts in _bootstrap_counts(bench.dataset, child_seed(settings.seed, "bbc")):
+        in_bag = _losses(eligible, predictions, bench, counts)
+        objectives = np.where(np.isfinite(in_bag), in_bag + penalties, np.inf)
+        chosen = np.argmin(objectives, axis=0)
+        left_out = _losses(eligible, predictions, bench, counts == 0, of={*chosen.tolist(), plain})
+        parts.append((left_out[chosen, np.arange(len(counts))], left_out[plain]))
+    selected, default_losses = map(np.concatenate, zip(*parts, strict=True))
     rows = round(float(np.mean([len(fold.train) for fold in bench.plan.folds])))
     estimand = (
         f"the selected configuration at about {rows} rows, selection over {len(eligible)} trials included"
@@ -186,27 +184,40 @@ def bbc(
     return Estimates(estimates[0], estimates[1], Paid("not judged"))
 
 
-def _bootstrap_counts(dataset: Dataset, seed: int) -> IntArray:
-    """Return how often each row is drawn in each bootstrap, shape (N_BOOTSTRAPS, n_rows); groups whole."""
+def _bootstrap_counts(dataset: Dataset, seed: int) -> Iterator[IntArray]:
+    """Draw how often each row is in each bootstrap, (n_bootstraps, n_rows) a block; groups whole."""
     generator = np.random.default_rng(seed)
     units = np.arange(dataset.n_rows) if dataset.groups is None else dataset.groups
     n_units = int(units.max()) + 1
-    drawn = generator.multinomial(n_units, np.full(n_units, 1.0 / n_units), size=N_BOOTSTRAPS)
-    return np.asarray(drawn[:, units])
+    size = max(1, MAX_CELLS // dataset.n_rows)
+    for start in range(0, N_BOOTSTRAPS, size):
+        block = np.empty((min(size, N_BOOTSTRAPS - start), dataset.n_rows), dtype=np.uint16)
+        for row in block:
+            drawn = generator.integers(n_units, size=n_units)
+            row[:] = np.bincount(drawn, minlength=n_units)[units]
+        yield block
 
 
 def _losses(
-    trial: TrialRecord, predictions: Mapping[int, tuple[FloatArray, ...]], bench: Bench, weights: FloatArray
+    trials: Sequence[TrialRecord],
+    predictions: Mapping[int, tuple[FloatArray, ...]],
+    bench: Bench,
+    counts: IntArray | BoolArray,
+    *,
+    of: Collection[int] | None = None,
 ) -> FloatArray:
-    """Return a trial's mean fold loss under every weighting of the rows, shape (n_weightings,)."""
-    assert trial.scores is not None  # only complete trials have predictions
+    """Return the trials' mean fold losses under every count of the rows, shape (n_trials, n_counts).
+
+    Of trials whose position is not in ``of`` they are NaN.
+    """
     n_thresholds = len(bench.metric.thresholds or (None,))
-    per_fold = [
-        bench.metric.losses(bench.dataset.y[fold.test], prediction, weights[:, fold.test])[
-            :, point % n_thresholds
-        ]
-        for fold, prediction, point in zip(
-            bench.plan.folds, predictions[trial.number], trial.scores.fold_points, strict=True
-        )
-    ]
-    return fold_mean(np.array(per_fold))
+    per_fold = np.full((len(bench.plan.folds), len(trials), len(counts)), np.nan)
+    for index, fold in enumerate(bench.plan.folds):
+        y, weights = bench.dataset.targets(fold.test)
+        drawn = counts[:, fold.test] * (1.0 if weights is None else weights)
+        for position, trial in enumerate(trials):
+            if of is None or position in of:
+                assert trial.scores is not None  # only complete trials have predictions
+                losses = bench.metric.losses(y, predictions[trial.number][index], drawn)
+                per_fold[index, position] = losses[:, trial.scores.fold_points[index] % n_thresholds]
+    return fold_mean(per_fold)

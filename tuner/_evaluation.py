@@ -3,13 +3,15 @@
 At every path point all folds are scored, and the walk ends only when the mean curve of *each* fold's
 others has passed its minimum by the family's patience. So every p_k is chosen on the same range of points
 and no loss is ever carried forward. In a race the first folds walk ahead alone, one by one, to be compared;
-what they passed is kept, and the others catch up. One trial runs on one thread.
+what they passed is kept, and the others catch up. Folds too big to be held side by side walk the whole path
+one after the other. One trial runs on one thread, on large tables on more: see `threads_a_fit`.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
@@ -27,6 +29,8 @@ from tuner._types import FloatArray, Scalar
 from tuner.exceptions import DeadlineReachedError, RaceLostError
 from tuner.families import FAMILIES, Check, Family, PathFit, Predictor, TrainingRows
 
+CELLS_A_THREAD = 5_000_000  # below, two fits side by side do more than one fit on two threads
+MAX_BYTES_HELD = 2**29  # of a family's prepared folds that each hold their rows as floats
 MAX_BYTES_AHEAD = 2**26  # of predictions of folds that walk ahead; a trial needing more is not raced
 
 
@@ -83,14 +87,31 @@ class Evaluation:
     shortened: bool = False
 
 
+def threads_a_fit(dataset: Dataset, n_jobs: int) -> int:
+    """Return how many of ``n_jobs`` threads one trial uses: one for every ``CELLS_A_THREAD`` of the table.
+
+    Small fits run side by side, one thread each. On large tables fewer run at a time, on more threads each:
+    as fast, a budget of few fits ends sooner, and less memory is held. No result depends on it.
+    """
+    wanted = min(n_jobs, max(1, dataset.n_rows * dataset.table.n_columns // CELLS_A_THREAD))
+    return n_jobs // (n_jobs // wanted)
+
+
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """A dataset, its folds and the metric; prepared folds are made once and shared by all trials."""
+    """A dataset, its folds and the metric; prepared folds are made once and shared by all trials.
+
+    Attributes
+    ----------
+    n_threads : int
+        Threads of one trial.
+    """
 
     dataset: Dataset
     plan: FoldPlan
     metric: Metric
     seed: int
+    n_threads: int = 1
     _prepared: dict[Hashable, Any] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
@@ -104,14 +125,27 @@ class Bench:
             return self._prepared[key]
         with self._lock:
             if key not in self._prepared:
-                fold = self.plan.folds[index]
-                rows = training_rows(self.dataset, fold, self.metric)
-                seed = child_seed(self.seed, "prepare", fold.repeat, fold.index)
-                self._prepared[key] = family.prepare(params, rows, seed=seed)
+                prepared = self._prepare(family, params, index)
+                if self.walks_alone(family):
+                    return prepared
+                self._prepared[key] = prepared
             return self._prepared[key]
 
+    def walks_alone(self, family: Family) -> bool:
+        """Whether prepared folds of the family are too big to be held: each walks alone and is let go."""
+        return family.fold_bytes(self.dataset.table) * len(self.plan.folds) > MAX_BYTES_HELD
 
-def training_rows(dataset: Dataset, fold: Fold, metric: Metric) -> TrainingRows:
+    def let_go(self) -> None:
+        """Drop the prepared folds: no further trial is expected."""
+        self._prepared.clear()
+
+    def _prepare(self, family: Family, params: Mapping[str, Scalar], index: int) -> Any:
+        fold = self.plan.folds[index]
+        rows = training_rows(self.dataset, fold, self.metric, n_threads=self.n_threads)
+        return family.prepare(params, rows, seed=child_seed(self.seed, "prepare", fold.repeat, fold.index))
+
+
+def training_rows(dataset: Dataset, fold: Fold, metric: Metric, *, n_threads: int = 1) -> TrainingRows:
     """Return the training rows and the held-out rows of a fold; held-out targets stay behind."""
     y, weights = dataset.targets(fold.train)
     return TrainingRows(
@@ -122,6 +156,7 @@ def training_rows(dataset: Dataset, fold: Fold, metric: Metric) -> TrainingRows:
         task=dataset.task,
         n_classes=dataset.n_classes,
         absolute_error=metric.name == "mae",
+        n_threads=n_threads,
     )
 
 
@@ -162,7 +197,9 @@ def evaluate(
     """
     started = time.perf_counter()
     walk = _Walk(configuration, bench, stop, keep_models=keep_models, shorten=shorten)
-    if race is not None:
+    if bench.walks_alone(walk.family):
+        walk.fold_by_fold()
+    elif race is not None:
         walk.race(race)
     walk.run()
     curves = walk.curves()
@@ -188,6 +225,7 @@ class _Track:
         self._losses = bench.metric.losses
         self._y_train, self._w_train = targets(fold.train)
         self._y_test, self._w_test = targets(fold.test)
+        self.predictors: tuple[Predictor, ...] = ()  # where the fit was let go
         self._ahead: dict[int, FloatArray] = {}
 
     def step(self, check: Check) -> FloatArray:
@@ -199,6 +237,18 @@ class _Track:
         self.train.append(self._losses(self._y_train, self.fit.train_prediction(), self._w_train)[0])
         self.validation.append(self._losses(self._y_test, held_out, self._w_test)[0])
         return held_out
+
+    def run_alone(self, n_points: int, check: Check) -> None:
+        """Walk the whole path and let the rows go; only models and what was read stay."""
+        try:
+            self.run_ahead(n_points, n_points, check)
+        finally:
+            self.predictors = tuple(self.fit.predictor(size) for size in range(len(self.validation)))
+            del self.fit
+
+    def predictor(self, size: int) -> Predictor:
+        """Return the model at a point passed."""
+        return self.predictors[size] if self.predictors else self.fit.predictor(size)
 
     def run_ahead(self, n_points: int, patience: int, check: Check) -> float:
         """Walk alone until the fold's own curve has passed its minimum; return the smallest loss."""
@@ -214,7 +264,11 @@ class _Track:
 
     def at(self, size: int, check: Check) -> FloatArray:
         """Return the held-out predictions at the next common point, reached now or passed before."""
-        return self._ahead.pop(size) if size in self._ahead else self.step(check)
+        if size in self._ahead:
+            return self._ahead.pop(size)
+        if self.predictors:
+            raise DeadlineReachedError("the path was ended before")
+        return self.step(check)
 
 
 class _Walk:
@@ -224,12 +278,12 @@ class _Walk:
         self, configuration: Configuration, bench: Bench, stop: Stop, *, keep_models: bool, shorten: bool
     ) -> None:
         self._configuration = configuration
-        self._family = FAMILIES[configuration.family]
+        self.family = FAMILIES[configuration.family]
         self._bench = bench
         self._stop = stop
         self._shorten = shorten
-        self._grid = self._family.path_values(configuration.params)
-        self._patience = self._family.patience(configuration.params)
+        self._grid = self.family.path_values(configuration.params)
+        self._patience = self.family.patience(configuration.params)
         self._repeats = np.array([fold.repeat for fold in bench.plan.folds])
         self._tracks: list[_Track] = []
         self._n_points = 0
@@ -238,7 +292,7 @@ class _Walk:
         self._last_best = np.zeros(len(self._repeats), dtype=int)  # the last point that was as good
         self._kept: list[FloatArray] = [np.empty(0)] * len(self._repeats)
         # Where later points rewrite earlier ones, models are taken whenever the common curve improves.
-        self._snapshots = keep_models and self._family.rewrites(configuration.params)
+        self._snapshots = keep_models and self.family.rewrites(configuration.params)
         self._models: tuple[Predictor, ...] = ()
         self._best_mean = np.inf
 
@@ -251,6 +305,26 @@ class _Walk:
             losses.append(self._track(index).run_ahead(len(self._grid), self._patience, self._check))
             if race.lost(losses):
                 raise RaceLostError(tuple(losses), len(self._repeats))
+
+    def fold_by_fold(self) -> None:
+        """Walk each fold to the end of the path, as many at a time as the trial has threads."""
+        with ThreadPoolExecutor(self._bench.n_threads, thread_name_prefix="fold") as pool:
+            self._tracks = list(pool.map(self._alone, range(len(self._repeats))))
+
+    def _alone(self, index: int) -> _Track:
+        def check() -> None:
+            if self._stop() and not (self._shorten and not track.validation):
+                raise DeadlineReachedError(f"cut in fold {index}")
+
+        if self._stop() and not self._shorten:
+            raise DeadlineReachedError(f"cut before fold {index}")
+        track = _Track(self.family, self._configuration, self._bench, index)
+        try:
+            track.run_alone(len(self._grid), check)
+        except DeadlineReachedError:
+            if not self._shorten:
+                raise
+        return track
 
     def run(self) -> None:
         """Walk all folds to the end that their common curves set, or to that of a shortened path."""
@@ -283,7 +357,7 @@ class _Walk:
     def models(self, path_point: int) -> tuple[Predictor, ...]:
         """Return the fold models at the common point."""
         size = path_point // len(self._bench.metric.thresholds or (None,))
-        return self._models or tuple(track.fit.predictor(size) for track in self._tracks)
+        return self._models or tuple(track.predictor(size) for track in self._tracks)
 
     def _check(self) -> None:
         is_needed = self._shorten and not self._n_points  # a path has at least one point
@@ -299,7 +373,7 @@ class _Walk:
     def _track(self, index: int) -> _Track:
         """Return a fold's track, begun on first use and in the order of folds."""
         if index == len(self._tracks):
-            self._tracks.append(_Track(self._family, self._configuration, self._bench, index))
+            self._tracks.append(_Track(self.family, self._configuration, self._bench, index))
         return self._tracks[index]
 
     def _step(self, size: int) -> None:
@@ -326,7 +400,7 @@ class _Walk:
         mean = _smallest(fold_mean(validation))
         if self._snapshots and mean < self._best_mean:
             self._best_mean = mean
-            self._models = tuple(track.fit.predictor(size) for track in self._tracks)
+            self._models = tuple(track.predictor(size) for track in self._tracks)
 
 
 def _smallest(losses: FloatArray) -> float:

@@ -93,7 +93,7 @@ def rescore(
         record = judged(trial.record, weight=settings.search_weight, cap=cap)
         return replace(trial, record=record)
 
-    with ThreadPoolExecutor(settings.n_jobs, thread_name_prefix="finalist") as pool:
+    with ThreadPoolExecutor(settings.n_jobs // bench.n_threads, thread_name_prefix="finalist") as pool:
         return list(pool.map(judge, range(len(nominations))))
 
 
@@ -158,7 +158,7 @@ def _refit(trial: Trial, bench: Bench) -> Predictor:
     family = FAMILIES[configuration.family]
     size = family.path_values(configuration.params).index(_scores(trial).path_value)
     everything = Fold(0, 0, np.arange(bench.dataset.n_rows), np.arange(1))
-    rows = training_rows(bench.dataset, everything, bench.metric)
+    rows = training_rows(bench.dataset, everything, bench.metric, n_threads=bench.n_threads)
     prepared = family.prepare(configuration.params, rows, seed=child_seed(bench.seed, "prepare-refit"))
     fit = family.start(configuration.params, prepared, seed=child_seed(bench.seed, "refit"))
     for _ in range(size + 1):

@@ -22,6 +22,9 @@ from tuner._types import FloatArray, IntArray
 MAX_CATEGORIES = 64  # one-hot columns per input column; the rest share one
 MIN_CATEGORY_ROWS = 5  # a rarer category cannot hold a coefficient of its own
 CLIP = 10.0  # standard deviations; a stray unit error must not become a leverage point
+MAX_FIT_ROWS = 100_000  # medians, scales and quantiles of so many rows are known to a third of a percent
+CHUNK_ROWS = 2**16  # transformed at a time: the steps of a pipeline copy
+MAX_DOUBLE_BYTES = 2**26  # of a training table; designs of larger ones are of single precision
 
 
 def code_matrix(table: Table) -> Any:
@@ -51,10 +54,19 @@ class Design:
     """A fitted design matrix: imputed and scaled numbers, one-hot categories."""
 
     transformer: Any
+    dtype: Any = np.float64
+
+    @staticmethod
+    def max_bytes(table: Table) -> int:
+        """Return the most that the rows' dense design can take, all categories seen and numbers missing."""
+        n_numeric = table.numeric.shape[1]
+        codes = table.categorical.max(axis=0, initial=MISSING)
+        n_one_hot = int(np.minimum(codes + 2, MAX_CATEGORIES).sum())
+        return int(table.n_rows * (2 * n_numeric + n_one_hot) * np.dtype(_precision(table)).itemsize)
 
     @classmethod
     def fit(cls, table: Table, *, numeric: str, seed: int) -> Design:
-        """Learn medians, scales and frequent categories from training rows.
+        """Learn medians, scales and frequent categories from training rows, at most ``MAX_FIT_ROWS`` of them.
 
         Parameters
         ----------
@@ -63,11 +75,15 @@ class Design:
         numeric : {"standardize", "quantile_normal"}
             How numbers are scaled; sparse numbers are divided by their largest magnitude.
         seed : int
-            For the quantile transform's subsample.
+            For the rows learned from.
         """
         if table.is_sparse:
             imputer = SimpleImputer(strategy="median", keep_empty_features=True)
             return cls(make_pipeline(imputer, MaxAbsScaler()).fit(table.numeric))
+        dtype = _precision(table)
+        if table.n_rows > MAX_FIT_ROWS:
+            picked = np.random.default_rng(seed).choice(table.n_rows, MAX_FIT_ROWS, replace=False)
+            table = table.take(np.sort(picked))
         n_numeric = table.numeric.shape[1]
         parts = [("numeric", _scaler(numeric, table.n_rows, seed), slice(0, n_numeric))] if n_numeric else []
         if table.categorical.shape[1]:
@@ -79,13 +95,29 @@ class Design:
             )
             parts.append(("categorical", encoder, slice(n_numeric, None)))
         transformer = ColumnTransformer(parts, remainder="drop")
-        return cls(transformer.fit(_side_by_side(table)))
+        return cls(transformer.fit(_side_by_side(table)), dtype)
 
     def transform(self, table: Table) -> Any:
         """Return the design matrix of the rows, shape (n_rows, n_design_columns)."""
         if table.is_sparse:
             return self.transformer.transform(table.numeric)
-        return np.clip(self.transformer.transform(_side_by_side(table)), -CLIP, CLIP)
+        design = self._transform(table.part(0, CHUNK_ROWS))
+        if table.n_rows <= CHUNK_ROWS:
+            return design
+        whole = np.empty((table.n_rows, design.shape[1]), dtype=self.dtype)
+        whole[:CHUNK_ROWS] = design
+        for start in range(CHUNK_ROWS, table.n_rows, CHUNK_ROWS):
+            whole[start : start + CHUNK_ROWS] = self._transform(table.part(start, start + CHUNK_ROWS))
+        return whole
+
+    def _transform(self, table: Table) -> FloatArray:
+        design = np.clip(self.transformer.transform(_side_by_side(table)), -CLIP, CLIP)
+        return np.asarray(design, dtype=self.dtype)
+
+
+def _precision(table: Table) -> Any:
+    """Return the type of a design's numbers: on large tables half the memory is worth more than digits."""
+    return np.float64 if table.numeric.size * 8 <= MAX_DOUBLE_BYTES else np.float32
 
 
 def _scaler(numeric: str, n_rows: int, seed: int) -> Pipeline:

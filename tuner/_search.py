@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,10 +29,12 @@ from tuner._racing import Race, make_race
 from tuner._records import Configuration, TrialRecord
 from tuner._sampler import ThinnedTPE
 from tuner._seeds import child_seed
+from tuner._selection import N_FINALISTS, nominate
 from tuner._trials import Place, Trial, run_trial
 from tuner._types import FloatArray, Scalar
 from tuner.exceptions import InputError, TrialsFailedError
 
+MAX_PREDICTION_BYTES = 2**28  # kept of all trials; beyond it, of those that can still be nominated
 LAG = 4  # trials in flight; a constant of the method, not of the machine
 ASKS = 8  # one of the sampler, then random ones, before a configuration is judged a second time
 
@@ -129,7 +132,8 @@ class Search:
         with _quiet():
             self._study = _make_study(place.study)
         self._asked: list[optuna.Trial] = []
-        self._running: list[Future[Trial]] = []
+        self._running: deque[Future[Trial]] = deque()  # asked, not judged
+        self._first: Trial | None = None
         self._judged: list[TrialRecord] = []
         self._seen: set[str] = set()
         self._predictions: dict[int, tuple[FloatArray, ...]] = {}
@@ -146,7 +150,8 @@ class Search:
             If no default could be scored: the dataset, not a configuration, is at fault.
         """
         # Around the threads, not inside: warning filters belong to the process.
-        with _quiet(), ThreadPoolExecutor(self._settings.n_jobs, thread_name_prefix="trial") as pool:
+        n_workers = self._settings.n_jobs // self._bench.n_threads
+        with _quiet(), ThreadPoolExecutor(n_workers, thread_name_prefix="trial") as pool:
             try:
                 self._run(pool)
             except BaseException:
@@ -156,8 +161,8 @@ class Search:
                 pool.shutdown(wait=True, cancel_futures=True)
         default = next(record.number for record in self._judged if record.scores is not None)
         study = self._published()
-        first = self._running[0].result()
-        has_models = default == 0 and first.evaluation is not None and first.evaluation.models
+        first = self._first
+        has_models = default == 0 and first and first.evaluation and first.evaluation.models
         return SearchOutcome(
             trials=tuple(self._judged),
             predictions=self._predictions,
@@ -244,21 +249,22 @@ class Search:
         return study
 
     def _tell_up_to(self, number: int) -> None:
-        while len(self._judged) <= min(number, len(self._running) - 1):
+        while self._running and len(self._judged) <= number:
             self._judge_next()
 
     def _judge_next(self) -> None:
         """Judge trials in order; the defaults together, as their best sets the cap."""
         if self._cap is None:
-            count = min(self._n_defaults, self._settings.max_trials or self._n_defaults, len(self._running))
-            batch = [future.result() for future in self._running[:count]]
+            count = min(self._n_defaults, len(self._running))
+            batch = [self._running.popleft().result() for _ in range(count)]
+            self._first = batch[0]
             self._cap = penalty_cap([trial.record for trial in batch])
             if all(trial.record.scores is None for trial in batch):
                 raise TrialsFailedError(
                     f"No default configuration could be scored, so no other will. {batch[0].record.reason}"
                 )
         else:
-            batch = [self._running[len(self._judged)].result()]
+            batch = [self._running.popleft().result()]
         for trial in batch:
             self._tell(trial)
 
@@ -268,6 +274,7 @@ class Search:
         record = judged(stored, weight=self._settings.search_weight, cap=self._cap)
         if self._keep_predictions and trial.evaluation is not None:
             self._predictions[record.number] = trial.evaluation.predictions
+            self._drop_predictions([*self._judged, record])
         self._notify(record)  # durable first: a result influences decisions only afterwards
         asked = self._asked[record.number]
         asked.set_user_attr("record", record.to_json())
@@ -276,6 +283,20 @@ class Search:
         self._study.tell(asked, record.objective, state=TrialState[record.state])
         self._judged.append(record)
         self._limit = self._deadline.earlier(self._reserve(self._judged))
+
+    def _drop_predictions(self, records: Sequence[TrialRecord]) -> None:
+        """Where all predictions together are too big, let go of those that no gap weight will nominate."""
+        if sum(fold.nbytes for kept in self._predictions.values() for fold in kept) <= MAX_PREDICTION_BYTES:
+            return
+        nominated = nominate(
+            records,
+            weights=self._settings.nominating_weights,
+            cap=self._cap or 0.0,
+            n_finalists=N_FINALISTS,
+            default=min(self._predictions),
+        )
+        kept = {each.number for each in nominated}
+        self._predictions = {n: folds for n, folds in self._predictions.items() if n in kept}
 
 
 def _check_same(number: int, asked: Configuration, stored: Configuration) -> None:

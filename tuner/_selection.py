@@ -12,6 +12,7 @@ from tuner._objective import objective
 from tuner._records import TrialRecord
 from tuner._types import FloatArray
 
+N_FINALISTS = 8
 MAX_ENSEMBLE_ROUNDS = 25
 
 

@@ -31,6 +31,8 @@ class TrainingRows:
         Number of classes of the whole dataset; a fold may lack some.
     absolute_error : bool
         The metric is the mean absolute error.
+    n_threads : int
+        Threads that a fit on them may use; the fit does not depend on it.
     """
 
     table: Table
@@ -40,6 +42,7 @@ class TrainingRows:
     task: Task
     n_classes: int
     absolute_error: bool = False
+    n_threads: int = 1
 
 
 class Predictor(Protocol):
@@ -93,6 +96,10 @@ class Family(Protocol):
         """Return what the points stand for, the smaller model first; common to all folds."""
         ...
 
+    def fold_bytes(self, table: Table) -> int:
+        """Return what a prepared fold of the table holds as floats, at most; bins of a byte do not count."""
+        ...
+
     def preparation_key(self, params: Mapping[str, Scalar]) -> Hashable:
         """Return what of the parameters the preparation depends on."""
         ...
@@ -102,5 +109,5 @@ class Family(Protocol):
         ...
 
     def start(self, params: Mapping[str, Scalar], prepared: Any, *, seed: int) -> PathFit:
-        """Begin a fit on a prepared fold, with one thread."""
+        """Begin a fit on a prepared fold."""
         ...

@@ -41,10 +41,11 @@ class PreparedTrees:
     n_classes: int
     n_train: int
     center: float
+    n_threads: int
 
 
 class LightGBMFamily:
-    """LightGBM with one thread a fit; deterministic from the seed."""
+    """LightGBM, deterministic from the seed with any number of threads."""
 
     name = "lightgbm"
 
@@ -60,6 +61,10 @@ class LightGBMFamily:
         """Return the rounds at which the path is read."""
         return round_grid(MAX_DART_ROUNDS if params["boosting"] == "dart" else MAX_ROUNDS)
 
+    def fold_bytes(self, table: Table) -> int:  # noqa: ARG002
+        """Return 0: a fold is held as bins."""
+        return 0
+
     def preparation_key(self, params: Mapping[str, Scalar]) -> str:  # noqa: ARG002 - no binning parameter varies
         """Return one key for all parameters: none of them changes the binning."""
         return self.name
@@ -73,7 +78,7 @@ class LightGBMFamily:
         binning = {
             "feature_pre_filter": False,
             "data_random_seed": seed,
-            "num_threads": 1,
+            "num_threads": rows.n_threads,
             "verbosity": -1,
         }
         train = lgb.Dataset(
@@ -89,7 +94,14 @@ class LightGBMFamily:
         ).construct()
         n_local = rows.n_classes if present is None else len(present)
         return PreparedTrees(
-            train, validation, _objective(rows, n_local), present, rows.n_classes, rows.table.n_rows, center
+            train=train,
+            validation=validation,
+            objective=_objective(rows, n_local),
+            present=present,
+            n_classes=rows.n_classes,
+            n_train=rows.table.n_rows,
+            center=center,
+            n_threads=rows.n_threads,
         )
 
     def start(self, params: Mapping[str, Scalar], prepared: PreparedTrees, *, seed: int) -> TreePath:
@@ -163,9 +175,10 @@ class TreePath:
 
     def _boosted(self, rounds: int) -> lgb.Booster:
         """Return a booster after the given rounds; the same rounds give the same trees."""
-        params = booster_params(self._params, self._prepared.objective, self._seed)
-        booster = lgb.Booster(params, self._prepared.train)
-        booster.add_valid(self._prepared.validation, "validation")
+        prepared = self._prepared
+        params = booster_params(self._params, prepared.objective, self._seed, n_threads=prepared.n_threads)
+        booster = lgb.Booster(params, prepared.train)
+        booster.add_valid(prepared.validation, "validation")
         for _ in range(rounds):
             booster.update()
         return booster
@@ -183,9 +196,9 @@ class TreePath:
 
 
 def booster_params(
-    params: Mapping[str, Scalar], objective: Mapping[str, Scalar], seed: int
+    params: Mapping[str, Scalar], objective: Mapping[str, Scalar], seed: int, *, n_threads: int = 1
 ) -> dict[str, Scalar]:
-    """Return LightGBM's parameters for one deterministic fit on one thread."""
+    """Return LightGBM's parameters for one fit that depends on nothing but them, the seed and the rows."""
     bagging = {"bagging_freq": 1} if float(params["bagging_fraction"]) < 1.0 else {}
     return {
         **objective,
@@ -193,7 +206,7 @@ def booster_params(
         **bagging,
         "metric": "none",
         "seed": seed,
-        "num_threads": 1,
+        "num_threads": n_threads,
         "deterministic": True,
         "force_col_wise": True,
         "verbosity": -1,

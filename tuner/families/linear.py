@@ -58,6 +58,10 @@ class LinearFamily:
         """Return the penalties, the strongest (smallest model) first."""
         return ALPHAS
 
+    def fold_bytes(self, table: Table) -> int:
+        """Return the size of the dense design with every category's columns; sparse tables stay sparse."""
+        return 0 if table.is_sparse else Design.max_bytes(table)
+
     def preparation_key(self, params: Mapping[str, Scalar]) -> tuple[str, Scalar]:
         """Return the scaling of numbers: the one thing the design depends on."""
         return self.name, params["numeric"]
