@@ -190,6 +190,7 @@ def test_held_out_targets_are_never_given(name):
         "task",
         "n_classes",
         "absolute_error",
+        "n_threads",
     }
     assert list(inspect.signature(FAMILIES[name].prepare).parameters) == ["params", "rows", "seed"]
 
