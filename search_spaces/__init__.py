@@ -11,20 +11,22 @@ Examples
 
 from __future__ import annotations
 
-from search_spaces import lightgbm, linear
+from search_spaces import extra_trees, kernel, lightgbm, linear
 from search_spaces.dimensions import Categorical, Dimension, Float, Int, Scalar
 from search_spaces.from_toml import dimension_from_toml
 from search_spaces.space import Condition, SearchSpace
 
-SPACES: dict[str, SearchSpace] = {module.SPACE.family: module.SPACE for module in (lightgbm, linear)}
+_MODULES = (lightgbm, linear, extra_trees, kernel)
+
+SPACES: dict[str, SearchSpace] = {module.SPACE.family: module.SPACE for module in _MODULES}
 """The space of every family, by name."""
 
 PORTFOLIOS: dict[str, tuple[dict[str, Scalar], ...]] = {
-    module.SPACE.family: module.PORTFOLIO for module in (lightgbm, linear)
+    module.SPACE.family: module.PORTFOLIO for module in _MODULES
 }
 """Known-good partial configurations of every family, by name."""
 
-DEFAULT_FAMILIES = ("lightgbm", "linear")
+DEFAULT_FAMILIES = ("lightgbm", "linear", "extra_trees", "kernel")
 """The families that are searched unless others are named."""
 
 __all__ = [

@@ -14,7 +14,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from lightgbm import LGBMClassifier, LGBMRegressor
+from lightgbm import Booster, LGBMClassifier, LGBMRegressor
 from sklearn.datasets import load_diabetes, load_digits, make_classification, make_regression
 from sklearn.model_selection import cross_validate
 from threadpoolctl import threadpool_limits
@@ -28,9 +28,10 @@ from tuner._metrics import resolve_metric
 from tuner._records import Configuration, TrialRecord
 from tuner._splits import plan_choosing
 from tuner.families import FAMILIES
-from tuner.families.lightgbm import LightGBMFamily
+from tuner.families.lightgbm import LightGBMFamily, booster_params
 
 ROUNDS = 100
+LARGE, LARGE_ROUNDS = 100_000, 20  # from so many rows on, so few rounds: a round is the same work either way
 CORES = os.cpu_count() or 1
 SETTINGS = {  # of the peer: (threads of a model, folds at once, trials at once)
     "serial": (1, 1, 1),
@@ -46,9 +47,12 @@ HOPELESS = 3.0  # a setting whose first trial takes this many times the best one
 class FixedRounds(LightGBMFamily):
     """Boosting read once, after a fixed number of rounds: what `cross_validate` does."""
 
+    def __init__(self, rounds: int) -> None:
+        self._rounds = rounds
+
     def path_values(self, params: Any) -> tuple[float, ...]:  # noqa: ARG002
         """Return the one number of rounds."""
-        return (float(ROUNDS),)
+        return (float(self._rounds),)
 
 
 def table(n_rows: int, task: str, *, n_columns: int = 30, seed: int = 0) -> tuple[Any, Any]:
@@ -103,12 +107,14 @@ def same_work(n_rows: int, task: str) -> dict[str, Any]:
     X, y = table(n_rows, task)
     params = configurations(count)
     bench = make_bench(X, y, task)
-    ours = [our_trials(make_bench(X, y, task), params) for _ in range(repetitions)]
-    peers = {name: peer_trials(X, y, bench, params[:1], name) for name in SETTINGS}
+    rounds = ROUNDS if n_rows < LARGE else LARGE_ROUNDS
+    ours = [our_trials(make_bench(X, y, task), params, rounds) for _ in range(repetitions)]
+    floor = boosting_alone(bench, params, rounds)
+    peers = {name: peer_trials(X, y, bench, params[:1], name, rounds) for name in SETTINGS}
     fair = {name: run for name, run in peers.items() if name != BEYOND}
     first = min(run[0] for run in fair.values())
     whole = {
-        name: [peer_trials(X, y, bench, params, name) for _ in range(repetitions)]
+        name: [peer_trials(X, y, bench, params, name, rounds) for _ in range(repetitions)]
         for name, run in peers.items()
         if name == BEYOND or run[0] <= HOPELESS * first
     }
@@ -119,6 +125,7 @@ def same_work(n_rows: int, task: str) -> dict[str, Any]:
     return {
         "ours_ms": 1e3 * median(mine),
         "peer_ms": 1e3 * median(per_trial[best]),
+        "floor_ms": 1e3 * floor,
         "peer": best,
         "ratio": median(per_trial[best]) / median(mine),
         "ratio_low": min(per_trial[best]) / max(mine),
@@ -129,10 +136,12 @@ def same_work(n_rows: int, task: str) -> dict[str, Any]:
     }
 
 
-def our_trials(bench: Bench, params: list[dict[str, Any]]) -> tuple[float, list[tuple[float, float]]]:
+def our_trials(
+    bench: Bench, params: list[dict[str, Any]], rounds: int
+) -> tuple[float, list[tuple[float, float]]]:
     """Return seconds a trial and (validation, training) losses; binning is part of it."""
     known = FAMILIES["lightgbm"]
-    FAMILIES["lightgbm"] = FixedRounds()
+    FAMILIES["lightgbm"] = FixedRounds(rounds)
     try:
         started = time.perf_counter()
         with threadpool_limits(1), ThreadPoolExecutor(CORES) as pool:
@@ -145,8 +154,25 @@ def our_trials(bench: Bench, params: list[dict[str, Any]]) -> tuple[float, list[
     return seconds, [(scores.nested_loss, scores.train_loss) for scores in done]
 
 
+def boosting_alone(bench: Bench, params: list[dict[str, Any]], rounds: int) -> float:
+    """Return seconds a trial of LightGBM's own updates on binned folds, all cores: what no engine saves."""
+    family = LightGBMFamily()
+    folds = [bench.prepared(family, params[0], index) for index in range(len(bench.plan.folds))]
+
+    def boost(each: dict[str, Any]) -> None:
+        for fold in folds:
+            booster = Booster(booster_params(each, fold.objective, 0), fold.train)
+            for _ in range(rounds):
+                booster.update()
+
+    started = time.perf_counter()
+    with ThreadPoolExecutor(CORES) as pool:
+        list(pool.map(boost, params))
+    return (time.perf_counter() - started) / len(params)
+
+
 def peer_trials(
-    X: Any, y: Any, bench: Bench, params: list[dict[str, Any]], setting: str
+    X: Any, y: Any, bench: Bench, params: list[dict[str, Any]], setting: str, rounds: int
 ) -> tuple[float, list[tuple[float, float]]]:
     """Return seconds a trial and (validation, training) losses of an Optuna study around `cross_validate`."""
     import optuna
@@ -157,7 +183,7 @@ def peer_trials(
     found: dict[int, tuple[float, float]] = {}
 
     def objective(trial: Any) -> float:
-        chosen = {**params[trial.number], "n_estimators": ROUNDS}
+        chosen = {**params[trial.number], "n_estimators": rounds}
         scores = cross_validated(X, y, cv, bench, chosen, threads=threads, folds=folds, train=True)
         found[trial.number] = (-scores["test_score"].mean(), -scores["train_score"].mean())
         return found[trial.number][0]

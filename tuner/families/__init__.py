@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from tuner.families._base import Check, Family, PathFit, Predictor, TrainingRows
+from tuner.families.extra_trees import ExtraTreesFamily
+from tuner.families.kernel import KernelFamily
 from tuner.families.lightgbm import LightGBMFamily
 from tuner.families.linear import LinearFamily
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (LightGBMFamily(), LinearFamily())}
+FAMILIES: dict[str, Family] = {
+    family.name: family for family in (LightGBMFamily(), LinearFamily(), ExtraTreesFamily(), KernelFamily())
+}
 
 __all__ = ["FAMILIES", "Check", "Family", "PathFit", "Predictor", "TrainingRows"]

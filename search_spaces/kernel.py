@@ -1,0 +1,39 @@
+"""
+The search space of kernel machines: ridge and logistic regression on similarities to a few hundred rows.
+
+The strength of the penalty is no dimension: a trial fits the whole path of strengths and reads it at many
+points.
+
+References
+----------
+.. [1] Williams, Seeger, "Using the Nyström Method to Speed Up Kernel Machines", NeurIPS 2000.
+.. [2] Schölkopf, Smola, "Learning with Kernels", MIT Press 2002.
+"""
+
+from __future__ import annotations
+
+from search_spaces.dimensions import Categorical, Float, Scalar
+from search_spaces.space import SearchSpace
+
+# The width of the bell around a row, exp(-width * squared distance / number of columns). Two rows of a
+# standardized table lie 2 * columns apart on average: at .02 all are alike and the model is nearly linear, at
+# 5 a row knows its closest neighbours only.
+WIDTH = Float(0.02, 5.0, log=True, default=0.3, simpler="low")
+
+# Distances are between scaled numbers, or between ranks, which no outlier can stretch.
+NUMERIC = Categorical(("standardize", "quantile_normal"))
+
+SPACE = SearchSpace(
+    family="kernel",
+    dimensions={"width": WIDTH, "numeric": NUMERIC},
+    limits={"width": (1e-6, 1e6)},
+    source="A Gaussian kernel around the scale that standardized columns suggest.",
+)
+
+PORTFOLIO: tuple[dict[str, Scalar], ...] = (
+    # Ranks instead of values.
+    {"width": 0.3, "numeric": "quantile_normal"},
+    # Close neighbours: few columns, wiggly boundaries.
+    {"width": 1.5},
+)
+"""Known-good partial configurations, in the order of trial; `SearchSpace.complete` fills them."""

@@ -1,0 +1,321 @@
+"""Extremely randomized trees; the path is the number of rows below which a node is not split.
+
+A tree grown with ``min_samples_split = m`` is the fully grown tree cut at its first nodes with fewer than m
+rows. So the trees are grown once and read at every m; no tree is grown again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+
+from tuner._preparation import Design, present_classes, spread_classes
+from tuner._table import Table
+from tuner._types import FloatArray, IntArray, Scalar
+from tuner.families._base import Check, TrainingRows, unchecked
+
+SPLIT_SIZES = (512, 384, 256, 192, 128, 96, 64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2)  # large to small: 2 is all
+N_TREES = 128
+TREES_A_STEP = 16  # grown between two looks at the clock
+MOST_SPLITS = 4000  # nodes smaller than this share of the rows are never split: memory, on large tables
+MAX_PAIRS = 2**20  # of rows and trees, followed at a time
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedForest:
+    """One fold's design matrices, of single precision as the trees want them."""
+
+    X: Any
+    X_validation: Any
+    labels: Any
+    weights: FloatArray | None
+    design: Design
+    prior: FloatArray | None
+    present: IntArray | None
+    n_classes: int
+    n_threads: int
+
+
+class ExtraTreesFamily:
+    """Forests of trees with random thresholds on one-hot encoded columns."""
+
+    name = "extra_trees"
+
+    def patience(self, params: Mapping[str, Scalar]) -> int:  # noqa: ARG002 - one grid for all
+        """Return the whole path: reading a grown forest costs little beside growing it."""
+        return len(SPLIT_SIZES)
+
+    def rewrites(self, params: Mapping[str, Scalar]) -> bool:  # noqa: ARG002
+        """Return False: every size is a cut of the same trees."""
+        return False
+
+    def path_values(self, params: Mapping[str, Scalar]) -> tuple[float, ...]:  # noqa: ARG002 - one grid for all
+        """Return the smallest nodes that are split, the largest limit (smallest model) first."""
+        return tuple(map(float, SPLIT_SIZES))
+
+    def fold_bytes(self, table: Table) -> int:
+        """Return the size of the dense design with every category's columns."""
+        return 0 if table.is_sparse else Design.max_bytes(table)
+
+    def preparation_key(self, params: Mapping[str, Scalar]) -> tuple[str, Scalar]:
+        """Return the scaling of numbers: the one thing the design depends on."""
+        return self.name, params["numeric"]
+
+    def prepare(self, params: Mapping[str, Scalar], rows: TrainingRows, *, seed: int) -> PreparedForest:
+        """Fit the design on the training rows and apply it to both parts."""
+        design = Design.fit(rows.table, numeric=str(params["numeric"]), seed=seed)
+        present = present_classes(rows.y, rows.n_classes) if rows.n_classes else None
+        labels = rows.y if present is None else np.searchsorted(present, rows.y)
+        prior = None
+        if rows.n_classes:
+            counts = np.bincount(labels, weights=rows.weights)
+            prior = counts / counts.sum()
+        return PreparedForest(
+            X=_single(design.transform(rows.table)),
+            X_validation=_single(design.transform(rows.validation)),
+            labels=labels,
+            weights=rows.weights,
+            design=design,
+            prior=prior,
+            present=present,
+            n_classes=rows.n_classes,
+            n_threads=rows.n_threads,
+        )
+
+    def start(self, params: Mapping[str, Scalar], prepared: PreparedForest, *, seed: int) -> ForestPath:
+        """Begin before the first tree."""
+        return ForestPath(params, prepared, seed)
+
+
+def _single(design: Any) -> Any:
+    return design.astype(np.float32)
+
+
+class ForestPath:
+    """A forest grown at the first point and cut at each."""
+
+    def __init__(self, params: Mapping[str, Scalar], prepared: PreparedForest, seed: int) -> None:
+        self._prepared = prepared
+        self._index = -1
+        n_train = prepared.X.shape[0]
+        make = ExtraTreesRegressor if prepared.prior is None else ExtraTreesClassifier
+        self._forest = make(
+            n_estimators=0,
+            max_features=float(params["max_features"]),
+            min_samples_leaf=int(params["min_samples_leaf"]),
+            min_samples_split=max(2, n_train // MOST_SPLITS),
+            n_jobs=prepared.n_threads,
+            random_state=seed,
+            warm_start=True,
+        )
+        self._nodes: Nodes | None = None
+        self._leaves: tuple[IntArray, IntArray] = (np.empty(0, dtype=int), np.empty(0, dtype=int))
+        self._end: IntArray = np.empty(0, dtype=int)
+
+    def advance(self, check: Check = unchecked) -> None:
+        """Cut at the next size, after growing the forest at the first."""
+        check()
+        if self._nodes is None:
+            self._grow(check)
+        assert self._nodes is not None  # grown
+        self._index += 1
+        self._end = self._nodes.ends(SPLIT_SIZES[self._index])
+
+    def train_prediction(self) -> FloatArray:
+        """Return the training rows' predictions."""
+        return self._read(self._leaves[0])
+
+    def validation_prediction(self) -> FloatArray:
+        """Return the held-out rows' predictions."""
+        return self._read(self._leaves[1])
+
+    def predictor(self, size_index: int) -> ForestPredictor:
+        """Return the forest cut at a size already passed."""
+        assert self._nodes is not None  # grown
+        prepared = self._prepared
+        return ForestPredictor(
+            nodes=self._nodes.cut(SPLIT_SIZES[size_index]),
+            design=prepared.design,
+            prior=prepared.prior,
+            present=prepared.present,
+            n_classes=prepared.n_classes,
+            n_train=int(prepared.X.shape[0]),
+        )
+
+    def _grow(self, check: Check) -> None:
+        prepared = self._prepared
+        for n_trees in range(TREES_A_STEP, N_TREES + 1, TREES_A_STEP):
+            check()
+            self._forest.set_params(n_estimators=n_trees)
+            self._forest.fit(prepared.X, prepared.labels, sample_weight=prepared.weights)
+        self._nodes = Nodes.of(self._forest.estimators_)
+        roots = self._nodes.roots
+        self._leaves = (
+            self._forest.apply(prepared.X) + roots,
+            self._forest.apply(prepared.X_validation) + roots,
+        )
+        del self._forest
+
+    def _read(self, leaves: IntArray) -> FloatArray:
+        assert self._nodes is not None  # grown
+        prepared = self._prepared
+        raw = self._nodes.average(self._end[leaves])
+        return _smoothed(raw, prepared.prior, prepared.present, prepared.n_classes, prepared.X.shape[0])
+
+
+@dataclass(frozen=True, eq=False)
+class Nodes:
+    """The nodes of all trees in one row, parents before their children.
+
+    Attributes
+    ----------
+    feature : int array of shape (n_nodes,)
+        The column a node looks at; -1 in a leaf.
+    threshold : float32 array of shape (n_nodes,)
+        Rows at or below it go left.
+    left, right : int32 arrays of shape (n_nodes,)
+    values : float32 array of shape (n_nodes, n_classes or 1)
+        Mean target or class shares of the node's rows.
+    sizes : int32 array of shape (n_nodes,)
+        Training rows of the node.
+    roots : int array of shape (n_trees,)
+    """
+
+    feature: IntArray
+    threshold: FloatArray
+    left: IntArray
+    right: IntArray
+    values: FloatArray
+    sizes: IntArray
+    roots: IntArray
+
+    @classmethod
+    def of(cls, estimators: Any) -> Nodes:
+        """Copy the nodes out of scikit-learn's trees."""
+        trees = [estimator.tree_ for estimator in estimators]
+        counts = [tree.node_count for tree in trees]
+        roots = np.concatenate([[0], np.cumsum(counts)[:-1]])
+        inner = np.concatenate([tree.children_left >= 0 for tree in trees])
+
+        def joined(name: str, dtype: Any, *, shifted: bool = False) -> Any:
+            return np.concatenate(
+                [
+                    getattr(tree, name).astype(dtype) + (root if shifted else 0)
+                    for tree, root in zip(trees, roots, strict=True)
+                ]
+            ).astype(dtype)
+
+        thresholds = np.concatenate([tree.threshold for tree in trees])
+        return cls(
+            feature=np.where(inner, joined("feature", np.int32), -1).astype(np.int32),
+            threshold=_rounded_down(thresholds),
+            left=np.where(inner, joined("children_left", np.int32, shifted=True), -1).astype(np.int32),
+            right=np.where(inner, joined("children_right", np.int32, shifted=True), -1).astype(np.int32),
+            values=np.concatenate([tree.value[:, 0, :] for tree in trees]).astype(np.float32),
+            sizes=joined("n_node_samples", np.int32),
+            roots=roots,
+        )
+
+    def ends(self, split_size: int) -> IntArray:
+        """Return, for each node, where a row that reaches it stops when smaller nodes are not split."""
+        above = self._parents()
+        # A node is passed by nobody when its parent is too small to be split: step up until that is not so.
+        up = np.where((above >= 0) & (self.sizes[above] < split_size), above, np.arange(len(above)))
+        while True:
+            further = up[up]
+            if (further == up).all():
+                return np.asarray(up)
+            up = further
+
+    def cut(self, split_size: int) -> Nodes:
+        """Return the nodes that are left when smaller ones are not split."""
+        kept = np.flatnonzero(self.ends(split_size) == np.arange(len(self.feature)))
+        place = np.full(len(self.feature), -1, dtype=np.int32)
+        place[kept] = np.arange(len(kept))
+        inner = (self.feature[kept] >= 0) & (self.sizes[kept] >= split_size)
+        return Nodes(
+            feature=np.where(inner, self.feature[kept], -1).astype(np.int32),
+            threshold=self.threshold[kept],
+            left=np.where(inner, place[self.left[kept]], -1).astype(np.int32),
+            right=np.where(inner, place[self.right[kept]], -1).astype(np.int32),
+            values=self.values[kept],
+            sizes=self.sizes[kept],
+            roots=place[self.roots],
+        )
+
+    def average(self, leaves: IntArray) -> FloatArray:
+        """Return the mean value of the nodes that rows end in, (n_rows, n_trees) -> (n_rows, n_values)."""
+        total = np.zeros((len(leaves), self.values.shape[1]))
+        for tree in range(leaves.shape[1]):
+            total += self.values[leaves[:, tree]]
+        return total / leaves.shape[1]
+
+    def apply(self, X: FloatArray) -> IntArray:
+        """Return the leaf of every row in every tree, shape (n_rows, n_trees)."""
+        n_trees = len(self.roots)
+        leaves = np.tile(self.roots.astype(np.int32), (len(X), 1)).ravel()
+        moving = np.arange(leaves.size)
+        while len(moving):
+            at = leaves[moving]
+            feature = self.feature[at]
+            inner = feature >= 0
+            moving, at, feature = moving[inner], at[inner], feature[inner]
+            goes_left = X[moving // n_trees, feature] <= self.threshold[at]
+            leaves[moving] = np.where(goes_left, self.left[at], self.right[at])
+        return leaves.reshape(len(X), n_trees)
+
+    def _parents(self) -> IntArray:
+        parents = np.full(len(self.feature), -1, dtype=np.int32)
+        inner = np.flatnonzero(self.feature >= 0)
+        parents[self.left[inner]] = inner
+        parents[self.right[inner]] = inner
+        return parents
+
+
+def _rounded_down(thresholds: FloatArray) -> FloatArray:
+    """Return single-precision thresholds that divide single-precision rows exactly as these do."""
+    single = thresholds.astype(np.float32)
+    too_high = single > thresholds
+    single[too_high] = np.nextafter(single[too_high], np.float32(-np.inf))
+    return np.asarray(single)
+
+
+def _smoothed(
+    raw: FloatArray, prior: FloatArray | None, present: IntArray | None, n_classes: int, n_train: int
+) -> FloatArray:
+    """Return values, or probabilities that one row of the training rows' mix was added to: none is zero."""
+    if prior is None:
+        return raw[:, 0]
+    probabilities = (raw * n_train + prior) / (n_train + 1)
+    if present is None and n_classes == 2:
+        return np.asarray(probabilities[:, 1])
+    return spread_classes(probabilities, present, n_classes, n_train)
+
+
+@dataclass(frozen=True, eq=False)
+class ForestPredictor:
+    """A cut forest and the design it belongs to."""
+
+    nodes: Nodes
+    design: Design
+    prior: FloatArray | None
+    present: IntArray | None
+    n_classes: int
+    n_train: int
+
+    def predict(self, table: Table) -> FloatArray:
+        """Return probabilities or values of the rows."""
+        size = max(1, MAX_PAIRS // len(self.nodes.roots))
+        parts = [
+            self._predict(table.part(start, start + size)) for start in range(0, max(1, table.n_rows), size)
+        ]
+        return np.concatenate(parts)
+
+    def _predict(self, table: Table) -> FloatArray:
+        X = _single(self.design.transform(table))
+        raw = self.nodes.average(self.nodes.apply(X.toarray() if table.is_sparse else X))
+        return _smoothed(raw, self.prior, self.present, self.n_classes, self.n_train)

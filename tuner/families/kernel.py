@@ -1,0 +1,86 @@
+"""Ridge and logistic regression on similarities to a sample of the training rows; the path is the penalty."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy.linalg import eigh
+from sklearn.metrics.pairwise import rbf_kernel
+
+from tuner._preparation import Design
+from tuner._table import Table
+from tuner._types import FloatArray, Scalar
+from tuner.families._base import TrainingRows
+from tuner.families.linear import LinearFamily, LinearPath, PreparedLinear
+
+N_LANDMARKS = 256
+# Features of a kernel have a norm of at most 1, standardized columns one of about the root of their number:
+# so scaled, the linear family's penalties reach from a constant to interpolation here, too.
+FEATURE_SCALE = 10.0
+SMALLEST_EIGENVALUE = 1e-6  # of the largest: smaller directions are rounding
+
+
+@dataclass(frozen=True, eq=False)
+class Similarities:
+    """A design followed by Nyström's features: similarities to the landmarks, decorrelated.
+
+    Attributes
+    ----------
+    design : Design
+    landmarks : array of shape (n_landmarks, n_design_columns)
+        Training rows.
+    gamma : float
+        Width of the kernel per squared distance.
+    mixing : array of shape (n_landmarks, n_features)
+    """
+
+    design: Design
+    landmarks: Any
+    gamma: float
+    mixing: FloatArray
+
+    @classmethod
+    def fit(cls, design: Design, X: Any, *, width: float, seed: int) -> Similarities:
+        """Draw the landmarks and decorrelate their similarities."""
+        picked = np.random.default_rng(seed).permutation(X.shape[0])[:N_LANDMARKS]
+        landmarks, gamma = X[np.sort(picked)], width / X.shape[1]
+        eigenvalues, vectors = eigh(rbf_kernel(landmarks, gamma=gamma))
+        kept = eigenvalues > SMALLEST_EIGENVALUE * eigenvalues[-1]
+        mixing = vectors[:, kept] / np.sqrt(eigenvalues[kept]) * FEATURE_SCALE
+        return cls(design, landmarks, gamma, mixing)
+
+    def transform(self, table: Table) -> FloatArray:
+        """Return the features of rows."""
+        return self.features(self.design.transform(table))
+
+    def features(self, X: Any) -> FloatArray:
+        """Return the features of rows already in design form."""
+        return np.asarray(rbf_kernel(X, self.landmarks, gamma=self.gamma) @ self.mixing)
+
+
+class KernelFamily(LinearFamily):
+    """The linear family's path of L2 penalties on the features of a Gaussian kernel."""
+
+    name = "kernel"
+
+    def fold_bytes(self, table: Table) -> int:
+        """Return the size of the design and of the features."""
+        return super().fold_bytes(table) + table.n_rows * N_LANDMARKS * 8
+
+    def prepare(self, params: Mapping[str, Scalar], rows: TrainingRows, *, seed: int) -> PreparedLinear:
+        """Fit the design; the features depend on the width and are made by each fit."""
+        return super().prepare(params, rows, seed=seed)
+
+    def start(self, params: Mapping[str, Scalar], prepared: PreparedLinear, *, seed: int) -> LinearPath:
+        """Make the features and begin at the strongest penalty."""
+        similarities = Similarities.fit(prepared.design, prepared.X, width=float(params["width"]), seed=seed)
+        features = replace(
+            prepared,
+            X=similarities.features(prepared.X),
+            X_validation=similarities.features(prepared.X_validation),
+            design=similarities,
+        )
+        return LinearPath({"penalty": "l2"}, features, seed)
