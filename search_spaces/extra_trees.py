@@ -1,8 +1,9 @@
 """
 The search space of extremely randomized trees.
 
-The size of the trees is no dimension: a trial grows each tree once and reads it at many sizes, as if nodes with
-fewer rows than a limit had never been split. The number of trees is no dimension either: more are never worse.
+The size of the trees is no dimension: a trial grows each tree once and reads it at many sizes, as if nodes
+with fewer rows than a limit had never been split. The number of trees is no dimension either: more are never
+worse.
 
 References
 ----------
@@ -22,8 +23,8 @@ MAX_FEATURES = Float(0.1, 1.0, log=True, default=0.5, simpler="low")
 # A leaf of more rows averages noise; above 20 a table of a few hundred rows has few leaves left.
 MIN_SAMPLES_LEAF = Int(1, 20, log=True, default=1, simpler="high")
 
-# Thresholds are drawn evenly between the smallest and the largest value of a node: on ranks, heavy tails do not
-# push them to where no rows are.
+# Thresholds are drawn evenly between the smallest and the largest value of a node: on ranks, heavy tails do
+# not push them to where no rows are.
 NUMERIC = Categorical(("standardize", "quantile_normal"))
 
 SPACE = SearchSpace(

@@ -45,6 +45,7 @@ def test_the_defaults_are_those_of_the_contract():
         "search_space": None,
         "gap_weight": "auto",
         "final": "ensemble",
+        "max_members": None,
         "estimate": "auto",
         "outer_folds": 5,
         "n_folds": 5,
@@ -237,7 +238,7 @@ def test_the_default_family_comes_first():
 def test_changes_reach_the_space_they_name():
     """Bounds and fixed values land in their family; the other family stays as it is."""
     changes = {"lightgbm": {"num_leaves": Int(4, 64, log=True), "learning_rate": 0.05}}
-    boosted, linear = resolve_spaces(TuningConfig(search_space=changes))
+    boosted, linear = resolve_spaces(TuningConfig(families=["lightgbm", "linear"], search_space=changes))
     assert (boosted.dimensions["num_leaves"].low, boosted.dimensions["num_leaves"].high) == (4, 64)
     assert boosted.dimensions["num_leaves"].default == 31
     assert boosted.dimensions["learning_rate"] == 0.05

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tuner._estimate import judge_tuning
 from tuner._intervals import Interval
 from tuner._metrics import METRICS, resolve_metric
-from tuner._model import Blended, DeliveredClassifier, Member
+from tuner._model import Blended, DeliveredClassifier, Latency, Member
 from tuner._objective import judged, nested_scores
 from tuner._result import Estimate, Finding, Paid, Trials, TuningResult, natural_estimate
 from tuner._tracking import Metric as LoggedMetric
@@ -75,6 +75,7 @@ def result(trials):
         study=None,
         study_name="churn-0a",
         model=DeliveredClassifier(Blended(members, None), ["no", "yes"]),
+        latency=Latency(1.5, 12_345.6),
         notes=("Folds were shrunk to 3.",),
         seconds=12.34,
         time_budget=60.0,
@@ -92,7 +93,7 @@ def test_facts_tell_the_story_in_order(result):
     """The answer first, then what it is worth, then how it was made."""
     labels = [label for label, _ in result.facts()]
     assert labels[:4] == ["estimate", "default", "tuning paid", "optimism"]
-    assert labels[4:] == ["gap", "winner", "model", "trials", "D001", "note", "time"]
+    assert labels[4:] == ["gap", "winner", "model", "serving", "trials", "D001", "note", "time"]
 
 
 def test_facts_by_hand(result):
@@ -105,6 +106,7 @@ def test_facts_by_hand(result):
     assert facts["optimism"] == "+0.0123 (the search flattered the winner)"
     assert facts["gap"].startswith("0.3 ")
     assert facts["winner"] == "toy (leaves=31, rate=0.1, path value 16)"
+    assert facts["serving"] == "1.5 ms for one row, 12,346 rows a second"
     assert facts["model"] == "10 fitted models averaged (lightgbm 75%, linear 25%); positive class yes"
     assert facts["trials"] == "1 finished, 1 pruned, 1 failed; 1 finalists; folds: 5 stratified"
     assert facts["D001"] == "It fits its rows better. Get more rows."

@@ -40,8 +40,15 @@ def bench():
 
 
 def settings(**options):
-    """Return settings of a run without a clock."""
-    options = {"max_trials": 20, "time_budget": None, "random_state": 0, "n_jobs": 1, **options}
+    """Return settings of a run without a clock, of two families."""
+    options = {
+        "max_trials": 20,
+        "time_budget": None,
+        "random_state": 0,
+        "n_jobs": 1,
+        "families": ["lightgbm", "linear"],
+        **options,
+    }
     return resolve(TuningConfig(**options), task="binary", has_time=False)
 
 

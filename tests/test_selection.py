@@ -54,6 +54,25 @@ def test_weights_under_which_a_trial_is_among_the_best_are_recorded(search):
     ]
 
 
+def test_the_best_of_every_family_is_nominated(trial_with):
+    """Behind the weights' bests, before their seconds; in the order of their own losses."""
+    trials = [
+        trial_with(number, loss, family=family)
+        for number, (loss, family) in enumerate(
+            [
+                (0.5, "trees"),
+                (0.3, "trees"),
+                (0.31, "trees"),
+                (0.6, "lines"),
+                (0.55, "kernels"),
+                (0.9, "lines"),
+            ]
+        )
+    ]
+    nominated = nominate(trials, weights=(0.0,), cap=1.0, n_finalists=5, default=0)
+    assert [nomination.number for nomination in nominated] == [0, 1, 4, 3, 2]
+
+
 def test_default_is_nominated_even_when_it_is_the_worst(search):
     """The named default goes first, with no weight in its favour."""
     nominated = nominate(search, weights=(0.0, 0.1), cap=1.0, n_finalists=2, default=4)
@@ -176,6 +195,17 @@ def test_blend_by_hand():
     blend = greedy_blend(single(1.0, -2.0, 3.0), squared(0.0), start=0)
     assert blend.weights == pytest.approx((2 / 3, 1 / 3, 0.0))
     assert blend.loss == 0.0
+
+
+def test_a_full_blend_takes_nobody_new():
+    """With two members at most, the third, which would make it perfect, stays out."""
+    # start 1; with -.9: .05; then with -.15: -.017, nearer to 0. Of the two alone, -.9 again gives -.267 and
+    # 1 again .367: neither is nearer than .05.
+    three = single(1.0, -0.9, -0.15)
+    assert greedy_blend(three, squared(0.0), start=0).weights == pytest.approx((1 / 3, 1 / 3, 1 / 3))
+    two = greedy_blend(three, squared(0.0), start=0, max_members=2)
+    assert two.weights == pytest.approx((1 / 2, 1 / 2, 0.0))
+    assert greedy_blend(three, squared(0.0), start=0, max_members=1).weights == (1.0, 0.0, 0.0)
 
 
 def test_elected_stays_alone_where_nobody_helps():

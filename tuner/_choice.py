@@ -19,7 +19,9 @@ from tuner._splits import plan_choosing, plan_fresh
 from tuner._trials import Place
 from tuner.exceptions import TrialsFailedError
 
-FRESH_REPEATS = 2
+FRESH_REPEATS = 2  # at least, if there is time
+MOST_FRESH_REPEATS = 6
+ROWS_REPEATED = 4000  # a table of half as many rows is divided anew twice as often
 FINALS_SHARE = 0.45  # of the time of one choice, at most
 ASSEMBLY_SECONDS = 0.3
 CAUTION = 1.2  # a finalist keeps its models and shares the cores: a little dearer than its trial
@@ -71,7 +73,13 @@ def choose(
     n_threads = threads_a_fit(dataset, settings.n_jobs)
     bench = Bench(dataset, plan, metric, settings.seed, n_threads)
     refits = settings.final == "refit" or dataset.time is not None
-    pace = Pace(settings, deadline, n_workers=settings.n_jobs // n_threads, refits=refits)
+    pace = Pace(
+        settings,
+        deadline,
+        n_workers=settings.n_jobs // n_threads,
+        refits=refits,
+        wanted_repeats=wanted_repeats(dataset.n_rows),
+    )
     search = Search(
         bench,
         settings,
@@ -148,6 +156,11 @@ def _finals(search: SearchOutcome, bench: Bench, pace: Pace, place: Place, notif
     return replace(finals, n_missed=finals.n_missed + len(nominated) - len(nominations))
 
 
+def wanted_repeats(n_rows: int) -> int:
+    """Return how many fresh repeats elect: the fewer rows, the noisier one division of them."""
+    return min(max(-(-ROWS_REPEATED // n_rows), FRESH_REPEATS), MOST_FRESH_REPEATS)
+
+
 @dataclass(frozen=True)
 class Pace:
     """How the time of one choice is shared between search and finals; without a deadline, freely.
@@ -158,12 +171,15 @@ class Pace:
         Trials that run side by side.
     refits : bool
         Each member of the final model is fitted once more, on all rows and one after the other.
+    wanted_repeats : int
+        Fresh repeats, if there is time.
     """
 
     settings: Settings
     deadline: Deadline
     n_workers: int = 1
     refits: bool = False
+    wanted_repeats: int = FRESH_REPEATS
     total: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -173,11 +189,12 @@ class Pace:
         """Return the seconds to leave for the finals, judged by the best trials so far."""
         if not np.isfinite(self.total):
             return 0.0
-        return min(self._cost(trials), FINALS_SHARE * self.total)
+        return min(self._cost(trials, self.wanted_repeats), FINALS_SHARE * self.total)
 
     def fresh_repeats(self, trials: Sequence[TrialRecord]) -> int:
-        """Return how many fresh repeats fit into the time left: all, or one."""
-        return FRESH_REPEATS if self._cost(trials) <= CAUTION * self.deadline.left else 1
+        """Return how many of the wanted fresh repeats fit into the time left, at least one."""
+        left = CAUTION * self.deadline.left
+        return next((n for n in range(self.wanted_repeats, 1, -1) if self._cost(trials, n) <= left), 1)
 
     def has_time_for(self, trial: TrialRecord) -> bool:
         """Whether the trial can be fitted once more, on one fresh repeat."""
@@ -205,10 +222,10 @@ class Pace:
                 kept.append(nomination)
         return tuple(kept)
 
-    def _cost(self, trials: Sequence[TrialRecord]) -> float:
+    def _cost(self, trials: Sequence[TrialRecord], n_repeats: int) -> float:
         complete = [trial for trial in trials if trial.objective is not None]
         best = sorted(complete, key=lambda trial: trial.objective or 0.0)[:N_FINALISTS]
-        seconds = sum(self._seconds(trial, FRESH_REPEATS) for trial in best)
+        seconds = sum(self._seconds(trial, n_repeats) for trial in best)
         return seconds / self.n_workers + self.assembly_seconds(best)
 
     def _seconds(self, trial: TrialRecord, n_repeats: int) -> float:

@@ -47,6 +47,8 @@ class TuningConfig:
         Weight of the train/validation gap in the objective.
     final : {"ensemble", "bag", "refit"}
         Form of the delivered model.
+    max_members : int or None
+        Configurations in an ensemble, at most: each predicts with all its fold models. None: as many as help.
     estimate : {"auto", "nested", "bbc"} or None
         How the score on new rows is estimated. "auto": bbc, with `time` nested.
     outer_folds, n_folds, n_repeats : int
@@ -75,6 +77,7 @@ class TuningConfig:
     search_space: SpaceChanges | None = None
     gap_weight: float | str = "auto"
     final: str = "ensemble"
+    max_members: int | None = None
     estimate: str | None = "auto"
     outer_folds: int = 5
     n_folds: int = 5
@@ -114,6 +117,7 @@ class Settings:
     search_weight: float = AUTO_SEARCH_WEIGHT
     nominating_weights: tuple[float, ...] = AUTO_NOMINATING_WEIGHTS
     final: Literal["ensemble", "bag", "refit"] = "ensemble"
+    max_members: int | None = None
     estimate: Literal["nested", "bbc"] | None = None
     outer_folds: int = 5
     n_folds: int = 5
@@ -161,6 +165,7 @@ def resolve(config: TuningConfig, *, task: Task, has_time: bool) -> Settings:
         search_weight=search_weight,
         nominating_weights=nominating,
         final=config.final,  # type: ignore[arg-type]
+        max_members=config.max_members,
         estimate=_estimate_method(config.estimate, has_time=has_time),
         outer_folds=config.outer_folds,
         n_folds=config.n_folds,
@@ -248,10 +253,10 @@ def _check_limits(config: TuningConfig) -> None:
 
 
 def _check_counts(config: TuningConfig) -> None:
-    lowest = {"max_trials": 1, "outer_folds": 2, "n_folds": 2, "n_repeats": 1}
+    lowest = {"max_trials": 1, "max_members": 1, "outer_folds": 2, "n_folds": 2, "n_repeats": 1}
     for name, least in lowest.items():
         value = getattr(config, name)
-        if value is None and name == "max_trials":
+        if value is None and name in ("max_trials", "max_members"):
             continue
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
             raise InputError(

@@ -9,6 +9,7 @@ from functools import cache
 
 import numpy as np
 
+from tuner._calibration import choose_temperature
 from tuner._config import Settings
 from tuner._evaluation import Bench, Deadline, never, training_rows
 from tuner._intervals import pooled
@@ -22,6 +23,8 @@ from tuner._splits import Fold
 from tuner._trials import Place, Trial, run_trial
 from tuner._types import FloatArray
 from tuner.families import FAMILIES, Predictor
+
+CALIBRATED_METRICS = ("log_loss", "brier")
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,11 +112,16 @@ def assemble(
     def models(position: int) -> tuple[Predictor, ...]:
         return _models(finalists[position], bench, settings)
 
+    def single(position: int) -> Blended:
+        predictions = _predictions(finalists[position])
+        return _single(finalists[position], bench, models(position), scorer.temperature(predictions))
+
+    scorer = BlendLoss(bench, n_averaged=1 if _is_refitted(bench, settings) else bench.plan.n_repeats)
     blend = None
     if settings.final == "ensemble":
-        blend, model, fold_losses = _ensemble(finalists, winner, bench, models)
+        blend, model, fold_losses = _ensemble(finalists, winner, scorer, models, settings.max_members)
     else:
-        model = _single(finalists[winner], bench, models(winner))
+        model = single(winner)
         fold_losses = _scores(finalists[winner]).fold_losses
     return Finals(
         finalists=tuple(trial.record for trial in finalists),
@@ -121,18 +129,21 @@ def assemble(
         winner=winner,
         blend=blend,
         model=model,
-        default_model=_single(finalists[0], bench, models(0)),
+        default_model=single(0),
         selection_loss=pooled(fold_losses, squared=bench.metric.squared_scale),
         n_missed=len(trials) - len(done),
     )
 
 
 def _ensemble(
-    finalists: Sequence[Trial], winner: int, bench: Bench, models: Callable[[int], tuple[Predictor, ...]]
+    finalists: Sequence[Trial],
+    winner: int,
+    scorer: BlendLoss,
+    models: Callable[[int], tuple[Predictor, ...]],
+    max_members: int | None,
 ) -> tuple[Blend, Blended, Sequence[float]]:
     predictions = [_predictions(trial) for trial in finalists]
-    scorer = BlendLoss(bench)
-    blend = greedy_blend(predictions, scorer.loss, start=winner)
+    blend = greedy_blend(predictions, scorer.loss, start=winner, max_members=max_members)
     mixed = [
         np.asarray(sum(weight * fold for weight, fold in zip(blend.weights, folds, strict=True)))
         for folds in zip(*predictions, strict=True)
@@ -142,14 +153,14 @@ def _ensemble(
         for position, weight in enumerate(blend.weights)
         if weight > 0
     )
-    blended = Blended(members, bench.dataset.schema, scorer.threshold(mixed))
+    blended = Blended(members, scorer.schema, scorer.threshold(mixed), scorer.temperature(mixed))
     return blend, blended, scorer.fold_losses(mixed)
 
 
-def _single(trial: Trial, bench: Bench, models: tuple[Predictor, ...]) -> Blended:
+def _single(trial: Trial, bench: Bench, models: tuple[Predictor, ...], temperature: float) -> Blended:
     """Return the model of one configuration alone."""
     member = Member(1.0, trial.record.configuration.family, models)
-    return Blended((member,), bench.dataset.schema, _scores(trial).threshold)
+    return Blended((member,), bench.dataset.schema, _scores(trial).threshold, temperature)
 
 
 def _refit(trial: Trial, bench: Bench) -> Predictor:
@@ -174,9 +185,13 @@ def _models(trial: Trial, bench: Bench, settings: Settings) -> tuple[Predictor, 
     it did not (nlswork).
     """
     assert trial.evaluation is not None  # finalists are complete
-    if settings.final == "refit" or bench.dataset.time is not None:
+    if _is_refitted(bench, settings):
         return (_refit(trial, bench),)
     return trial.evaluation.models
+
+
+def _is_refitted(bench: Bench, settings: Settings) -> bool:
+    return settings.final == "refit" or bench.dataset.time is not None
 
 
 def _scores(trial: Trial) -> Scores:
@@ -190,9 +205,19 @@ def _predictions(trial: Trial) -> tuple[FloatArray, ...]:
 
 
 class BlendLoss:
-    """Loss of held-out predictions, fold by fold, then averaged: never pooled over fold models."""
+    """Loss of held-out predictions, fold by fold, then averaged: never pooled over fold models.
 
-    def __init__(self, bench: Bench) -> None:
+    Parameters
+    ----------
+    bench : Bench
+    n_averaged : int
+        Repeats whose predictions of a row are averaged before they are calibrated, as those of a bag will be.
+    """
+
+    def __init__(self, bench: Bench, *, n_averaged: int) -> None:
+        self.schema = bench.dataset.schema
+        self._bench = bench
+        self._n_averaged = n_averaged
         self._metric: Metric = bench.metric
         self._folds = [bench.dataset.targets(fold.test) for fold in bench.plan.folds]
 
@@ -210,6 +235,23 @@ class BlendLoss:
         if self._metric.thresholds is None:
             return None
         return self._metric.thresholds[int(np.argmin(fold_mean(self._losses(predictions))))]
+
+    def temperature(self, predictions: Sequence[FloatArray]) -> float:
+        """Return what the logits are to be divided by; 1 for metrics that do not judge probabilities."""
+        if self._metric.name not in CALIBRATED_METRICS:
+            return 1.0
+        dataset, folds = self._bench.dataset, self._bench.plan.folds
+        total = np.zeros((dataset.n_rows, *predictions[0].shape[1:]))
+        count = np.zeros(dataset.n_rows)
+        for fold, prediction in zip(folds, predictions, strict=True):
+            if fold.repeat < self._n_averaged:
+                total[fold.test] += prediction
+                count[fold.test] += 1
+        rows = np.flatnonzero(count)
+        y, weights = dataset.targets(rows)
+        mean = total[rows] / count[rows].reshape(-1, *[1] * (total.ndim - 1))
+        parts = [np.flatnonzero(np.isin(rows, fold.test)) for fold in folds if fold.repeat == 0]
+        return choose_temperature(y, mean, weights, parts)
 
     def _losses(self, predictions: Sequence[FloatArray]) -> FloatArray:
         losses = [

@@ -101,6 +101,7 @@ class FinalSection(_Section):
     """``[final]``: the delivered model and how its score is estimated; ``estimate`` may be "none"."""
 
     model: str = Field(default="ensemble", examples=["ensemble"])
+    max_members: int | None = Field(default=None, examples=[4])
     estimate: Annotated[str | None, BeforeValidator(_none_word)] = Field(default="auto", examples=["nested"])
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
+from tuner._calibration import tempered
 from tuner._data import Dataset
 from tuner._metrics import Metric, decide
 from tuner._table import Schema, Table
 from tuner._types import FloatArray
 from tuner.exceptions import InputError
 from tuner.families import Predictor
+
+LATENCY_ROWS = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,18 +48,29 @@ class Member:
 
 @dataclass(frozen=True, eq=False)
 class Blended:
-    """Weighted members and the schema of their input."""
+    """Weighted members and the schema of their input.
+
+    Attributes
+    ----------
+    members : tuple of Member
+    schema : Schema
+    threshold : float or None
+        From which probability on the positive class is predicted, where the metric asks for decisions.
+    temperature : float
+        What the logits of the averaged probabilities are divided by.
+    """
 
     members: tuple[Member, ...]
     schema: Schema
     threshold: float | None = None
+    temperature: float = 1.0
 
     def predict(self, table: Table) -> FloatArray:
         """Return the weighted mean of the members, in the space the metric's loss works in."""
         total = self.members[0].weight * self.members[0].predict(table)
         for member in self.members[1:]:
             total = total + member.weight * member.predict(table)
-        return np.asarray(total)
+        return tempered(np.asarray(total), self.temperature)
 
     @property
     def n_models(self) -> int:
@@ -138,6 +153,34 @@ def held_out_loss(blended: Blended, dataset: Dataset, metric: Metric) -> float:
     if metric.thresholds is None or blended.threshold is None:
         return float(losses[0])
     return float(losses[metric.thresholds.index(blended.threshold)])
+
+
+@dataclass(frozen=True)
+class Latency:
+    """How long predictions take, on one core or more as the library decides, measured once.
+
+    Attributes
+    ----------
+    row_milliseconds : float
+        Of a call with one row.
+    rows_per_second : float
+        Of a call with up to ``LATENCY_ROWS`` rows.
+    """
+
+    row_milliseconds: float
+    rows_per_second: float
+
+
+def measure_latency(blended: Blended, table: Table) -> Latency:
+    """Time predictions of a few rows, after one call that loads the models."""
+    blended.predict(table.part(0, 1))
+    many = table.part(0, LATENCY_ROWS)
+    started = perf_counter()
+    blended.predict(table.part(0, 1))
+    between = perf_counter()
+    blended.predict(many)
+    ended = perf_counter()
+    return Latency(1e3 * (between - started), many.n_rows / max(ended - between, 1e-9))
 
 
 def _ready(blended: Blended | None) -> Blended:

@@ -11,7 +11,7 @@ from tuner._diagnosis import diagnose
 from tuner._estimate import Estimates
 from tuner._intervals import pooled
 from tuner._metrics import Metric
-from tuner._model import deliver
+from tuner._model import deliver, measure_latency
 from tuner._result import Paid, Trials, TuningResult
 
 
@@ -36,6 +36,7 @@ def conclude(
     if estimates:
         estimate = estimates.default if fall_back else estimates.tuned
     selection_loss = _selection_loss(choice, metric, settings, fall_back=fall_back)
+    delivered = finals.default_model if fall_back else finals.model
     alone = blend is None or max(blend.weights) == 1.0
     return TuningResult(
         metric=metric.name,
@@ -58,7 +59,8 @@ def conclude(
         diagnosis=diagnose(winner, search.trials, settings.spaces),
         study=search.study,
         study_name=study_name,
-        model=deliver(finals.default_model if fall_back else finals.model, dataset),
+        model=deliver(delivered, dataset),
+        latency=measure_latency(delivered, dataset.table),
         notes=dataset.notes + choice.notes + (estimates.notes if estimates else ()),
         seconds=0.0,
         time_budget=settings.time_budget,

@@ -57,6 +57,8 @@ def metrics(result: TuningResult) -> dict[str, float]:
         "optimism": result.optimism,
         "selection_loss": result.selection_loss,
         "seconds": result.seconds,
+        "row_milliseconds": result.latency.row_milliseconds,
+        "rows_per_second": result.latency.rows_per_second,
         "trials_finished": result.trials.count("COMPLETE"),
         "trials_pruned": result.trials.count("PRUNED"),
         "trials_failed": result.trials.count("FAIL"),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from tuner._metrics import Metric
-from tuner._model import Delivered
+from tuner._model import Delivered, Latency
 from tuner._records import TrialRecord
 from tuner._selection import Blend, Nomination
 from tuner._tracking_info import TrackingInfo
@@ -186,6 +186,8 @@ class TuningResult:
         In memory.
     model : DeliveredClassifier or DeliveredRegressor
         What predicts.
+    latency : Latency
+        What a prediction takes, measured at the end of the run.
     notes : tuple of str
         Everything that was changed or skipped on the way.
     """
@@ -211,6 +213,7 @@ class TuningResult:
     study: Any
     study_name: str
     model: Delivered
+    latency: Latency
     notes: tuple[str, ...]
     seconds: float
     time_budget: float | None
@@ -232,6 +235,7 @@ class TuningResult:
         lines.append(("gap", f"{self.gap:.4g} between training and held-out loss of the winner"))
         lines.append(("winner", self._winner_text()))
         lines.append(("model", self._model_text()))
+        lines.append(("serving", self._serving_text()))
         lines.append(("trials", f"{self._counts()}; folds: {self.fold_plan}"))
         lines += [(finding.code, f"{finding.title} {finding.next_step}") for finding in self.diagnosis]
         lines += [("note", note) for note in self.notes]
@@ -273,8 +277,13 @@ class TuningResult:
             return "none"
         shares = ", ".join(f"{member.family} {member.weight:.0%}" for member in blended.members)
         default = "the default, " if self.shipped_default else ""
+        tempered = f"; temperature {blended.temperature:.2f}" if blended.temperature != 1.0 else ""
         positive = f"; positive class {self.positive_class}" if self.positive_class is not None else ""
-        return f"{default}{blended.n_models} fitted models averaged ({shares}){positive}"
+        return f"{default}{blended.n_models} fitted models averaged ({shares}){tempered}{positive}"
+
+    def _serving_text(self) -> str:
+        latency = self.latency
+        return f"{latency.row_milliseconds:.2g} ms for one row, {latency.rows_per_second:,.0f} rows a second"
 
     def _counts(self) -> str:
         finished, pruned, failed = (self.trials.count(state) for state in ("COMPLETE", "PRUNED", "FAIL"))

@@ -30,6 +30,7 @@ from tuner._records import Configuration, TrialRecord
 from tuner._sampler import ThinnedTPE
 from tuner._seeds import child_seed
 from tuner._selection import N_FINALISTS, nominate
+from tuner._stopping import is_settled
 from tuner._trials import Place, Trial, run_trial
 from tuner._types import FloatArray, Scalar
 from tuner.exceptions import InputError, TrialsFailedError
@@ -185,7 +186,13 @@ class Search:
     def _wants(self, number: int) -> bool:
         if self._settings.max_trials is not None and number >= self._settings.max_trials:
             return False
-        return number == 0 or not self._limit.reached
+        return number == 0 or not (self._limit.reached or self._is_settled())
+
+    def _is_settled(self) -> bool:
+        """Whether time is better spent on the finals; a number of trials alone is run in full."""
+        if self._settings.time_budget is None:
+            return False
+        return is_settled(self._judged, n_families=len(self._settings.spaces))
 
     def _needed(self, number: int) -> int:
         """Return the last trial whose result trial ``number`` may and must know."""

@@ -12,7 +12,7 @@ from tuner._objective import objective
 from tuner._records import TrialRecord
 from tuner._types import FloatArray
 
-N_FINALISTS = 8
+N_FINALISTS = 10
 MAX_ENSEMBLE_ROUNDS = 25
 
 
@@ -25,7 +25,8 @@ class Nomination:
     number : int
         Number of the search trial.
     weights : tuple of float
-        Gap weights under which it was among the best; may be empty for the default, always nominated.
+        Gap weights under which it was among the best; may be empty for the default and for the best of a
+        family, which are always nominated.
     """
 
     number: int
@@ -37,7 +38,8 @@ def nominate(
 ) -> tuple[Nomination, ...]:
     """Nominate the best few complete trials under each gap weight, the default always among them.
 
-    The weights take turns: first every weight's best, then every weight's second, until ``n_finalists``
+    The weights take turns: first every weight's best; then the best of every family, as models of different
+    kinds err differently and an ensemble gains by it; then every weight's second, until ``n_finalists``
     different trials are found. Repeated configurations count once.
 
     Parameters
@@ -62,11 +64,10 @@ def nominate(
     unique = {json.dumps(trial.configuration.flat(), sort_keys=True): trial for trial in reversed(complete)}
     numbers = {trial.number for trial in unique.values()}
     rankings = {weight: _ranking(list(unique.values()), weight, cap) for weight in weights}
-    chosen = [default] if default in numbers else []
-    for place in range(len(numbers)):
-        for ranking in rankings.values():
-            if len(chosen) < n_finalists and ranking[place] not in chosen:
-                chosen.append(ranking[place])
+    turns = [[ranking[place] for ranking in rankings.values()] for place in range(len(numbers))]
+    turns.insert(1, _family_bests(list(unique.values()), next(iter(rankings.values()), [])))
+    ordered = dict.fromkeys(number for turn in turns for number in turn if number != default)
+    chosen = [*((default,) if default in numbers else ()), *ordered][:n_finalists]
     return tuple(
         Nomination(
             number,
@@ -74,6 +75,12 @@ def nominate(
         )
         for number in chosen
     )
+
+
+def _family_bests(trials: Sequence[TrialRecord], ranking: Sequence[int]) -> list[int]:
+    """Return the first of each family in a ranking."""
+    families = {trial.number: trial.configuration.family for trial in trials}
+    return list({families[number]: number for number in reversed(ranking)}.values())[::-1]
 
 
 def _ranking(trials: Sequence[TrialRecord], weight: float, cap: float) -> list[int]:
@@ -119,6 +126,7 @@ def greedy_blend(
     loss: Callable[[Sequence[FloatArray]], float],
     *,
     start: int,
+    max_members: int | None = None,
 ) -> Blend:
     """Greedy ensemble selection with replacement, started from the elected finalist.
 
@@ -130,6 +138,8 @@ def greedy_blend(
         Loss of a list of fold predictions (lower is better).
     start : int
         Position of the elected finalist.
+    max_members : int or None
+        Different finalists in the blend, at most.
 
     References
     ----------
@@ -140,7 +150,11 @@ def greedy_blend(
     total = [np.asarray(fold, dtype=float) for fold in predictions[start]]
     best = loss(total)
     for size in range(2, MAX_ENSEMBLE_ROUNDS + 1):
-        losses = [loss(_mean_with(total, candidate, size)) for candidate in predictions]
+        is_full = max_members is not None and (counts > 0).sum() >= max_members
+        losses = [
+            np.inf if is_full and not counts[position] else loss(_mean_with(total, candidate, size))
+            for position, candidate in enumerate(predictions)
+        ]
         choice = int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))
         if not losses[choice] < best:
             break

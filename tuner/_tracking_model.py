@@ -33,7 +33,7 @@ TRUSTED_MODULES = (
     "tuner._columns.",
     "tuner.families.",
 )
-TRUSTED_TYPES = frozenset({"numpy.dtype"})
+TRUSTED_TYPES = frozenset({"numpy.dtype", "scipy.sparse._csr.csr_matrix"})
 # What `import tuner._model` and prediction need; MLflow adds itself.
 REQUIRED_PACKAGES = ("lightgbm", "numpy", "optuna", "pandas", "scikit-learn", "scipy", "skops")
 

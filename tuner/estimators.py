@@ -34,6 +34,7 @@ class _Tuned(BaseEstimator):
         search_space: SpaceChanges | None = None,
         gap_weight: float | str = "auto",
         final: str = "ensemble",
+        max_members: int | None = None,
         estimate: str | None = "auto",
         outer_folds: int = 5,
         n_folds: int = 5,
@@ -54,6 +55,7 @@ class _Tuned(BaseEstimator):
         self.search_space = search_space
         self.gap_weight = gap_weight
         self.final = final
+        self.max_members = max_members
         self.estimate = estimate
         self.outer_folds = outer_folds
         self.n_folds = n_folds

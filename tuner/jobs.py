@@ -47,6 +47,7 @@ CONFIG_KEYS = {
     "metric": "objective.metric",
     "gap_weight": "objective.gap_weight",
     "final": "final.model",
+    "max_members": "final.max_members",
     "estimate": "final.estimate",
     "tracking_uri": "tracking.uri",
     "experiment_name": "tracking.experiment",

@@ -55,6 +55,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--sections", nargs="+", default=list(SECTIONS), choices=SECTIONS)
     parser.add_argument("--sizes", nargs="+", type=int, default=list(SIZES))
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=TASKS, help="of the same work")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of whole searches")
     parser.add_argument("--naive-trials", type=int, default=100)
     parser.add_argument("--naive-seconds", type=float, default=900.0, help="the naive study stops there")
@@ -70,7 +71,7 @@ def parse_arguments() -> argparse.Namespace:
 def cells(arguments: argparse.Namespace) -> list[tuple[str, dict[str, Any]]]:
     """Return what is measured, cheap ones first."""
     wanted: dict[str, list[dict[str, Any]]] = {
-        "same_work": [{"n_rows": n, "task": task} for n in arguments.sizes for task in TASKS],
+        "same_work": [{"n_rows": n, "task": task} for n in arguments.sizes for task in arguments.tasks],
         "share": [
             {"n_rows": n, "trial": trial, "tracking": tracking}
             for n, trials in ((120, (50, 200, 1_000)), (1_000, (50, 200)))

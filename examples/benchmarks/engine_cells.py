@@ -101,9 +101,7 @@ def configurations(count: int) -> list[dict[str, Any]]:
 
 def same_work(n_rows: int, task: str) -> dict[str, Any]:
     """Time our evaluation and `cross_validate` on the same folds, configurations and rounds."""
-    count, repetitions = {300: (12, 3), 1_000: (8, 3), 5_000: (6, 3)}.get(
-        n_rows, (4 if n_rows < 1e5 else 2, 1)
-    )
+    count, repetitions = {300: (12, 3), 1_000: (8, 3), 5_000: (4, 3)}.get(n_rows, (2, 1))
     X, y = table(n_rows, task)
     params = configurations(count)
     bench = make_bench(X, y, task)

@@ -252,7 +252,7 @@ class Nodes:
         total = np.zeros((len(leaves), self.values.shape[1]))
         for tree in range(leaves.shape[1]):
             total += self.values[leaves[:, tree]]
-        return total / leaves.shape[1]
+        return np.asarray(total / leaves.shape[1])
 
     def apply(self, X: FloatArray) -> IntArray:
         """Return the leaf of every row in every tree, shape (n_rows, n_trees)."""

@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from scipy.linalg import eigh
 from sklearn.metrics.pairwise import rbf_kernel
 
-from tuner._preparation import Design
-from tuner._table import Table
+from tuner._table import Table, as_csr
 from tuner._types import FloatArray, Scalar
-from tuner.families._base import TrainingRows
-from tuner.families.linear import LinearFamily, LinearPath, PreparedLinear
+from tuner.families.linear import Features, LinearFamily, LinearPath, PreparedLinear
 
 N_LANDMARKS = 256
 # Features of a kernel have a norm of at most 1, standardized columns one of about the root of their number:
@@ -37,16 +36,18 @@ class Similarities:
     mixing : array of shape (n_landmarks, n_features)
     """
 
-    design: Design
+    design: Features
     landmarks: Any
     gamma: float
     mixing: FloatArray
 
     @classmethod
-    def fit(cls, design: Design, X: Any, *, width: float, seed: int) -> Similarities:
+    def fit(cls, design: Features, X: Any, *, width: float, seed: int) -> Similarities:
         """Draw the landmarks and decorrelate their similarities."""
         picked = np.random.default_rng(seed).permutation(X.shape[0])[:N_LANDMARKS]
         landmarks, gamma = X[np.sort(picked)], width / X.shape[1]
+        if sparse.issparse(landmarks):
+            landmarks = as_csr(landmarks)
         eigenvalues, vectors = eigh(rbf_kernel(landmarks, gamma=gamma))
         kept = eigenvalues > SMALLEST_EIGENVALUE * eigenvalues[-1]
         mixing = vectors[:, kept] / np.sqrt(eigenvalues[kept]) * FEATURE_SCALE
@@ -69,10 +70,6 @@ class KernelFamily(LinearFamily):
     def fold_bytes(self, table: Table) -> int:
         """Return the size of the design and of the features."""
         return super().fold_bytes(table) + table.n_rows * N_LANDMARKS * 8
-
-    def prepare(self, params: Mapping[str, Scalar], rows: TrainingRows, *, seed: int) -> PreparedLinear:
-        """Fit the design; the features depend on the width and are made by each fit."""
-        return super().prepare(params, rows, seed=seed)
 
     def start(self, params: Mapping[str, Scalar], prepared: PreparedLinear, *, seed: int) -> LinearPath:
         """Make the features and begin at the strongest penalty."""

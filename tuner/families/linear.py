@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from scipy.special import expit, softmax
@@ -27,6 +27,14 @@ MAX_ITERATIONS = {"lbfgs": 200, "saga": 40, "coordinate descent": 1000}
 TOLERANCE = 1e-3
 
 
+class Features(Protocol):
+    """What was fitted on training rows and turns any rows into a design."""
+
+    def transform(self, table: Table) -> Any:
+        """Return the design matrix of the rows."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class PreparedLinear:
     """One fold's design matrices."""
@@ -35,7 +43,7 @@ class PreparedLinear:
     X_validation: Any
     labels: Any
     weights: FloatArray | None
-    design: Design
+    design: Features
     task: str
     present: IntArray | None
     n_classes: int
@@ -167,7 +175,7 @@ class LinearPath:
 class LinearPredictor:
     """Coefficients at one penalty, and the design they belong to."""
 
-    design: Design
+    design: Features
     task: str
     coefficients: FloatArray
     intercepts: FloatArray
