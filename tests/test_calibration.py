@@ -18,6 +18,7 @@ def rows(n_rows, temperature, seed=0):
 
 
 def folds_of(n_rows):
+    """Deal rows to five folds."""
     return [np.arange(start, n_rows, 5) for start in range(5)]
 
 

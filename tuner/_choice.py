@@ -12,10 +12,12 @@ from tuner._data import Dataset
 from tuner._evaluation import Bench, Deadline, threads_a_fit
 from tuner._finals import Finals, assemble, rescore
 from tuner._metrics import Metric
+from tuner._objective import nested_scores
 from tuner._records import TrialRecord
 from tuner._search import Notify, Search, SearchOutcome
+from tuner._seeds import child_seed
 from tuner._selection import N_FINALISTS, Nomination, nominate
-from tuner._splits import plan_choosing, plan_fresh
+from tuner._splits import Fold, FoldPlan, plan_choosing, plan_fresh
 from tuner._trials import Place
 from tuner.exceptions import TrialsFailedError
 
@@ -104,6 +106,74 @@ def choose(
     finals, notes = _elected(search, benches, pace, place, notify)
     known_notes = plan.notes if fresh is None else tuple(dict.fromkeys(plan.notes + fresh.notes))
     return Choice(bench, search, finals, known_notes + _cut_short(search) + notes)
+
+
+def elect_without(
+    choice: Choice, settings: Settings, outer: int, *, place: Place, deadline: Deadline, notify: Notify
+) -> Finals | None:
+    """Nominate, elect and assemble as if the rows of one choosing fold did not exist; the search stays.
+
+    Nominations are by the stored losses of the other folds of the first repeat. Their models have seen the
+    rows left out, so nothing else is taken from them: the nominated are fitted again, without the fold that
+    scores them and without the one left out.
+
+    Parameters
+    ----------
+    outer : int
+        Position of the fold in the first repeat of the choosing plan.
+
+    Returns
+    -------
+    Finals or None
+        None where the default cannot be scored on the remaining folds.
+    """
+    bench, search = choice.bench, choice.search
+    positions = first_repeat(bench.plan)
+    left_out = bench.plan.folds[positions.pop(outer)]
+    plan = FoldPlan(bench.plan.kind, tuple(_within(bench.plan.folds[i], left_out) for i in positions), ())
+    seed = child_seed(settings.seed, "crossfit", outer)
+    inner = Bench(bench.dataset.take(left_out.train), plan, bench.metric, seed, bench.n_threads)
+    trials = tuple(_scored_on(trial, positions) for trial in search.trials)
+    if trials[search.default].scores is None:
+        return None
+    pace = Pace(
+        settings,
+        deadline,
+        n_workers=settings.n_jobs // bench.n_threads,
+        refits=settings.final == "refit",
+        wanted_repeats=1,
+    )
+    return _finals(replace(search, trials=trials, default_trial=None), inner, pace, place, notify)
+
+
+def first_repeat(plan: FoldPlan) -> list[int]:
+    """Return the positions of the folds that test every row once."""
+    return [position for position, fold in enumerate(plan.folds) if fold.repeat == 0]
+
+
+def _within(fold: Fold, left_out: Fold) -> Fold:
+    """Return a fold of the rows that another one trains on, numbered among these."""
+    rows = left_out.train
+    train = np.intersect1d(fold.train, rows, assume_unique=True)
+    test = np.intersect1d(fold.test, rows, assume_unique=True)
+    return Fold(0, fold.index, np.searchsorted(rows, train), np.searchsorted(rows, test))
+
+
+def _scored_on(trial: TrialRecord, positions: Sequence[int]) -> TrialRecord:
+    """Return a search trial as some of its folds alone score it; pruned where they cannot."""
+    curves = trial.curves
+    if curves is None:
+        return trial
+    some = replace(
+        curves,
+        repeats=tuple(curves.repeats[i] for i in positions),
+        train=tuple(curves.train[i] for i in positions),
+        validation=tuple(curves.validation[i] for i in positions),
+    )
+    try:
+        return replace(trial, scores=nested_scores(some))
+    except ValueError as error:
+        return replace(trial, scores=None, state="PRUNED", reason=str(error))
 
 
 def _elected(

@@ -19,7 +19,7 @@ from tuner.exceptions import InputError
 AUTO_SEARCH_WEIGHT = 0.05
 AUTO_NOMINATING_WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.2)
 FINALS = ("ensemble", "bag", "refit")
-ESTIMATES = ("auto", "nested", "bbc", None)
+ESTIMATES = ("auto", "nested", "crossfit", "bbc", None)
 TASKS = ("auto", "classification", "regression")
 
 SpaceChanges = Mapping[str, Mapping[str, Dimension | Scalar]]
@@ -49,7 +49,7 @@ class TuningConfig:
         Form of the delivered model.
     max_members : int or None
         Configurations in an ensemble, at most: each predicts with all its fold models. None: as many as help.
-    estimate : {"auto", "nested", "bbc"} or None
+    estimate : {"auto", "nested", "crossfit", "bbc"} or None
         How the score on new rows is estimated. "auto": bbc, with `time` nested.
     outer_folds, n_folds, n_repeats : int
         Folds around the whole procedure; folds and repeats that choose.
@@ -118,7 +118,7 @@ class Settings:
     nominating_weights: tuple[float, ...] = AUTO_NOMINATING_WEIGHTS
     final: Literal["ensemble", "bag", "refit"] = "ensemble"
     max_members: int | None = None
-    estimate: Literal["nested", "bbc"] | None = None
+    estimate: Literal["nested", "crossfit", "bbc"] | None = None
     outer_folds: int = 5
     n_folds: int = 5
     n_repeats: int = 1
@@ -228,10 +228,7 @@ def _check_known(what: str, name: object, valid: Sequence[str]) -> None:
 
 def _check_choice(name: str, value: object, valid: Sequence[str | None]) -> None:
     if value not in valid:
-        if name == "estimate" and value == "crossfit":
-            cure = 'Not built yet in this version: use "nested", "bbc" or None.'
-        else:
-            cure = f"Use one of {', '.join(map(repr, valid))}."
+        cure = f"Use one of {', '.join(map(repr, valid))}."
         raise InputError(f"`{name}` must be one of its known values.", repr(value), cure)
 
 
@@ -277,18 +274,18 @@ def _weights(gap_weight: float | str) -> tuple[float, tuple[float, ...]]:
     return float(gap_weight), tuple(sorted({0.0, float(gap_weight)}))
 
 
-def _estimate_method(estimate: str | None, *, has_time: bool) -> Literal["nested", "bbc"] | None:
+def _estimate_method(estimate: str | None, *, has_time: bool) -> Literal["nested", "crossfit", "bbc"] | None:
     if estimate is None:
         return None
-    if estimate == "bbc" and has_time:
+    if estimate in ("bbc", "crossfit") and has_time:
         raise InputError(
             "With `time`, the estimate must look forward: block predictions have seen the future.",
-            "estimate='bbc'",
+            f"estimate={estimate!r}",
             'Use estimate="nested" (forward windows) or None.',
         )
-    if estimate == "nested" or has_time:
-        return "nested"
-    return "bbc"
+    if estimate == "crossfit":
+        return "crossfit"
+    return "nested" if estimate == "nested" or has_time else "bbc"
 
 
 def _seed(random_state: int | np.random.RandomState | None) -> int:

@@ -34,11 +34,11 @@ class Estimate:
         ``low <= value <= high``.
     level : float
         Nominal level of the interval.
-    method : {"nested", "bbc"}
+    method : {"nested", "crossfit", "bbc"}
     loss : float
         The same value as a loss (lower is better).
     fold_losses : tuple of float
-        Losses of the outer folds; empty for bbc.
+        Losses of the outer folds (crossfit: of the folds left out); empty for bbc.
     estimand : str
         What exactly is estimated, at which number of rows and which budget.
     """

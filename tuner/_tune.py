@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
-from tuner._choice import choose
+from tuner._choice import Choice, choose, elect_without, first_repeat
 from tuner._config import Settings, TuningConfig, check_config, resolve, resolve_spaces
 from tuner._data import Dataset, make_dataset, with_log_target
-from tuner._estimate import Estimates, bbc, nested
+from tuner._estimate import Estimates, bbc, crossfit, nested
 from tuner._evaluation import Deadline
 from tuner._listeners import Listeners, RunContext
 from tuner._metrics import Metric, resolve_metric
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 TRACKING_RESERVE = 5.0  # seconds to log the model and the last trials
 TRACKING_SHARE = 0.15  # of the budget, at most
 BBC_SHARE = 0.05  # of the budget: bootstraps of the stored predictions
+OUTER_SHARE = {"nested": 0.5, "crossfit": 0.3}  # of the budget: the estimate's own fits
+LEAST_CROSSFIT_FOLDS = 3  # one is left out, one scores, the others train
 
 
 def tune(
@@ -135,11 +137,12 @@ class _Clock:
 
     @property
     def choice(self) -> Deadline:
-        """The end of the main choice: half of the budget where outer folds follow."""
+        """The end of the main choice, before the estimate's own fits."""
         budget = self.settings.time_budget
-        if budget is None or self.settings.estimate != "nested":
+        share = OUTER_SHARE.get(str(self.settings.estimate))
+        if budget is None or share is None:
             return self.end
-        return Deadline(self.started + budget / 2)
+        return Deadline(self.started + budget * (1 - share))
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,14 +170,32 @@ class _Line:
             estimates = bbc(
                 search.trials, search.predictions, choice.bench, self.settings, default=search.default
             )
-        elif self.settings.estimate == "nested":
-            default = choice.search.trials[choice.search.default]
-            needed = self.settings.outer_folds * default.fit_seconds
-            if default.shortened or needed > clock.end.left:
-                choice = replace(choice, notes=(*choice.notes, _no_time_for_outer_folds(needed)))
-            else:
-                estimates = nested(self.dataset, self.metric, self.settings, self._choose_outer, clock.end)
+        elif self.settings.estimate in OUTER_SHARE:
+            estimates, notes = self._outer_estimates(choice, clock.end)
+            choice = replace(choice, notes=choice.notes + notes)
         return conclude(self.dataset, self.metric, self.settings, self.study_name, choice, estimates)
+
+    def _outer_estimates(self, choice: Choice, end: Deadline) -> tuple[Estimates | None, tuple[str, ...]]:
+        """Estimate by folds around the procedure, or say why that is not possible."""
+        default = choice.search.trials[choice.search.default]
+        needed = self.settings.outer_folds * default.fit_seconds
+        if default.shortened or needed > end.left:
+            return None, (_no_time_for_outer_folds(needed),)
+        if self.settings.estimate == "nested":
+            return nested(self.dataset, self.metric, self.settings, self._choose_outer, end), ()
+        plan = choice.bench.plan
+        plan = replace(plan, folds=tuple(plan.folds[position] for position in first_repeat(plan)), notes=())
+        if len(plan.folds) < LEAST_CROSSFIT_FOLDS:
+            return None, (f"No estimate: crossfit needs at least 3 folds, and there were {len(plan.folds)}.",)
+
+        def elect(outer: int, deadline: Deadline) -> tuple[Blended, Blended] | None:
+            place = Place(self.study_name, "outer_fold", outer)
+            finals = elect_without(
+                choice, self.settings, outer, place=place, deadline=deadline, notify=self.notify
+            )
+            return None if finals is None else (finals.model, finals.default_model)
+
+        return crossfit(self.dataset, self.metric, plan, elect, end), ()
 
     def _choose_outer(
         self, rows: Dataset, seed: int, deadline: Deadline, outer: int
