@@ -18,6 +18,7 @@ from tuner.exceptions import InputError
 from tuner.families import Predictor
 
 LATENCY_ROWS = 200
+MAX_CELLS = 2**19  # of a table, predicted at a time: members keep the designs they share
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +68,11 @@ class Blended:
 
     def predict(self, table: Table) -> FloatArray:
         """Return the weighted mean of the members, in the space the metric's loss works in."""
+        size = max(1, MAX_CELLS // max(1, table.n_columns))
+        starts = range(0, max(1, table.n_rows), size)
+        return np.concatenate([self._predict(table.part(start, start + size)) for start in starts])
+
+    def _predict(self, table: Table) -> FloatArray:
         total = self.members[0].weight * self.members[0].predict(table)
         for member in self.members[1:]:
             total = total + member.weight * member.predict(table)

@@ -7,7 +7,8 @@ fitted on training rows only, in `_preparation` and the families.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,7 @@ class Table:
 
     numeric: Any
     categorical: IntArray
+    _derived: dict[int, tuple[Any, Any]] = field(default_factory=dict, repr=False)
 
     @property
     def n_rows(self) -> int:
@@ -77,6 +79,12 @@ class Table:
     def take(self, rows: IntArray) -> Table:
         """Return the given rows as a new table."""
         return Table(self.numeric[rows], self.categorical[rows])
+
+    def derived(self, by: Any, make: Callable[[Table], Any]) -> Any:
+        """Return what ``make`` makes of these rows, made once for each ``by``."""
+        if id(by) not in self._derived:
+            self._derived[id(by)] = (by, make(self))  # held, so that no other object gets its id
+        return self._derived[id(by)][1]
 
     def part(self, start: int, stop: int) -> Table:
         """Return consecutive rows, not copied."""

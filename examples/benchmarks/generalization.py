@@ -1,27 +1,50 @@
-"""Test loss on rows no method has seen: ours against the default LightGBM, same rows, same seconds.
+r"""Test loss on rows no method has seen: ours against its peers, same rows, same cores, same seconds.
 
-    python examples/benchmarks/generalization.py --data DIR --seconds 60 --seeds 0 1 2
+    python examples/benchmarks/generalization.py --data DIR --half settle --seconds 60 --seeds 0 1 2 3 4 \
+        --methods default tuned_default optuna optuna_folds optuna_objective flaml autogluon ours \
+        --env flaml=/path/to/python --env autogluon=/path/to/python
 
 ``DIR`` holds ``load.py`` (``load``, ``split``, ``SUITE``) and the tables. Every (table, seed, method) runs in
-its own process; finished ones are kept in ``--out`` as JSON lines, so the benchmark can be interrupted. The
-last line printed is one JSON object with the figures.
+its own process; finished ones are kept in ``--out`` as JSON lines, so the benchmark can be interrupted, and
+failed ones too (``--retry`` runs those again). Tables and a figure beside ``--out`` follow. The last line
+printed is one JSON object.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
+import os
+import signal
 import subprocess
 import sys
-import time
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from generalization_cell import EQUAL_FITS, METHODS, PeerMissingError, Request, is_method, run_cell
+from generalization_data import HALVES, load_problem, load_suite
+from generalization_figure import draw
+from generalization_print import print_report, summary
+from generalization_report import select
+from generalization_results import Result, append_result, read_results
 
-SETTLE = ("credit_data", "ames", "keel_satimage", "nass_cds", "hotel_rates")
-METHODS = ("default", "ours")
+__all__ = ["load_suite"]  # racing.py reads the same suite
+
+OVERRUN_FACTOR, OVERRUN_SECONDS = 3.0, 120.0  # a process that takes longer is ended and has failed
+ONE = "--one"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is to be run."""
+
+    table: str
+    seed: int
+    method: str
+    split: str
 
 
 def main() -> None:
@@ -29,175 +52,136 @@ def main() -> None:
     if arguments.one:
         print(json.dumps(run_one(arguments, *arguments.one)))
         return
-    out = Path(arguments.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    done = {(row["table"], row["seed"], row["method"], row["seconds"]) for row in read(out)}
-    for table in arguments.tables:
-        for seed in arguments.seeds:
-            for method in arguments.methods:
-                if (table, seed, method, arguments.seconds) not in done:
-                    row = run_process(arguments, table, seed, method)
-                    with out.open("a") as file:
-                        file.write(json.dumps(row) + "\n")
-                    print(f"{table:14s} seed {seed} {method:8s} loss {row['loss']:.4f}", file=sys.stderr)
-    wanted = [
-        row
-        for row in read(out)
-        if row["table"] in arguments.tables
-        and row["seed"] in arguments.seeds
-        and row["seconds"] == arguments.seconds
-    ]
-    report(wanted)
+    missing = run_all(arguments)
+    results = select(
+        read_results(arguments.out).values(),
+        tables=arguments.tables,
+        seeds=arguments.seeds,
+        seconds=arguments.seconds,
+    )
+    print_report(results, arguments.methods, missing, baseline=arguments.baseline)
+    draw(results, arguments.methods, arguments.out.with_suffix(".png"), baseline=arguments.baseline)
+    print(json.dumps(summary(results, arguments.methods, missing, baseline=arguments.baseline)))
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", required=True, help="folder with load.py and the tables")
-    parser.add_argument("--tables", nargs="+", default=list(SETTLE))
-    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--out", default="examples/benchmarks/results/generalization.jsonl")
-    parser.add_argument("--one", nargs=3, metavar=("TABLE", "SEED", "METHOD"), help=argparse.SUPPRESS)
-    return parser.parse_args()
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def run_process(arguments: argparse.Namespace, table: str, seed: int, method: str) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--data", arguments.data, "--seconds", str(arguments.seconds)]
-    done = subprocess.run(
-        [*command, "--one", table, str(seed), method], stdout=subprocess.PIPE, text=True, check=True
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--tables", nargs="+", help="some tables instead of a half")
+    which.add_argument("--half", default="settle", choices=sorted(HALVES))
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        default=["default", "tuned_default", "optuna", "optuna_folds", "ours"],
+        help=f"of {', '.join(METHODS)}, ours:KEY=VALUE[,KEY=VALUE]",
     )
-    row: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return row
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--env", action="append", default=[], metavar="PEER=PYTHON", help="a peer's python")
+    parser.add_argument("--baseline", default="optuna", help="method that losses are compared to")
+    parser.add_argument("--retry", action="store_true", help="run failed cells again")
+    default_out = Path(__file__).parent / "results" / "generalization.jsonl"
+    parser.add_argument("--out", type=Path, default=default_out)
+    parser.add_argument(ONE, nargs=3, metavar=("TABLE", "SEED", "METHOD"), help=argparse.SUPPRESS)
+    parser.add_argument("--optuna-trials", type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    arguments.tables = arguments.tables or list(HALVES[arguments.half])
+    for table in arguments.tables:
+        if not any(table in half for half in HALVES.values()):
+            parser.error(f"A table must be one of the suite's. Got {table!r}.")
+    for method in arguments.methods:
+        if not is_method(method):
+            parser.error(f"A method must be one of {', '.join(METHODS)} or ours:KEY=VALUE. Got {method!r}.")
+    return arguments
+
+
+def run_all(arguments: argparse.Namespace) -> dict[str, str]:
+    """Run the cells that are not finished; return what is missing, and why."""
+    missing: dict[str, str] = {}
+    for cell in cells(arguments):
+        results = read_results(arguments.out)
+        done = results.get((cell.table, cell.seed, cell.method, arguments.seconds))
+        if cell.method in missing or (done is not None and not (done.failed and arguments.retry)):
+            continue
+        options: list[str] = []
+        if cell.method == EQUAL_FITS:
+            optuna = results.get((cell.table, cell.seed, "optuna", arguments.seconds))
+            if optuna is None or optuna.trials is None:
+                missing[f"{cell.method} on {cell.table}, seed {cell.seed}"] = "no trial count of optuna there"
+                continue
+            options = ["--optuna-trials", str(optuna.trials)]
+        outcome = run_process(arguments, cell, options)
+        if isinstance(outcome, str):
+            missing[cell.method] = outcome
+            continue
+        append_result(arguments.out, outcome)
+        said = f"failed: {outcome.failed}" if outcome.failed else f"loss {outcome.loss:.4f}"
+        print(f"{cell.table:16s} seed {cell.seed} {cell.method:16s} {said}", file=sys.stderr)
+    return missing
+
+
+def cells(arguments: argparse.Namespace) -> Iterator[Cell]:
+    """Yield what is wanted: Optuna before what needs its trials, the right folds only where they differ."""
+    suite = load_suite(arguments.data)
+    methods = sorted(arguments.methods, key=lambda method: method == EQUAL_FITS)
+    for table in arguments.tables:
+        split = suite.SUITE[table][2]
+        for seed in arguments.seeds:
+            for method in methods:
+                if method != "optuna_folds" or split != "iid":
+                    yield Cell(table, seed, method, split)
+
+
+def run_process(arguments: argparse.Namespace, cell: Cell, options: list[str]) -> Result | str:
+    """Run one cell in a process of its own; a string says why its method is missing."""
+    command = [sys.executable, __file__, "--data", arguments.data, "--seconds", str(arguments.seconds)]
+    for pair in arguments.env:
+        command += ["--env", pair]
+    command += [*options, ONE, cell.table, str(cell.seed), cell.method]
+    limit = OVERRUN_FACTOR * arguments.seconds + OVERRUN_SECONDS
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
+        )
+        try:
+            printed, _ = process.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            end_with_children(process)
+            return _failed(arguments, cell, f"not done after {limit:.0f} s")
+        except BaseException:  # Ctrl-C does not reach a process of another session
+            end_with_children(process)
+            raise
+        if process.returncode:
+            errors.seek(0)
+            last = (errors.read().strip().splitlines() or ["no message"])[-1]
+            return _failed(arguments, cell, f"exit {process.returncode}: {last}"[:500])
+    row: dict[str, Any] = json.loads(printed.splitlines()[-1])
+    return row["missing"] if "missing" in row else Result.from_json(json.dumps(row))
+
+
+def end_with_children(process: subprocess.Popen[str]) -> None:
+    """End the cell's whole process group: a peer of a cell that took too long must not go on."""
+    if os.name == "posix":
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    process.wait()
+
+
+def _failed(arguments: argparse.Namespace, cell: Cell, reason: str) -> Result:
+    return Result(cell.table, cell.seed, cell.method, arguments.seconds, cell.split, failed=reason)
 
 
 def run_one(arguments: argparse.Namespace, table: str, seed: str, method: str) -> dict[str, Any]:
-    """Tune on the tuning rows, score once on the test rows."""
-    from tuner._data import make_dataset, with_log_target
-    from tuner._metrics import resolve_metric
-
-    suite = load_suite(arguments.data)
-    task, name, split, _ = suite.SUITE[table]
-    rows = suite.load(table)
-    tune_rows, test_rows = suite.split(table, int(seed))
-    kind = "regression" if task == "regression" else "classification"
-    roles = {}
-    if split == "group":
-        roles["groups"] = rows.group[tune_rows]
-    if split == "time":
-        roles["time"] = rows.time[tune_rows]
-    X, y = rows.X.iloc[tune_rows], rows.y[tune_rows]
-    started = time.monotonic()
-    fit = fit_default if method == "default" else fit_ours
-    predict, claim = fit(X, y, kind, name, int(seed), seconds=arguments.seconds, roles=roles)
-    seconds = time.monotonic() - started
-    whole = make_dataset(rows.X, rows.y, task=kind)
-    metric = resolve_metric(name, whole.task, classes=whole.classes, weighted=False)
-    if metric.log_target:
-        whole = with_log_target(whole)
-    prediction = predict(rows.X.iloc[test_rows])
-    if whole.task == "binary":
-        prediction = prediction[:, 1]
-    if metric.log_target:
-        prediction = np.log1p(np.maximum(prediction, 0))
-    loss = float(metric.losses(whole.y[test_rows], prediction)[0].min())
-    return {
-        "table": table,
-        "seed": int(seed),
-        "method": method,
-        "seconds": arguments.seconds,
-        "loss": loss,
-        "took": seconds,
-        **claim,
-    }
-
-
-def load_suite(folder: str) -> Any:
-    spec = importlib.util.spec_from_file_location("open_suite_loader", Path(folder) / "load.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def fit_default(X: Any, y: Any, kind: str, name: str, seed: int, **_: Any) -> Any:
-    """LightGBM as the library ships it, on the same encoding (native categoricals)."""
-    import lightgbm as lgb
-
-    from tuner._preparation import categorical_indices, code_matrix
-    from tuner._table import read_schema
-
-    schema, table, _ = read_schema(X)
-    target = np.log1p(y) if name == "rmsle" else y
-    model = (lgb.LGBMRegressor if kind == "regression" else lgb.LGBMClassifier)(
-        random_state=seed, n_jobs=2, verbosity=-1
-    )
-    model.fit(code_matrix(table), target, categorical_feature=categorical_indices(table))
-
-    def predict(rows: Any) -> Any:
-        matrix = code_matrix(schema.encode(rows))
-        if kind != "regression":
-            return (
-                model.booster_.predict(matrix).reshape(len(rows), -1)
-                if len(model.classes_) > 2
-                else (np.column_stack([1 - model.booster_.predict(matrix), model.booster_.predict(matrix)]))
-            )
-        raw = model.booster_.predict(matrix)
-        return np.expm1(raw) if name == "rmsle" else raw
-
-    return predict, {}
-
-
-def fit_ours(X: Any, y: Any, kind: str, name: str, seed: int, *, seconds: float, roles: Any) -> Any:
-    """Tune with the defaults."""
-    from tuner import TunedClassifier, TunedRegressor
-
-    estimator = TunedRegressor if kind == "regression" else TunedClassifier
-    model = estimator(metric=name, time_budget=seconds, random_state=seed, tracking=False, verbose=0)
-    model.fit(X, y, **roles)
-    result = model.result_
-    claim = {
-        "trials": len(result.trials),
-        "finalists": len(result.finalists),
-        "family": result.best_params["family"],
-        "shipped_default": result.shipped_default,
-        "claim": result.estimate.loss,
-        "low": result.estimate.low,
-        "high": result.estimate.high,
-        "method_of_claim": result.estimate.method,
-    }
-    return (model.predict if kind == "regression" else model.predict_proba), claim
-
-
-def report(rows: list[dict[str, Any]]) -> None:
-    """Print, a table a line: mean losses, the paired log ratio with two standard errors."""
-    losses = {(row["table"], row["seed"], row["method"]): row["loss"] for row in rows}
-    tables = list(dict.fromkeys(row["table"] for row in rows))
-    print(f"{'table':14s} {'default':>9s} {'ours':>9s} {'log ratio':>10s} {'2 SE':>7s}  seeds")
-    figures = {}
-    for table in tables:
-        seeds = sorted({seed for name, seed, _ in losses if name == table})
-        pairs = [
-            (losses[table, seed, "default"], losses[table, seed, "ours"])
-            for seed in seeds
-            if (table, seed, "default") in losses and (table, seed, "ours") in losses
-        ]
-        if not pairs:
-            continue
-        default, ours = np.array(pairs).T
-        ratio = np.log(ours / default)
-        error = 2 * ratio.std(ddof=1) / np.sqrt(len(ratio)) if len(ratio) > 1 else np.nan
-        means = f"{default.mean():9.4f} {ours.mean():9.4f} {ratio.mean():+10.3f}"
-        print(f"{table:14s} {means} {error:7.3f}  {len(ratio)}")
-        figures[table] = {"log_ratio": float(ratio.mean()), "two_se": float(error)}
-    mean = float(np.mean([figure["log_ratio"] for figure in figures.values()])) if figures else np.nan
-    print(f"{'mean':14s} {'':9s} {'':9s} {mean:+10.3f}")
-    print(json.dumps({"mean_log_ratio": mean, "tables": figures}))
+    """Run one cell here and return its row."""
+    pythons = dict(pair.split("=", 1) for pair in arguments.env)
+    request = Request(method, arguments.seconds, pythons, arguments.optuna_trials)
+    problem = load_problem(load_suite(arguments.data), table, int(seed))
+    try:
+        return json.loads(run_cell(problem, request).to_json())
+    except PeerMissingError as error:
+        return {"missing": str(error)}
 
 
 if __name__ == "__main__":

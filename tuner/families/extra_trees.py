@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
 from tuner._preparation import Design, present_classes, spread_classes
@@ -309,13 +310,12 @@ class ForestPredictor:
 
     def predict(self, table: Table) -> FloatArray:
         """Return probabilities or values of the rows."""
+        X = table.derived(self.design, self.design.transform)
         size = max(1, MAX_PAIRS // len(self.nodes.roots))
-        parts = [
-            self._predict(table.part(start, start + size)) for start in range(0, max(1, table.n_rows), size)
-        ]
-        return np.concatenate(parts)
-
-    def _predict(self, table: Table) -> FloatArray:
-        X = _single(self.design.transform(table))
-        raw = self.nodes.average(self.nodes.apply(X.toarray() if table.is_sparse else X))
+        starts = range(0, max(1, table.n_rows), size)
+        raw = np.concatenate([self._values(X[start : start + size]) for start in starts])
         return _smoothed(raw, self.prior, self.present, self.n_classes, self.n_train)
+
+    def _values(self, X: Any) -> FloatArray:
+        rows = _single(X.toarray() if sparse.issparse(X) else X)  # type: ignore[attr-defined]
+        return self.nodes.average(self.nodes.apply(rows))

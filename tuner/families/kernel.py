@@ -55,7 +55,7 @@ class Similarities:
 
     def transform(self, table: Table) -> FloatArray:
         """Return the features of rows."""
-        return self.features(self.design.transform(table))
+        return self.features(table.derived(self.design, self.design.transform))
 
     def features(self, X: Any) -> FloatArray:
         """Return the features of rows already in design form."""

@@ -185,7 +185,7 @@ class LinearPredictor:
 
     def predict(self, table: Table) -> FloatArray:
         """Return probabilities or values of the rows."""
-        return self.predict_design(self.design.transform(table))
+        return self.predict_design(table.derived(self.design, self.design.transform))
 
     def predict_design(self, X: Any) -> FloatArray:
         """Return probabilities or values of rows already in design form."""
