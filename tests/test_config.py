@@ -134,9 +134,12 @@ def test_the_nearest_valid_name_is_named(options, name):
     assert f"Did you mean {name}?" in refused(**options).cure
 
 
-def test_crossfit_is_told_to_come_later():
-    """The contract knows it; this version says what to use instead."""
-    assert "nested" in refused(estimate="crossfit").cure
+@pytest.mark.parametrize("estimate", ["bbc", "crossfit"])
+def test_with_time_only_windows_report(estimate):
+    """Predictions of blocks have seen the future, whatever is done with them."""
+    with pytest.raises(InputError, match="must look forward"):
+        settings(estimate=estimate, has_time=True)
+    assert settings(estimate=estimate).estimate == estimate
 
 
 @pytest.mark.parametrize(

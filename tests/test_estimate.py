@@ -9,7 +9,7 @@ from scipy.stats import t as student
 from tuner import _estimate
 from tuner._config import TuningConfig, resolve
 from tuner._data import make_dataset
-from tuner._estimate import _bootstrap_counts, bbc, judge_tuning, nested
+from tuner._estimate import _bootstrap_counts, bbc, crossfit, judge_tuning, nested
 from tuner._evaluation import Bench, Deadline
 from tuner._intervals import Interval
 from tuner._metrics import resolve_metric
@@ -57,6 +57,25 @@ def test_nested_scores_what_is_delivered_on_rows_it_never_saw():
     half = student.ppf(0.975, 3) * np.std(tuned, ddof=1) * np.sqrt(1 / 4 + 1 / 3)
     assert estimates.tuned.high - estimates.tuned.value == pytest.approx(half)
     assert estimates.paid.difference == pytest.approx(np.mean(np.subtract(tuned, default)))
+
+
+def test_crossfit_scores_each_fold_by_what_was_elected_without_it():
+    """Losses on the folds of the search, in their order; a fold without a model is left out and noted."""
+    y = np.arange(20.0)
+    dataset = make_dataset(np.column_stack([y, y % 3]), y)
+    plan = plan_choosing(dataset, n_folds=4, n_repeats=1, seed=0)
+
+    def elect(outer, deadline):
+        assert not deadline.reached
+        return None if outer == 2 else (Constant(float(outer)), Constant(0.0))
+
+    estimates = crossfit(dataset, resolve_metric("mae", "regression"), plan, elect, Deadline())
+    expected = [np.mean(np.abs(y[plan.folds[outer].test] - outer)) for outer in (0, 1, 3)]
+    got = np.array(estimates.tuned.fold_losses)
+    np.testing.assert_allclose(got[[0, 1, 3]], expected)
+    assert np.isnan(got[2])
+    assert estimates.tuned.method == "crossfit"
+    assert estimates.notes == ("1 outer fold(s) could not be scored.",)
 
 
 def test_rmse_is_judged_on_squares():

@@ -69,7 +69,8 @@ def test_every_key_of_the_contract_reaches_the_config(write_job):
         '[search]\nfamilies = ["lightgbm"]\ntime_budget = 300\nmax_trials = 200\nseed = 3\n'
         "n_folds = 4\nn_repeats = 2\nouter_folds = 3\nn_jobs = 2\n"
         "[search.space.lightgbm]\nnum_leaves = {low = 4, high = 64, log = true}\nlearning_rate = 0.05\n"
-        '[objective]\nmetric = "roc_auc"\ngap_weight = 0.1\n[final]\nmodel = "bag"\nestimate = "nested"\n'
+        '[objective]\nmetric = "roc_auc"\ngap_weight = 0.1\n[final]\nmodel = "bag"\n'
+        'max_members = 4\nestimate = "nested"\n'
         '[tracking]\nuri = "http://mlflow:5000"\nexperiment = "other"\nregister_as = "Churn"\n'
         '[storage]\nurl = "postgresql://db/tuner"\n'
     )
@@ -89,6 +90,7 @@ def test_every_key_of_the_contract_reaches_the_config(write_job):
         "metric": "roc_auc",
         "gap_weight": 0.1,
         "final": "bag",
+        "max_members": 4,
         "estimate": "nested",
         "tracking_uri": "http://mlflow:5000",
         "experiment_name": "other",
@@ -206,7 +208,7 @@ def test_wrong_type_names_the_key_and_an_example(write_job, more, rule):
         ("[search]\ntime_budget = 0\n", "`search.time_budget` must be a positive number"),
         ('[search]\nmax_trials = "none"\ntime_budget = "none"\n', "A run must have an end."),
         ('[final]\nmodel = "stack"\n', "`final.model` must be one of"),
-        ('[final]\nestimate = "crossfit"\n', "`final.estimate` must be one of"),
+        ('[final]\nestimate = "bootstrap"\n', "`final.estimate` must be one of"),
         ("[objective]\ngap_weight = -1\n", '`objective.gap_weight` must be "auto" or'),
         ("[objective]\ngap_weight = [1]\n", '`objective.gap_weight` must be "auto" or'),
         ('[search]\nfamilies = ["forest"]\n', "A family must be a known one."),
