@@ -20,7 +20,7 @@ from tuner._types import FloatArray, IntArray, Scalar
 from tuner.families._base import Check, TrainingRows, unchecked
 
 SPLIT_SIZES = (512, 384, 256, 192, 128, 96, 64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2)  # large to small: 2 is all
-N_TREES = 128
+N_TREES = 64  # a fold; a bag of ten has ten times as many
 TREES_A_STEP = 16  # grown between two looks at the clock
 MOST_SPLITS = 4000  # nodes smaller than this share of the rows are never split: memory, on large tables
 MAX_PAIRS = 2**20  # of rows and trees, followed at a time
