@@ -1,0 +1,177 @@
+"""Our tuner as a method of the benchmark: its defaults, levers changed, and Optuna's number of fits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from generalization_data import Problem
+from generalization_lightgbm import N_CORES, Fitted, Predict
+from generalization_optuna import MAX_INCUMBENTS, N_FOLDS, evenly_spaced
+
+from tuner import TunedClassifier, TunedRegressor
+from tuner._data import Dataset, make_dataset, with_log_target
+from tuner._evaluation import training_rows
+from tuner._metrics import resolve_metric
+from tuner._model import Blended, Member, deliver
+from tuner._records import TrialRecord
+from tuner._seeds import child_seed
+from tuner._selection import N_FINALISTS
+from tuner._splits import Fold
+from tuner.families import FAMILIES
+
+PREFIX = "ours:"
+ALIASES = {"ours": {}, "ours_bag": {"final": "bag"}, "ours_refit": {"final": "refit"}}
+
+
+def options_of(method: str) -> dict[str, Any]:
+    """Return the options of a method's name: ``"ours:families=lightgbm+linear,gap_weight=0"``.
+
+    Raises
+    ------
+    ValueError
+        If the name is none of ours.
+    """
+    if method in ALIASES:
+        return dict(ALIASES[method])
+    pairs = [pair.partition("=") for pair in method.removeprefix(PREFIX).split(",")]
+    if not method.startswith(PREFIX) or not all(key and equals and value for key, equals, value in pairs):
+        raise ValueError(
+            f"A method of ours is one of {', '.join(ALIASES)} or ours:KEY=VALUE[,KEY=VALUE]. Got {method!r}. "
+            "Try ours:gap_weight=0."
+        )
+    return {key: _list(value) if key == "families" else _value(value) for key, _, value in pairs}
+
+
+def _list(text: str) -> list[Any]:
+    return [_scalar(part) for part in text.split("+")]
+
+
+def _value(text: str) -> Any:
+    value = _scalar(text)  # 1e+3 is a number
+    return _list(text) if isinstance(value, str) and "+" in value else value
+
+
+def _scalar(text: str) -> Any:
+    words = {"None": None, "True": True, "False": False}
+    if text in words:
+        return words[text]
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            pass
+    return text
+
+
+def fit_ours(problem: Problem, seconds: float, *, options: Mapping[str, Any]) -> Fitted:
+    """Tune with the defaults, but for the options; the claim is the estimate."""
+    model = _tuned(problem, {"time_budget": seconds, **options})
+    result = model.result_
+    estimate = result.estimate
+    details = {
+        "options": dict(options),
+        "finalists": len(result.finalists),
+        "family": result.best_params["family"],
+        "shipped_default": result.shipped_default,
+        "fold_fits": fold_fits(result),
+        "notes": list(result.notes),
+    }
+    if estimate is not None:
+        details |= {"low": estimate.low, "high": estimate.high, "estimate": estimate.method}
+    best = evenly_spaced(best_so_far(result.trials), MAX_INCUMBENTS)
+    return Fitted(
+        model.predict if problem.kind == "regression" else model.predict_proba,
+        claim=None if estimate is None else estimate.loss,
+        trials=len(result.trials),
+        incumbents=[partial(refit, problem, record, result.seed) for record in best],
+        details=details,
+    )
+
+
+def _tuned(problem: Problem, options: Mapping[str, Any]) -> Any:
+    estimator = TunedRegressor if problem.kind == "regression" else TunedClassifier
+    settings = {
+        "metric": problem.metric,
+        "n_jobs": N_CORES,
+        "random_state": problem.seed,
+        "tracking": False,
+        "verbose": 0,
+        **options,
+    }
+    return estimator(**settings).fit(problem.X, problem.y, **problem.roles)
+
+
+def fit_at_equal_fits(problem: Problem, seconds: float, *, optuna_trials: int) -> Fitted:
+    """LightGBM by our objective and selection, with the fold fits Optuna used; no clock, no estimate.
+
+    What a finalist costs depends on the table's rows: a run of one trial tells, and is not counted.
+    """
+    options = {"families": ["lightgbm"], "final": "refit", "time_budget": None, "estimate": None}
+    one = _tuned(problem, {**options, "max_trials": 1}).result_
+    n_trials = trials_at_equal_fits(
+        N_FOLDS * optuna_trials, finalist_fits=len(one.finalists[0].scores.fold_losses)
+    )
+    return fit_ours(problem, seconds, options={**options, "max_trials": n_trials})
+
+
+def trials_at_equal_fits(fold_fits: int, *, finalist_fits: int) -> int:
+    """Return how many search trials leave the finalists their fits, with so many fold fits or fewer in all.
+
+    m trials with f = min(m, N_FINALISTS) finalists fit N_FOLDS * m + finalist_fits * f folds; at least one
+    trial. Races save some of them, which is not made up for.
+    """
+    for n_trials in range(fold_fits // N_FOLDS, 1, -1):
+        if N_FOLDS * n_trials + finalist_fits * min(n_trials, N_FINALISTS) <= fold_fits:
+            return n_trials
+    return 1
+
+
+def fold_fits(result: Any) -> int:
+    """Return how many folds the search and the finals fitted; a race lost counts the folds it ran."""
+    searched = [len(trial.scores.fold_losses) for trial in result.trials if trial.scores]
+    raced = [len(trial.partial_losses) for trial in result.trials if not trial.scores]
+    finals = [len(trial.scores.fold_losses) for trial in result.finalists if trial.scores]
+    return sum(searched) + sum(raced) + sum(finals)
+
+
+def best_so_far(trials: Any) -> list[TrialRecord]:
+    """Return the search trials whose objective was better than all before them, in order."""
+    best: list[TrialRecord] = []
+    for trial in trials:
+        if trial.objective is not None and (not best or trial.objective < best[-1].objective):
+            best.append(trial)
+    return best
+
+
+def refit(problem: Problem, record: TrialRecord, seed: int) -> Predict:
+    """Fit a search trial's configuration once on all rows, up to its common path point."""
+    dataset = _dataset(problem)
+    metric = resolve_metric(problem.metric, dataset.task, classes=dataset.classes, weighted=False)
+    configuration, scores = record.configuration, record.scores
+    assert scores is not None  # trials with an objective are complete
+    family = FAMILIES[configuration.family]
+    size = family.path_values(configuration.params).index(scores.path_value)
+    everything = Fold(0, 0, np.arange(dataset.n_rows), np.arange(1))
+    rows = training_rows(dataset, everything, metric)
+    prepared = family.prepare(configuration.params, rows, seed=child_seed(seed, "prepare-refit"))
+    fit = family.start(configuration.params, prepared, seed=child_seed(seed, "refit"))
+    for _ in range(size + 1):
+        fit.advance()
+    member = Member(1.0, configuration.family, (fit.predictor(size),))
+    model: Any = deliver(Blended((member,), dataset.schema, scores.threshold), dataset)
+
+    def predict(frame: pd.DataFrame) -> np.ndarray:
+        return np.asarray(
+            model.predict(frame) if problem.kind == "regression" else model.predict_proba(frame)
+        )
+
+    return predict
+
+
+def _dataset(problem: Problem) -> Dataset:
+    dataset = make_dataset(problem.X, problem.y, task=problem.kind, **problem.roles)
+    return with_log_target(dataset) if problem.log_target else dataset
