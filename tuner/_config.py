@@ -20,6 +20,8 @@ AUTO_SEARCH_WEIGHT = 0.05
 AUTO_NOMINATING_WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.2)
 FINALS = ("ensemble", "bag", "refit")
 ESTIMATES = ("auto", "nested", "crossfit", "bbc", None)
+# Of the time budget. Forward windows train on half of the rows on average; crossfit does not search again.
+OUTER_SHARES = {"nested": 0.5, "forward": 0.3, "crossfit": 0.3}
 TASKS = ("auto", "classification", "regression")
 
 SpaceChanges = Mapping[str, Mapping[str, Dimension | Scalar]]
@@ -108,6 +110,8 @@ class Settings:
         Gap weight the sampler sees.
     nominating_weights : tuple of float
         Gap weights that nominate finalists; 0 among them.
+    outer_share : float
+        Part of the time budget that the estimate's own fits get; 0 where it has none.
     """
 
     task: Task
@@ -119,6 +123,7 @@ class Settings:
     final: Literal["ensemble", "bag", "refit"] = "ensemble"
     max_members: int | None = None
     estimate: Literal["nested", "crossfit", "bbc"] | None = None
+    outer_share: float = 0.0
     outer_folds: int = 5
     n_folds: int = 5
     n_repeats: int = 1
@@ -157,6 +162,7 @@ def resolve(config: TuningConfig, *, task: Task, has_time: bool) -> Settings:
     """Turn a checked config into the settings of one run."""
     spaces = resolve_spaces(config)
     search_weight, nominating = _weights(config.gap_weight)
+    estimate = _estimate_method(config.estimate, has_time=has_time)
     return Settings(
         task=task,
         seed=_seed(config.random_state),
@@ -166,7 +172,8 @@ def resolve(config: TuningConfig, *, task: Task, has_time: bool) -> Settings:
         nominating_weights=nominating,
         final=config.final,  # type: ignore[arg-type]
         max_members=config.max_members,
-        estimate=_estimate_method(config.estimate, has_time=has_time),
+        estimate=estimate,
+        outer_share=OUTER_SHARES.get("forward" if has_time and estimate else str(estimate), 0.0),
         outer_folds=config.outer_folds,
         n_folds=config.n_folds,
         n_repeats=config.n_repeats,

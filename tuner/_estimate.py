@@ -160,7 +160,8 @@ def judge_tuning(difference: Interval) -> Paid:
 def _budget(settings: Settings) -> str:
     limits = []
     if settings.time_budget is not None:
-        limits.append(f"{settings.time_budget / 2 / settings.outer_folds:.3g} s a fold")
+        seconds = settings.outer_share * settings.time_budget / settings.outer_folds
+        limits.append(f"{seconds:.3g} s a fold")
     if settings.max_trials is not None:
         limits.append(f"{settings.max_trials} trials a fold")
     return " and ".join(limits)

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 TRACKING_RESERVE = 5.0  # seconds to log the model and the last trials
 TRACKING_SHARE = 0.15  # of the budget, at most
 BBC_SHARE = 0.05  # of the budget: bootstraps of the stored predictions
-OUTER_SHARE = {"nested": 0.5, "crossfit": 0.3}  # of the budget: the estimate's own fits
 LEAST_CROSSFIT_FOLDS = 3  # one is left out, one scores, the others train
 
 
@@ -139,10 +138,8 @@ class _Clock:
     def choice(self) -> Deadline:
         """The end of the main choice, before the estimate's own fits."""
         budget = self.settings.time_budget
-        share = OUTER_SHARE.get(str(self.settings.estimate))
-        if budget is None or share is None:
-            return self.end
-        return Deadline(self.started + budget * (1 - share))
+        share = self.settings.outer_share
+        return self.end if budget is None or not share else Deadline(self.started + budget * (1 - share))
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +167,7 @@ class _Line:
             estimates = bbc(
                 search.trials, search.predictions, choice.bench, self.settings, default=search.default
             )
-        elif self.settings.estimate in OUTER_SHARE:
+        elif self.settings.outer_share:
             estimates, notes = self._outer_estimates(choice, clock.end)
             choice = replace(choice, notes=choice.notes + notes)
         return conclude(self.dataset, self.metric, self.settings, self.study_name, choice, estimates)
@@ -215,5 +212,5 @@ class _Line:
 def _no_time_for_outer_folds(needed: float) -> str:
     return (
         f"No time was left for an estimate: its outer folds need {needed:.1f} s or more for the default "
-        f"alone. Set `time_budget` to at least {math.ceil(4 * needed)}."
+        f"alone. Set `time_budget` to at least {math.ceil(6 * needed)}."
     )

@@ -15,7 +15,7 @@ from scipy import sparse
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
 from tuner._preparation import Design, present_classes, spread_classes
-from tuner._table import Table
+from tuner._table import Table, as_csr
 from tuner._types import FloatArray, IntArray, Scalar
 from tuner.families._base import Check, TrainingRows, unchecked
 
@@ -24,6 +24,8 @@ N_TREES = 64  # a fold; a bag of ten has ten times as many
 TREES_A_STEP = 16  # grown between two looks at the clock
 MOST_SPLITS = 4000  # nodes smaller than this share of the rows are never split: memory, on large tables
 MAX_PAIRS = 2**20  # of rows and trees, followed at a time
+MAX_LEAVES = 2**25  # of rows and trees, remembered for the training rows: fewer trees on large tables
+LEAST_TREES = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +95,8 @@ class ExtraTreesFamily:
 
 
 def _single(design: Any) -> Any:
-    return design.astype(np.float32)
+    rows = as_csr(design) if sparse.issparse(design) else design
+    return rows.astype(np.float32, copy=False)
 
 
 class ForestPath:
@@ -113,6 +116,7 @@ class ForestPath:
             random_state=seed,
             warm_start=True,
         )
+        self._n_trees = max(LEAST_TREES, min(N_TREES, MAX_LEAVES // n_train))
         self._nodes: Nodes | None = None
         self._leaves: tuple[IntArray, IntArray] = (np.empty(0, dtype=int), np.empty(0, dtype=int))
         self._end: IntArray = np.empty(0, dtype=int)
@@ -149,22 +153,28 @@ class ForestPath:
 
     def _grow(self, check: Check) -> None:
         prepared = self._prepared
-        for n_trees in range(TREES_A_STEP, N_TREES + 1, TREES_A_STEP):
+        for n_grown in range(0, self._n_trees, TREES_A_STEP):
             check()
-            self._forest.set_params(n_estimators=n_trees)
+            self._forest.set_params(n_estimators=min(n_grown + TREES_A_STEP, self._n_trees))
             self._forest.fit(prepared.X, prepared.labels, sample_weight=prepared.weights)
         self._nodes = Nodes.of(self._forest.estimators_)
-        roots = self._nodes.roots
-        self._leaves = (
-            self._forest.apply(prepared.X) + roots,
-            self._forest.apply(prepared.X_validation) + roots,
-        )
+        self._leaves = self._reached(prepared.X), self._reached(prepared.X_validation)
         del self._forest
+
+    def _reached(self, X: Any) -> IntArray:
+        """Return the leaf of every row in every tree, shape (n_rows, n_trees)."""
+        assert self._nodes is not None  # grown
+        leaves = np.empty((X.shape[0], self._n_trees), dtype=np.int32, order="F")  # a tree's own are long
+        for tree, (estimator, root) in enumerate(
+            zip(self._forest.estimators_, self._nodes.roots, strict=True)
+        ):
+            leaves[:, tree] = estimator.apply(X, check_input=False) + root
+        return leaves
 
     def _read(self, leaves: IntArray) -> FloatArray:
         assert self._nodes is not None  # grown
         prepared = self._prepared
-        raw = self._nodes.average(self._end[leaves])
+        raw = self._nodes.average(leaves, self._end)
         return _smoothed(raw, prepared.prior, prepared.present, prepared.n_classes, prepared.X.shape[0])
 
 
@@ -248,11 +258,18 @@ class Nodes:
             roots=place[self.roots],
         )
 
-    def average(self, leaves: IntArray) -> FloatArray:
-        """Return the mean value of the nodes that rows end in, (n_rows, n_trees) -> (n_rows, n_values)."""
+    def average(self, leaves: IntArray, ends: IntArray | None = None) -> FloatArray:
+        """Return the mean value of the nodes that rows end in, (n_rows, n_trees) -> (n_rows, n_values).
+
+        Parameters
+        ----------
+        ends : array of shape (n_nodes,) or None
+            Where a row that would reach a node stops; None: there.
+        """
         total = np.zeros((len(leaves), self.values.shape[1]))
+        values = self.values if ends is None else self.values[ends]
         for tree in range(leaves.shape[1]):
-            total += self.values[leaves[:, tree]]
+            total += values[leaves[:, tree]]
         return np.asarray(total / leaves.shape[1])
 
     def apply(self, X: FloatArray) -> IntArray:

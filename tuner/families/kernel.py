@@ -16,10 +16,17 @@ from tuner._types import FloatArray, Scalar
 from tuner.families.linear import Features, LinearFamily, LinearPath, PreparedLinear
 
 N_LANDMARKS = 256
+MAX_FEATURES = 2**24  # rows times landmarks: fewer landmarks on large tables
+LEAST_LANDMARKS = 16
 # Features of a kernel have a norm of at most 1, standardized columns one of about the root of their number:
 # so scaled, the linear family's penalties reach from a constant to interpolation here, too.
 FEATURE_SCALE = 10.0
 SMALLEST_EIGENVALUE = 1e-6  # of the largest: smaller directions are rounding
+
+
+def n_landmarks(n_rows: int) -> int:
+    """Return how many rows all others are compared with."""
+    return max(LEAST_LANDMARKS, min(N_LANDMARKS, MAX_FEATURES // n_rows))
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +51,7 @@ class Similarities:
     @classmethod
     def fit(cls, design: Features, X: Any, *, width: float, seed: int) -> Similarities:
         """Draw the landmarks and decorrelate their similarities."""
-        picked = np.random.default_rng(seed).permutation(X.shape[0])[:N_LANDMARKS]
+        picked = np.random.default_rng(seed).permutation(X.shape[0])[: n_landmarks(X.shape[0])]
         landmarks, gamma = X[np.sort(picked)], width / X.shape[1]
         if sparse.issparse(landmarks):
             landmarks = as_csr(landmarks)
@@ -69,7 +76,7 @@ class KernelFamily(LinearFamily):
 
     def fold_bytes(self, table: Table) -> int:
         """Return the size of the design and of the features."""
-        return super().fold_bytes(table) + table.n_rows * N_LANDMARKS * 8
+        return super().fold_bytes(table) + table.n_rows * n_landmarks(table.n_rows) * 8
 
     def start(self, params: Mapping[str, Scalar], prepared: PreparedLinear, *, seed: int) -> LinearPath:
         """Make the features and begin at the strongest penalty."""
