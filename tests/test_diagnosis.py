@@ -72,6 +72,15 @@ def test_gap_of_the_other_must_be_smaller_beyond_noise(trial):
     assert finding.severity == "info"
 
 
+@pytest.mark.parametrize(("smaller", "severity"), [(0.005, "info"), (0.010, "warning")])
+def test_gap_of_the_other_must_be_smaller_by_something_that_matters(trial, smaller, severity):
+    """The loss is known to .0071 (sd .0158, 5 folds): a gap smaller by .005 is no reason."""
+    winner = trial(1, LOSSES, minus(LOSSES, 0.40))
+    similar = trial(0, LOSSES, minus(LOSSES, 0.40 - smaller))
+    (finding,) = diagnose(winner, [winner, similar], [SPACE])
+    assert finding.severity == severity
+
+
 def test_gap_within_fold_noise_is_not_overfitting(trial):
     """Gaps .10 -.05 .08 -.06 .03: mean .02, noise sqrt(.0214 / 4) / sqrt(5) = .033, t = .61 < 2.13."""
     winner = trial(0, LOSSES, minus(LOSSES, (0.10, -0.05, 0.08, -0.06, 0.03)))

@@ -42,8 +42,14 @@ def _overfitting(winner: TrialRecord, trials: Sequence[TrialRecord], space: Sear
     gaps = _gaps(winner)
     if not _surely_positive(gaps):
         return None
-    simpler = [trial for trial in trials if _surely_positive(gaps - _gaps(trial)) and _as_good(trial, winner)]
     assert winner.scores is not None  # checked by the caller
+    # A gap smaller by less than the loss is known to is no reason to change anything.
+    matters = winner.scores.standard_error
+    simpler = [
+        trial
+        for trial in trials
+        if _surely_positive(gaps - _gaps(trial) - matters) and _as_good(trial, winner)
+    ]
     evidence = (
         f"gap {winner.scores.gap:.4g}, fold noise of the gap {_noise(gaps):.2g}, "
         f"standard error of the loss {winner.scores.standard_error:.2g}"
