@@ -100,6 +100,13 @@ def test_the_first_repeat_tests_every_row_once(choice):
     np.testing.assert_array_equal(np.sort(tested), np.arange(N_ROWS))
 
 
+def test_finalists_walk_no_further_than_the_search(choice):
+    """On fresh folds a path is as long as it was for the search, or shorter: its cost was reserved."""
+    for finalist in choice.finals.finalists:
+        searched = choice.search.trials[finalist.number].curves.path_values
+        assert finalist.curves.path_values == searched[: len(finalist.curves.path_values)]
+
+
 # Time
 
 

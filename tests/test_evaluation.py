@@ -394,6 +394,14 @@ def assert_same(first, second, table):
         np.testing.assert_array_equal(one.predict(table), other.predict(table))
 
 
+def test_a_path_can_be_bounded(scripted):
+    """A path that would go on ends after the points another plan looked at, with the best of them."""
+    _, evaluation = scripted([0.5, 0.4, 0.3, 0.2], n_points=2)
+    assert evaluation.curves.path_values == (1.0, 2.0)
+    assert evaluation.scores.path_value == 2.0
+    assert not evaluation.shortened
+
+
 def test_a_stop_cuts_folds_that_walk_alone(scripted, monkeypatch):
     """Cancelled between points; a path that may be shortened ends at the last point all folds passed."""
     monkeypatch.setattr(_evaluation, "MAX_BYTES_HELD", 0)

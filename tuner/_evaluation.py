@@ -176,6 +176,7 @@ def evaluate(
     race: Race | None = None,
     keep_models: bool = False,
     shorten: bool = False,
+    n_points: int | None = None,
 ) -> Evaluation:
     """Walk all folds along the path and score the configuration.
 
@@ -187,6 +188,8 @@ def evaluate(
         Against whom the first folds run; a trial that is not lost is scored as it is without a race.
     shorten : bool
         Where ``stop`` says so, end the path at the last point that all folds have passed, at least the first.
+    n_points : int or None
+        Points to look at, at most: what another plan looked at, so that this one costs what that one did.
 
     Raises
     ------
@@ -196,7 +199,7 @@ def evaluate(
         If the first folds are clearly behind.
     """
     started = time.perf_counter()
-    walk = _Walk(configuration, bench, stop, keep_models=keep_models, shorten=shorten)
+    walk = _Walk(configuration, bench, stop, keep_models=keep_models, shorten=shorten, n_points=n_points)
     if bench.walks_alone(walk.family):
         walk.fold_by_fold()
     elif race is not None:
@@ -275,14 +278,21 @@ class _Walk:
     """The folds of one trial, side by side on the path."""
 
     def __init__(
-        self, configuration: Configuration, bench: Bench, stop: Stop, *, keep_models: bool, shorten: bool
+        self,
+        configuration: Configuration,
+        bench: Bench,
+        stop: Stop,
+        *,
+        keep_models: bool,
+        shorten: bool,
+        n_points: int | None,
     ) -> None:
         self._configuration = configuration
         self.family = FAMILIES[configuration.family]
         self._bench = bench
         self._stop = stop
         self._shorten = shorten
-        self._grid = self.family.path_values(configuration.params)
+        self._grid = self.family.path_values(configuration.params)[:n_points]
         self._patience = self.family.patience(configuration.params)
         self._repeats = np.array([fold.repeat for fold in bench.plan.folds])
         self._tracks: list[_Track] = []

@@ -73,7 +73,8 @@ def rescore(
 ) -> list[Trial]:
     """Judge the nominated on the bench's fresh folds, side by side, fold models kept.
 
-    Those that miss the deadline come back PRUNED.
+    They walk as far as the search did: a plateau that a fresh division happens to prolong must not cost ten
+    times what was reserved. Those that miss the deadline come back PRUNED.
 
     Parameters
     ----------
@@ -85,6 +86,7 @@ def rescore(
 
     def judge(order: int) -> Trial:
         number = nominations[order].number
+        curves = trials[number].curves
         trial = run_trial(
             trials[number].configuration,
             bench,
@@ -92,6 +94,7 @@ def rescore(
             number=number if first_number is None else first_number + order,
             stop=deadline.stop if order or may_cut_default else never,
             keep_models=True,
+            n_points=None if curves is None else len(curves.path_values),
         )
         record = judged(trial.record, weight=settings.search_weight, cap=cap)
         return replace(trial, record=record)

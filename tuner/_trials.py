@@ -47,6 +47,7 @@ def run_trial(
     race: Race | None = None,
     keep_models: bool = False,
     shorten: bool = False,
+    n_points: int | None = None,
 ) -> Trial:
     """Judge a configuration; a failure becomes a FAIL record, a lost race or too little time a PRUNED one."""
     started = time.time()
@@ -69,7 +70,13 @@ def run_trial(
     )
     try:
         evaluation = evaluate(
-            configuration, bench, stop=stop, race=race, keep_models=keep_models, shorten=shorten
+            configuration,
+            bench,
+            stop=stop,
+            race=race,
+            keep_models=keep_models,
+            shorten=shorten,
+            n_points=n_points,
         )
     except DeadlineReachedError as reached:
         return Trial(_ended(blank, reason=f"time budget: {reached}", pruned=True), None)
