@@ -384,6 +384,17 @@ def test_the_end_moves_with_what_the_trials_show(bench, fake_fits):
     assert all(stop() for _, stop in asked)
 
 
+@pytest.mark.parametrize(("budget", "n_trials"), [(50.0, 20 + LAG - 1), (None, 40)])
+def test_a_settled_search_ends_unless_trials_were_asked_for(bench, fake_fits, monkeypatch, budget, n_trials):
+    """With a time budget it ends once it is settled, trials in flight included; a number is run in full."""
+    fake_fits()
+    monkeypatch.setattr(_search, "is_settled", lambda trials, n_families: len(trials) >= 10 * n_families)
+    chosen = settings(max_trials=40, time_budget=budget)
+    outcome = search(bench, chosen, deadline=Deadline.after(50)).run()
+    assert len(outcome.trials) == n_trials
+    assert outcome.is_settled is (budget is not None)
+
+
 def test_an_interrupt_ends_the_fits_in_flight(bench, fake_fits):
     """Whatever ends the search, no fit goes on for long: all are told to stop, the default as well."""
     asked = fake_fits()

@@ -105,7 +105,7 @@ def choose(
         benches = [Bench(dataset, fresh, metric, settings.seed, n_threads), bench]
     finals, notes = _elected(search, benches, pace, place, notify)
     known_notes = plan.notes if fresh is None else tuple(dict.fromkeys(plan.notes + fresh.notes))
-    return Choice(bench, search, finals, known_notes + _cut_short(search) + notes)
+    return Choice(bench, search, finals, known_notes + _how_it_ended(search) + notes)
 
 
 def elect_without(
@@ -303,12 +303,14 @@ class Pace:
         return CAUTION * trial.fit_seconds * n_repeats / self.settings.n_repeats
 
 
-def _cut_short(search: SearchOutcome) -> tuple[str, ...]:
+def _how_it_ended(search: SearchOutcome) -> tuple[str, ...]:
     default = search.trials[search.default]
-    if not default.shortened or default.curves is None:
-        return ()
-    reached = default.curves.path_values[-1]
-    return (f"Time ended the default's path at {reached:g}: no model was fitted to its end.",)
+    if default.shortened and default.curves is not None:
+        reached = default.curves.path_values[-1]
+        return (f"Time ended the default's path at {reached:g}: no model was fitted to its end.",)
+    if search.is_settled:
+        return (f"The search ended after {len(search.trials)} trials: the later half brought only noise.",)
+    return ()
 
 
 def _notes(finals: Finals, *, is_fresh: bool) -> tuple[str, ...]:

@@ -254,7 +254,7 @@ class TuningResult:
             "paid": "yes: better than the default on the outer folds, beyond their noise",
             "not shown": "not shown: better than the default on average, but within the folds' noise",
             "did not pay": "no: not better than the default on the outer folds, so the default was shipped",
-            "not judged": 'not judged: only outer folds can tell (estimate="nested")',
+            "not judged": 'not judged: only outer folds can tell (estimate="nested" or "crossfit")',
         }
         text = texts[self.paid.verdict]
         if self.paid.difference is None:

@@ -62,6 +62,8 @@ class SearchOutcome:
     default_trial : Trial or None
         The named default with its fold models, kept where a deadline presses and it is the first trial:
         what is delivered if no time is left for anything else.
+    is_settled : bool
+        Whether it ended because further search could not be told from noise.
     """
 
     trials: tuple[TrialRecord, ...]
@@ -70,6 +72,7 @@ class SearchOutcome:
     cap: float
     default: int
     default_trial: Trial | None = None
+    is_settled: bool = False
 
 
 def initial_configurations(settings: Settings) -> list[Configuration]:
@@ -140,6 +143,7 @@ class Search:
         self._predictions: dict[int, tuple[FloatArray, ...]] = {}
         self._cap: float | None = None
         self._limit = deadline.earlier(reserve([]))  # moves with the trials judged
+        self._settled = False
         self._cancelled = False
 
     def run(self) -> SearchOutcome:
@@ -171,6 +175,7 @@ class Search:
             cap=self._cap or 0.0,
             default=default,
             default_trial=first if has_models else None,
+            is_settled=self._settled,
         )
 
     def _run(self, pool: ThreadPoolExecutor) -> None:
@@ -186,13 +191,14 @@ class Search:
     def _wants(self, number: int) -> bool:
         if self._settings.max_trials is not None and number >= self._settings.max_trials:
             return False
-        return number == 0 or not (self._limit.reached or self._is_settled())
-
-    def _is_settled(self) -> bool:
-        """Whether time is better spent on the finals; a number of trials alone is run in full."""
-        if self._settings.time_budget is None:
+        if number == 0:
+            return True
+        if self._limit.reached:
             return False
-        return is_settled(self._judged, n_families=len(self._settings.spaces))
+        # Time is better spent on the finals; a number of trials alone is run in full.
+        if self._settings.time_budget is not None:
+            self._settled = is_settled(self._judged, n_families=len(self._settings.spaces))
+        return not self._settled
 
     def _needed(self, number: int) -> int:
         """Return the last trial whose result trial ``number`` may and must know."""
