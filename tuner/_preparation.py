@@ -140,6 +140,18 @@ def present_classes(y: IntArray, n_classes: int) -> IntArray | None:
     return None if len(present) == n_classes else present
 
 
+def local_labels(y: Any, n_classes: int) -> tuple[IntArray | None, Any]:
+    """Return the classes present, or None where all are, and the labels counted among those present.
+
+    Parameters
+    ----------
+    n_classes : int
+        Of the whole dataset; 0 for a regression, whose target stays as it is.
+    """
+    present = present_classes(y, n_classes) if n_classes else None
+    return present, y if present is None else np.searchsorted(present, y)
+
+
 def spread_classes(
     probabilities: FloatArray, present: IntArray | None, n_classes: int, n_train: int
 ) -> FloatArray:

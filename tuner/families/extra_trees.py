@@ -14,7 +14,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
-from tuner._preparation import Design, present_classes, spread_classes
+from tuner._preparation import Design, local_labels, spread_classes
 from tuner._table import Table, as_csr
 from tuner._types import FloatArray, IntArray, Scalar
 from tuner.families._base import Check, TrainingRows, unchecked
@@ -71,8 +71,7 @@ class ExtraTreesFamily:
     def prepare(self, params: Mapping[str, Scalar], rows: TrainingRows, *, seed: int) -> PreparedForest:
         """Fit the design on the training rows and apply it to both parts."""
         design = Design.fit(rows.table, numeric=str(params["numeric"]), seed=seed)
-        present = present_classes(rows.y, rows.n_classes) if rows.n_classes else None
-        labels = rows.y if present is None else np.searchsorted(present, rows.y)
+        present, labels = local_labels(rows.y, rows.n_classes)
         prior = None
         if rows.n_classes:
             counts = np.bincount(labels, weights=rows.weights)

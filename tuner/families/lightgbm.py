@@ -10,7 +10,7 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 
-from tuner._preparation import categorical_indices, code_matrix, present_classes, spread_classes
+from tuner._preparation import categorical_indices, code_matrix, local_labels, spread_classes
 from tuner._table import Table
 from tuner._types import FloatArray, IntArray, Scalar
 from tuner.families._base import Check, TrainingRows, unchecked
@@ -71,8 +71,7 @@ class LightGBMFamily:
 
     def prepare(self, params: Mapping[str, Scalar], rows: TrainingRows, *, seed: int) -> PreparedTrees:  # noqa: ARG002
         """Bin the training rows and the held-out rows by the same bins."""
-        present = present_classes(rows.y, rows.n_classes) if rows.n_classes else None
-        labels = rows.y if present is None else np.searchsorted(present, rows.y)
+        present, labels = local_labels(rows.y, rows.n_classes)
         # LightGBM keeps the mean of the target in the first tree, which DART may drop: centre it here.
         center = 0.0 if rows.n_classes else float(np.average(rows.y, weights=rows.weights))
         binning = {

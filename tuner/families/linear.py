@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import expit, softmax
 from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
 
-from tuner._preparation import Design, present_classes, spread_classes
+from tuner._preparation import Design, local_labels, spread_classes
 from tuner._table import Table
 from tuner._types import FloatArray, IntArray, Scalar
 from tuner.families._base import Check, TrainingRows, unchecked
@@ -77,8 +77,7 @@ class LinearFamily:
     def prepare(self, params: Mapping[str, Scalar], rows: TrainingRows, *, seed: int) -> PreparedLinear:
         """Fit the design on the training rows and apply it to both parts."""
         design = Design.fit(rows.table, numeric=str(params["numeric"]), seed=seed)
-        present = present_classes(rows.y, rows.n_classes) if rows.n_classes else None
-        labels = rows.y if present is None else np.searchsorted(present, rows.y)
+        present, labels = local_labels(rows.y, rows.n_classes)
         weights = None if rows.weights is None else rows.weights / rows.weights.mean()
         return PreparedLinear(
             design.transform(rows.table),
