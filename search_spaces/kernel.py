@@ -15,9 +15,9 @@ from __future__ import annotations
 from search_spaces.dimensions import Categorical, Float, Scalar
 from search_spaces.space import SearchSpace
 
-# The width of the bell around a row, exp(-width * squared distance / number of columns). Two rows of a
-# standardized table lie 2 * columns apart on average: at .02 all are alike and the model is nearly linear, at
-# 5 a row knows its closest neighbours only.
+# The width of the bell around a row, exp(-width * squared distance / total variance). Two rows lie twice the
+# total variance apart on average: at .02 all are alike and the model is nearly linear, at 5 a row knows its
+# closest neighbours only.
 WIDTH = Float(0.02, 5.0, log=True, default=0.3, simpler="low")
 
 # Distances are between scaled numbers, or between ranks, which no outlier can stretch.

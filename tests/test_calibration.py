@@ -68,3 +68,11 @@ def test_a_weight_counts_as_so_many_rows():
     weights = np.where(np.arange(200) < 100, 2.0, 1.0)
     doubled = fit_temperature(np.concatenate([y, y[:100]]), np.concatenate([said, said[:100]]), None)
     assert fit_temperature(y, said, weights) == pytest.approx(doubled, rel=1e-4)
+
+
+def test_rows_of_one_group_are_one_piece_of_evidence():
+    """Ten copies of forty rows make a chance gain look sure; as forty groups they show what they are."""
+    y, said = rows(40, 1.6, seed=5)
+    y, said, groups = np.tile(y, 10), np.tile(said, 10), np.tile(np.arange(40), 10)
+    assert choose_temperature(y, said, None, folds_of(400)) != 1.0
+    assert choose_temperature(y, said, None, folds_of(400), groups=groups) == 1.0

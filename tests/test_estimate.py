@@ -67,15 +67,26 @@ def test_crossfit_scores_each_fold_by_what_was_elected_without_it():
 
     def elect(outer, deadline):
         assert not deadline.reached
-        return None if outer == 2 else (Constant(float(outer)), Constant(0.0))
+        return None if outer == 2 else (Constant(outer + 1.0), Constant(0.0))
 
     estimates = crossfit(dataset, resolve_metric("mae", "regression"), plan, elect, Deadline())
-    expected = [np.mean(np.abs(y[plan.folds[outer].test] - outer)) for outer in (0, 1, 3)]
+    expected = [np.mean(np.abs(y[plan.folds[outer].test] - outer - 1)) for outer in (0, 1, 3)]
     got = np.array(estimates.tuned.fold_losses)
     np.testing.assert_allclose(got[[0, 1, 3]], expected)
     assert np.isnan(got[2])
     assert estimates.tuned.method == "crossfit"
     assert estimates.notes == ("1 outer fold(s) could not be scored.",)
+
+
+def test_tuning_is_not_judged_where_only_the_default_had_time():
+    """Equal losses on every fold are no evidence against tuning: the verdict stays open, with a note."""
+    y = np.arange(20.0)
+    dataset = make_dataset(np.column_stack([y, y % 3]), y)
+    plan = plan_choosing(dataset, n_folds=4, n_repeats=1, seed=0)
+    same = (Constant(9.5), Constant(9.5))
+    estimates = crossfit(dataset, resolve_metric("mae", "regression"), plan, lambda *_: same, Deadline())
+    assert estimates.paid.verdict == "not judged"
+    assert "4 outer fold(s) delivered the default itself" in estimates.notes[0]
 
 
 def test_rmse_is_judged_on_squares():

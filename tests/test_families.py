@@ -148,6 +148,16 @@ def test_the_seed_decides_alone(name, partial, task):
     np.testing.assert_array_equal(first, np.array(again))
 
 
+@every_family
+def test_a_target_far_from_zero_is_learned(name):
+    """Adding ten million to a target adds it to the predictions: nothing is lost to single precision."""
+    rows = make_rows("regression")
+    far = replace(rows, y=rows.y + 1e7, designs={})
+    _, _, fitted = walk(name, rows)
+    _, _, fitted_far = walk(name, far)
+    np.testing.assert_allclose(fitted_far - 1e7, fitted, atol=0.05 * rows.y.std())
+
+
 def test_another_seed_draws_other_trees():
     """Bagging, column sampling, random thresholds and dropout follow the seed."""
     rows = make_rows("regression")
@@ -191,6 +201,7 @@ def test_held_out_targets_are_never_given(name):
         "n_classes",
         "absolute_error",
         "n_threads",
+        "designs",
     }
     assert list(inspect.signature(FAMILIES[name].prepare).parameters) == ["params", "rows", "seed"]
 

@@ -10,10 +10,10 @@ from tuner.families.kernel import FEATURE_SCALE, N_LANDMARKS, Similarities, n_la
 
 
 def test_with_few_rows_the_kernel_is_exact():
-    """Products of features are the kernel: of widths over two columns, exp(-.25 * squared distance)."""
+    """Products of features are the kernel: exp(-width * squared distance / total variance)."""
     X = np.random.default_rng(0).normal(size=(30, 2))
     features = Similarities.fit(None, X, width=0.5, seed=0).features(X)
-    length = np.sqrt(1 / (2 * 0.25))  # RBF is exp(-d^2 / (2 length^2))
+    length = np.sqrt(X.var(axis=0).sum() / (2 * 0.5))  # RBF is exp(-d^2 / (2 length^2))
     np.testing.assert_allclose(features @ features.T / FEATURE_SCALE**2, RBF(length)(X), atol=1e-4)
 
 

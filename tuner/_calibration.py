@@ -1,7 +1,8 @@
 """Sharpen or soften probabilities by one number, where held-out rows say that it helps.
 
-A bag is less sharp than its members. One temperature, fitted on predictions averaged as in deployment, puts
-the average right; the order of rows and decisions at one half stay.
+A bag is less sharp than its members. One temperature, fitted on held-out predictions averaged over repeats,
+puts the average right; the order of rows and decisions at one half stay. With one repeat it sees single
+models, which are sharper than the bag that is delivered.
 
 References
 ----------
@@ -51,7 +52,12 @@ def fit_temperature(y: IntArray, probabilities: FloatArray, weights: FloatArray 
 
 
 def choose_temperature(
-    y: IntArray, probabilities: FloatArray, weights: FloatArray | None, folds: Sequence[IntArray]
+    y: IntArray,
+    probabilities: FloatArray,
+    weights: FloatArray | None,
+    folds: Sequence[IntArray],
+    *,
+    groups: IntArray | None = None,
 ) -> float:
     """Return a temperature if it lowers the log loss of rows it was not fitted on, else 1.
 
@@ -64,6 +70,8 @@ def choose_temperature(
     folds : sequence of int arrays
         Rows of each fold: for each, a temperature is fitted on all other rows. The gain over the rows of all
         folds must exceed its standard error.
+    groups : int array of shape (n_rows,) or None
+        Rows of one group gain or lose together: the standard error is that over groups.
     """
     gains, scored = [], []
     for rows in folds:
@@ -76,7 +84,10 @@ def choose_temperature(
     gain = np.concatenate(gains)
     shares = np.ones(len(gain)) if weights is None else weights[np.concatenate(scored)]
     mean = float(np.average(gain, weights=shares))
-    noise = float(np.sqrt(np.average((gain - mean) ** 2, weights=shares) / len(gain)))
+    deviations = shares * (gain - mean)
+    if groups is not None:
+        deviations = np.bincount(groups[np.concatenate(scored)], weights=deviations)
+    noise = float(np.sqrt(np.sum(deviations**2)) / shares.sum())
     return fit_temperature(y, probabilities, weights) if mean > noise else 1.0
 
 

@@ -17,7 +17,7 @@ from tuner._records import TrialRecord
 from tuner._search import Notify, Search, SearchOutcome
 from tuner._seeds import child_seed
 from tuner._selection import N_FINALISTS, Nomination, nominate
-from tuner._splits import Fold, FoldPlan, plan_choosing, plan_fresh
+from tuner._splits import Fold, FoldPlan, can_train, plan_choosing, plan_fresh
 from tuner._trials import Place
 from tuner.exceptions import TrialsFailedError
 
@@ -104,6 +104,7 @@ def choose(
         bench.let_go()
         benches = [Bench(dataset, fresh, metric, settings.seed, n_threads), bench]
     finals, notes = _elected(search, benches, pace, place, notify)
+    bench.let_go()
     known_notes = plan.notes if fresh is None else tuple(dict.fromkeys(plan.notes + fresh.notes))
     return Choice(bench, search, finals, known_notes + _how_it_ended(search) + notes)
 
@@ -130,9 +131,12 @@ def elect_without(
     bench, search = choice.bench, choice.search
     positions = first_repeat(bench.plan)
     left_out = bench.plan.folds[positions.pop(outer)]
-    plan = FoldPlan(bench.plan.kind, tuple(_within(bench.plan.folds[i], left_out) for i in positions), ())
+    rows = bench.dataset.take(left_out.train)
+    within = {position: _within(bench.plan.folds[position], left_out) for position in positions}
+    positions = [position for position in positions if can_train(rows, within[position])]
+    plan = FoldPlan(bench.plan.kind, tuple(within[position] for position in positions), ())
     seed = child_seed(settings.seed, "crossfit", outer)
-    inner = Bench(bench.dataset.take(left_out.train), plan, bench.metric, seed, bench.n_threads)
+    inner = Bench(rows, plan, bench.metric, seed, bench.n_threads)
     trials = tuple(_scored_on(trial, positions) for trial in search.trials)
     if trials[search.default].scores is None:
         return None
@@ -263,7 +267,7 @@ class Pace:
 
     def fresh_repeats(self, trials: Sequence[TrialRecord]) -> int:
         """Return how many of the wanted fresh repeats fit into the time left, at least one."""
-        left = CAUTION * self.deadline.left
+        left = self.deadline.left
         return next((n for n in range(self.wanted_repeats, 1, -1) if self._cost(trials, n) <= left), 1)
 
     def has_time_for(self, trial: TrialRecord) -> bool:

@@ -70,10 +70,12 @@ def crossfit(
     """Repeat nomination, election and assembly without each fold of the search, and score on that fold.
 
     What it estimates: the expected metric of the procedure trained on n(1 - 1/K) rows. Nominations use stored
-    losses; who wins, the weights and the calibration use models trained without the fold that scores them and
-    without the fold left out. Interval: corrected t over folds. It assumes that what the search proposed
-    depends little on any one fold, as the search is not repeated. Its models see n(1 - 2/K) rows, fewer than
-    those delivered: on small tables it leans to the pessimistic side.
+    losses of the other folds; who wins, the weights and the calibration use models trained without the fold
+    that scores them and without the fold left out. Interval: corrected t over folds.
+
+    It assumes that what the search proposed, and how far it walked the paths, depends little on any one fold:
+    the search is not repeated. Its trials are not raced, as a race is lost on particular folds. It leans to
+    the pessimistic side on small tables: models see n(1 - 2/K) rows, and the inner election one repeat.
 
     Parameters
     ----------
@@ -138,8 +140,13 @@ def _outer_estimates(
     power = 2 if metric.squared_scale else 1
     losses = np.power(tuned, power) - np.power(default, power)
     difference = corrected_t(losses.tolist(), test_share=share, level=LEVEL)
+    if not np.any(losses[np.isfinite(losses)]):  # no outer fold had time for anything but the default
+        difference = Interval(np.nan, -np.inf, np.inf)
     skipped = int((~np.isfinite(tuned)).sum())
+    same = int((losses == 0).sum())
     notes = plan.notes + ((f"{skipped} outer fold(s) could not be scored.",) if skipped else ())
+    if same:
+        notes += (f"{same} outer fold(s) delivered the default itself: give more time to judge tuning.",)
     scale: Scale = "squared loss" if metric.squared_scale else "loss"
     return Estimates(estimates[0], estimates[1], replace(judge_tuning(difference), scale=scale), notes)
 

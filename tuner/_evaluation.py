@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any
 
@@ -27,7 +27,7 @@ from tuner._seeds import child_seed
 from tuner._splits import Fold, FoldPlan
 from tuner._types import FloatArray, Scalar
 from tuner.exceptions import DeadlineReachedError, RaceLostError
-from tuner.families import FAMILIES, Check, Family, PathFit, Predictor, TrainingRows
+from tuner.families import FAMILIES, Check, Designed, Family, PathFit, Predictor, TrainingRows
 
 CELLS_A_THREAD = 5_000_000  # below, two fits side by side do more than one fit on two threads
 MAX_BYTES_HELD = 2**29  # of a family's prepared folds that each hold their rows as floats
@@ -113,6 +113,7 @@ class Bench:
     seed: int
     n_threads: int = 1
     _prepared: dict[Hashable, Any] = field(default_factory=dict)
+    _designs: dict[int, dict[str, Designed]] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
     def prepared(self, family: Family, params: Mapping[str, Scalar], index: int) -> Any:
@@ -138,10 +139,13 @@ class Bench:
     def let_go(self) -> None:
         """Drop the prepared folds: no further trial is expected."""
         self._prepared.clear()
+        self._designs.clear()
 
     def _prepare(self, family: Family, params: Mapping[str, Scalar], index: int) -> Any:
         fold = self.plan.folds[index]
         rows = training_rows(self.dataset, fold, self.metric, n_threads=self.n_threads)
+        if not self.walks_alone(family):
+            rows = replace(rows, designs=self._designs.setdefault(index, {}))
         return family.prepare(params, rows, seed=child_seed(self.seed, "prepare", fold.repeat, fold.index))
 
 
@@ -228,7 +232,8 @@ class _Track:
         self._losses = bench.metric.losses
         self._y_train, self._w_train = targets(fold.train)
         self._y_test, self._w_test = targets(fold.test)
-        self.predictors: tuple[Predictor, ...] = ()  # where the fit was let go
+        self.has_ended = False  # and the fit was let go
+        self.predictors: tuple[Predictor, ...] = ()  # of all points, where it was
         self._ahead: dict[int, FloatArray] = {}
 
     def step(self, check: Check) -> FloatArray:
@@ -241,12 +246,14 @@ class _Track:
         self.validation.append(self._losses(self._y_test, held_out, self._w_test)[0])
         return held_out
 
-    def run_alone(self, n_points: int, check: Check) -> None:
-        """Walk the whole path and let the rows go; only models and what was read stay."""
+    def run_alone(self, n_points: int, check: Check, *, keep_models: bool) -> None:
+        """Walk the whole path and let the rows go; only what was read stays, and models where asked for."""
+        self.has_ended = True
         try:
             self.run_ahead(n_points, n_points, check)
         finally:
-            self.predictors = tuple(self.fit.predictor(size) for size in range(len(self.validation)))
+            if keep_models:
+                self.predictors = tuple(self.fit.predictor(size) for size in range(len(self.validation)))
             del self.fit
 
     def predictor(self, size: int) -> Predictor:
@@ -269,7 +276,7 @@ class _Track:
         """Return the held-out predictions at the next common point, reached now or passed before."""
         if size in self._ahead:
             return self._ahead.pop(size)
-        if self.predictors:
+        if self.has_ended:
             raise DeadlineReachedError("the path was ended before")
         return self.step(check)
 
@@ -302,6 +309,7 @@ class _Walk:
         self._last_best = np.zeros(len(self._repeats), dtype=int)  # the last point that was as good
         self._kept: list[FloatArray] = [np.empty(0)] * len(self._repeats)
         # Where later points rewrite earlier ones, models are taken whenever the common curve improves.
+        self._keep_models = keep_models
         self._snapshots = keep_models and self.family.rewrites(configuration.params)
         self._models: tuple[Predictor, ...] = ()
         self._best_mean = np.inf
@@ -330,7 +338,7 @@ class _Walk:
             raise DeadlineReachedError(f"cut before fold {index}")
         track = _Track(self.family, self._configuration, self._bench, index)
         try:
-            track.run_alone(len(self._grid), check)
+            track.run_alone(len(self._grid), check, keep_models=self._keep_models)
         except DeadlineReachedError:
             if not self._shorten:
                 raise

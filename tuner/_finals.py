@@ -24,7 +24,8 @@ from tuner._trials import Place, Trial, run_trial
 from tuner._types import FloatArray
 from tuner.families import FAMILIES, Predictor
 
-CALIBRATED_METRICS = ("log_loss", "brier")
+CALIBRATED_METRIC = "log_loss"  # what a temperature is fitted to; other metrics need not gain by it
+CALIBRATION_ROWS = 20_000  # know a single number well enough
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,7 +215,8 @@ class BlendLoss:
     ----------
     bench : Bench
     n_averaged : int
-        Repeats whose predictions of a row are averaged before they are calibrated, as those of a bag will be.
+        Repeats whose predictions of a row are averaged before they are calibrated: the nearest there is to a
+        bag, which averages the models of all folds.
     """
 
     def __init__(self, bench: Bench, *, n_averaged: int) -> None:
@@ -241,7 +243,7 @@ class BlendLoss:
 
     def temperature(self, predictions: Sequence[FloatArray]) -> float:
         """Return what the logits are to be divided by; 1 for metrics that do not judge probabilities."""
-        if self._metric.name not in CALIBRATED_METRICS:
+        if self._metric.name != CALIBRATED_METRIC:
             return 1.0
         dataset, folds = self._bench.dataset, self._bench.plan.folds
         total = np.zeros((dataset.n_rows, *predictions[0].shape[1:]))
@@ -251,10 +253,14 @@ class BlendLoss:
                 total[fold.test] += prediction
                 count[fold.test] += 1
         rows = np.flatnonzero(count)
+        if len(rows) > CALIBRATION_ROWS:
+            seed = child_seed(self._bench.seed, "calibration")
+            rows = np.sort(np.random.default_rng(seed).choice(rows, CALIBRATION_ROWS, replace=False))
         y, weights = dataset.targets(rows)
         mean = total[rows] / count[rows].reshape(-1, *[1] * (total.ndim - 1))
         parts = [np.flatnonzero(np.isin(rows, fold.test)) for fold in folds if fold.repeat == 0]
-        return choose_temperature(y, mean, weights, parts)
+        groups = None if dataset.groups is None else dataset.groups[rows]
+        return choose_temperature(y, mean, weights, parts, groups=groups)
 
     def _losses(self, predictions: Sequence[FloatArray]) -> FloatArray:
         losses = [

@@ -18,7 +18,7 @@ from tuner.exceptions import InputError
 from tuner.families import Predictor
 
 LATENCY_ROWS = 200
-MAX_CELLS = 2**19  # of a table, predicted at a time: members keep the designs they share
+PART_ROWS = 4096  # predicted at a time: members keep the designs they share
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,9 +68,8 @@ class Blended:
 
     def predict(self, table: Table) -> FloatArray:
         """Return the weighted mean of the members, in the space the metric's loss works in."""
-        size = max(1, MAX_CELLS // max(1, table.n_columns))
-        starts = range(0, max(1, table.n_rows), size)
-        return np.concatenate([self._predict(table.part(start, start + size)) for start in starts])
+        starts = range(0, max(1, table.n_rows), PART_ROWS)
+        return np.concatenate([self._predict(table.part(start, start + PART_ROWS)) for start in starts])
 
     def _predict(self, table: Table) -> FloatArray:
         total = self.members[0].weight * self.members[0].predict(table)

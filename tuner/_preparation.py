@@ -98,7 +98,10 @@ class Design:
         return cls(transformer.fit(_side_by_side(table)), dtype)
 
     def transform(self, table: Table) -> Any:
-        """Return the design matrix of the rows, shape (n_rows, n_design_columns)."""
+        """Return the design matrix of the rows, shape (n_rows, n_design_columns); made once for a table."""
+        return table.derived(self, self._transform_all)
+
+    def _transform_all(self, table: Table) -> Any:
         if table.is_sparse:
             return self.transformer.transform(table.numeric)
         design = self._transform(table.part(0, CHUNK_ROWS))

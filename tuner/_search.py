@@ -210,8 +210,11 @@ class Search:
         return self._cancelled or self._limit.reached
 
     def _race(self, number: int, family: str) -> Race | None:
-        """Return the race of a trial: against what it may know. Defaults and known-good ones run alone."""
-        if number < len(self._initial) or self._cap is None:
+        """Return the race of a trial: against what it may know. Defaults and known-good ones run alone.
+
+        There is none where folds will be left out afterwards: it would have been lost on them.
+        """
+        if self._settings.estimate == "crossfit" or number < len(self._initial) or self._cap is None:
             return None
         return make_race(self._judged, self._cap, family=family)
 

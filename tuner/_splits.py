@@ -259,7 +259,8 @@ def _folds(fold_of: IntArray, repeat: int = 0) -> list[Fold]:
     ]
 
 
-def _can_train(dataset: Dataset, fold: Fold) -> bool:
+def can_train(dataset: Dataset, fold: Fold) -> bool:
+    """Return whether a fold has rows to test, and two classes to train on."""
     if not fold.train.size or not fold.test.size:
         return False
     return dataset.task == "regression" or np.unique(dataset.y[fold.train]).size > 1
@@ -275,7 +276,7 @@ def _accept(
     for fold_of in candidates:
         folds = _folds(fold_of, repeat=len(accepted))
         signature = _signature(folds)
-        if signature in seen or sum(_can_train(dataset, fold) for fold in folds) < 2:
+        if signature in seen or sum(can_train(dataset, fold) for fold in folds) < 2:
             vain += 1
         else:
             seen.add(signature)
@@ -293,7 +294,7 @@ def _signature(folds: list[Fold]) -> frozenset[bytes]:
 def _plan(dataset: Dataset, kind: Kind, repeats: list[list[Fold]], notes: tuple[str, ...]) -> FoldPlan:
     """Drop folds that cannot train, with a note, and join the repeats."""
     drawn = [fold for folds in repeats for fold in folds]
-    kept = tuple(fold for fold in drawn if _can_train(dataset, fold))
+    kept = tuple(fold for fold in drawn if can_train(dataset, fold))
     n_empty = sum(not (fold.train.size and fold.test.size) for fold in drawn)
     n_one_class = len(drawn) - len(kept) - n_empty
     if n_empty:

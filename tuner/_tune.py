@@ -175,10 +175,12 @@ class _Line:
     def _outer_estimates(self, choice: Choice, end: Deadline) -> tuple[Estimates | None, tuple[str, ...]]:
         """Estimate by folds around the procedure, or say why that is not possible."""
         default = choice.search.trials[choice.search.default]
-        needed = self.settings.outer_folds * default.fit_seconds
+        is_nested = self.settings.estimate == "nested"
+        n_outer = self.settings.outer_folds if is_nested else self.settings.n_folds
+        needed = n_outer * default.fit_seconds
         if default.shortened or needed > end.left:
-            return None, (_no_time_for_outer_folds(needed),)
-        if self.settings.estimate == "nested":
+            return None, (_no_time_for_outer_folds(needed, self.settings.outer_share),)
+        if is_nested:
             return nested(self.dataset, self.metric, self.settings, self._choose_outer, end), ()
         plan = choice.bench.plan
         plan = replace(plan, folds=tuple(plan.folds[position] for position in first_repeat(plan)), notes=())
@@ -209,8 +211,8 @@ class _Line:
         return choice.finals.model, choice.finals.default_model
 
 
-def _no_time_for_outer_folds(needed: float) -> str:
+def _no_time_for_outer_folds(needed: float, share: float) -> str:
     return (
         f"No time was left for an estimate: its outer folds need {needed:.1f} s or more for the default "
-        f"alone. Set `time_budget` to at least {math.ceil(6 * needed)}."
+        f"alone. Set `time_budget` to at least {math.ceil(2 * needed / share)}."
     )

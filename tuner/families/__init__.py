@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tuner.families._base import Check, Family, PathFit, Predictor, TrainingRows
+from tuner.families._base import Check, Designed, Family, PathFit, Predictor, TrainingRows
 from tuner.families.extra_trees import ExtraTreesFamily
 from tuner.families.kernel import KernelFamily
 from tuner.families.lightgbm import LightGBMFamily
@@ -12,4 +12,4 @@ FAMILIES: dict[str, Family] = {
     family.name: family for family in (LightGBMFamily(), LinearFamily(), ExtraTreesFamily(), KernelFamily())
 }
 
-__all__ = ["FAMILIES", "Check", "Family", "PathFit", "Predictor", "TrainingRows"]
+__all__ = ["FAMILIES", "Check", "Designed", "Family", "PathFit", "Predictor", "TrainingRows"]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from tuner._preparation import Design
 from tuner._table import Table
 from tuner._types import FloatArray, Scalar, Task
 
@@ -14,6 +15,15 @@ Check = Callable[[], None]
 
 def unchecked() -> None:
     """Let a fit run on, whatever the time."""
+
+
+@dataclass(frozen=True, eq=False)
+class Designed:
+    """A design fitted on training rows, and what it makes of them and of the held-out rows."""
+
+    design: Design
+    X: Any
+    X_validation: Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +43,8 @@ class TrainingRows:
         The metric is the mean absolute error.
     n_threads : int
         Threads that a fit on them may use; the fit does not depend on it.
+    designs : dict
+        Designs made of these rows so far, by scaling: families that want the same one share it.
     """
 
     table: Table
@@ -43,6 +55,16 @@ class TrainingRows:
     n_classes: int
     absolute_error: bool = False
     n_threads: int = 1
+    designs: dict[str, Designed] = field(default_factory=dict)
+
+    def designed(self, numeric: str, *, seed: int) -> Designed:
+        """Return the design of a scaling, fitted on the training rows once, and both parts in its form."""
+        if numeric not in self.designs:
+            design = Design.fit(self.table, numeric=numeric, seed=seed)
+            self.designs[numeric] = Designed(
+                design, design.transform(self.table), design.transform(self.validation)
+            )
+        return self.designs[numeric]
 
 
 class Predictor(Protocol):

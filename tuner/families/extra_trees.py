@@ -21,7 +21,8 @@ from tuner.families._base import Check, TrainingRows, unchecked
 
 SPLIT_SIZES = (512, 384, 256, 192, 128, 96, 64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2)  # large to small: 2 is all
 N_TREES = 64  # a fold; a bag of ten has ten times as many
-TREES_A_STEP = 16  # grown between two looks at the clock
+TREES_A_STEP = 16  # grown between two looks at the clock, at most ...
+CELLS_A_STEP = 2**25  # ... and of so many cells in all
 MOST_SPLITS = 4000  # nodes smaller than this share of the rows are never split: memory, on large tables
 MAX_PAIRS = 2**20  # of rows and trees, followed at a time
 MAX_LEAVES = 2**25  # of rows and trees, remembered for the training rows: fewer trees on large tables
@@ -38,6 +39,7 @@ class PreparedForest:
     weights: FloatArray | None
     design: Design
     prior: FloatArray | None
+    center: float
     present: IntArray | None
     n_classes: int
     n_threads: int
@@ -70,19 +72,23 @@ class ExtraTreesFamily:
 
     def prepare(self, params: Mapping[str, Scalar], rows: TrainingRows, *, seed: int) -> PreparedForest:
         """Fit the design on the training rows and apply it to both parts."""
-        design = Design.fit(rows.table, numeric=str(params["numeric"]), seed=seed)
+        designed = rows.designed(str(params["numeric"]), seed=seed)
         present, labels = local_labels(rows.y, rows.n_classes)
-        prior = None
+        prior, center = None, 0.0
         if rows.n_classes:
             counts = np.bincount(labels, weights=rows.weights)
             prior = counts / counts.sum()
+        else:  # nodes are of single precision
+            center = float(np.average(labels, weights=rows.weights))
+            labels = labels - center
         return PreparedForest(
-            X=_single(design.transform(rows.table)),
-            X_validation=_single(design.transform(rows.validation)),
+            X=_single(designed.X),
+            X_validation=_single(designed.X_validation),
             labels=labels,
             weights=rows.weights,
-            design=design,
+            design=designed.design,
             prior=prior,
+            center=center,
             present=present,
             n_classes=rows.n_classes,
             n_threads=rows.n_threads,
@@ -118,6 +124,7 @@ class ForestPath:
         self._n_trees = max(LEAST_TREES, min(N_TREES, MAX_LEAVES // n_train))
         self._nodes: Nodes | None = None
         self._leaves: tuple[IntArray, IntArray] = (np.empty(0, dtype=int), np.empty(0, dtype=int))
+        self._above: IntArray = np.empty(0, dtype=int)
         self._end: IntArray = np.empty(0, dtype=int)
 
     def advance(self, check: Check = unchecked) -> None:
@@ -127,7 +134,7 @@ class ForestPath:
             self._grow(check)
         assert self._nodes is not None  # grown
         self._index += 1
-        self._end = self._nodes.ends(SPLIT_SIZES[self._index])
+        self._end = self._nodes.ends(SPLIT_SIZES[self._index], self._above)
 
     def train_prediction(self) -> FloatArray:
         """Return the training rows' predictions."""
@@ -145,6 +152,7 @@ class ForestPath:
             nodes=self._nodes.cut(SPLIT_SIZES[size_index]),
             design=prepared.design,
             prior=prepared.prior,
+            center=prepared.center,
             present=prepared.present,
             n_classes=prepared.n_classes,
             n_train=int(prepared.X.shape[0]),
@@ -152,11 +160,14 @@ class ForestPath:
 
     def _grow(self, check: Check) -> None:
         prepared = self._prepared
-        for n_grown in range(0, self._n_trees, TREES_A_STEP):
+        n_cells = prepared.X.shape[0] * prepared.X.shape[1]
+        step = max(prepared.n_threads, min(TREES_A_STEP, CELLS_A_STEP // n_cells))
+        for n_grown in range(0, self._n_trees, step):
             check()
-            self._forest.set_params(n_estimators=min(n_grown + TREES_A_STEP, self._n_trees))
+            self._forest.set_params(n_estimators=min(n_grown + step, self._n_trees))
             self._forest.fit(prepared.X, prepared.labels, sample_weight=prepared.weights)
         self._nodes = Nodes.of(self._forest.estimators_)
+        self._above = self._nodes.parents()
         self._leaves = self._reached(prepared.X), self._reached(prepared.X_validation)
         del self._forest
 
@@ -174,7 +185,8 @@ class ForestPath:
         assert self._nodes is not None  # grown
         prepared = self._prepared
         raw = self._nodes.average(leaves, self._end)
-        return _smoothed(raw, prepared.prior, prepared.present, prepared.n_classes, prepared.X.shape[0])
+        n_train = prepared.X.shape[0]
+        return prepared.center + _smoothed(raw, prepared.prior, prepared.present, prepared.n_classes, n_train)
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,9 +242,15 @@ class Nodes:
             roots=roots,
         )
 
-    def ends(self, split_size: int) -> IntArray:
-        """Return, for each node, where a row that reaches it stops when smaller nodes are not split."""
-        above = self._parents()
+    def ends(self, split_size: int, above: IntArray | None = None) -> IntArray:
+        """Return, for each node, where a row that reaches it stops when smaller nodes are not split.
+
+        Parameters
+        ----------
+        above : array of shape (n_nodes,) or None
+            The nodes' parents, where they are known.
+        """
+        above = self.parents() if above is None else above
         # A node is passed by nobody when its parent is too small to be split: step up until that is not so.
         up = np.where((above >= 0) & (self.sizes[above] < split_size), above, np.arange(len(above)))
         while True:
@@ -285,7 +303,8 @@ class Nodes:
             leaves[moving] = np.where(goes_left, self.left[at], self.right[at])
         return leaves.reshape(len(X), n_trees)
 
-    def _parents(self) -> IntArray:
+    def parents(self) -> IntArray:
+        """Return the parent of every node; -1 for a root."""
         parents = np.full(len(self.feature), -1, dtype=np.int32)
         inner = np.flatnonzero(self.feature >= 0)
         parents[self.left[inner]] = inner
@@ -320,17 +339,18 @@ class ForestPredictor:
     nodes: Nodes
     design: Design
     prior: FloatArray | None
+    center: float
     present: IntArray | None
     n_classes: int
     n_train: int
 
     def predict(self, table: Table) -> FloatArray:
         """Return probabilities or values of the rows."""
-        X = table.derived(self.design, self.design.transform)
+        X = self.design.transform(table)
         size = max(1, MAX_PAIRS // len(self.nodes.roots))
         starts = range(0, max(1, table.n_rows), size)
         raw = np.concatenate([self._values(X[start : start + size]) for start in starts])
-        return _smoothed(raw, self.prior, self.present, self.n_classes, self.n_train)
+        return self.center + _smoothed(raw, self.prior, self.present, self.n_classes, self.n_train)
 
     def _values(self, X: Any) -> FloatArray:
         rows = _single(X.toarray() if sparse.issparse(X) else X)  # type: ignore[attr-defined]

@@ -21,6 +21,7 @@ LEAST_LANDMARKS = 16
 # Features of a kernel have a norm of at most 1, standardized columns one of about the root of their number:
 # so scaled, the linear family's penalties reach from a constant to interpolation here, too.
 FEATURE_SCALE = 10.0
+SMALLEST_VARIANCE = 1e-12  # of constant rows, which are all alike
 SMALLEST_EIGENVALUE = 1e-6  # of the largest: smaller directions are rounding
 
 
@@ -52,9 +53,10 @@ class Similarities:
     def fit(cls, design: Features, X: Any, *, width: float, seed: int) -> Similarities:
         """Draw the landmarks and decorrelate their similarities."""
         picked = np.random.default_rng(seed).permutation(X.shape[0])[: n_landmarks(X.shape[0])]
-        landmarks, gamma = X[np.sort(picked)], width / X.shape[1]
+        landmarks = X[np.sort(picked)]
         if sparse.issparse(landmarks):
             landmarks = as_csr(landmarks)
+        gamma = width / max(_total_variance(landmarks), SMALLEST_VARIANCE)
         eigenvalues, vectors = eigh(rbf_kernel(landmarks, gamma=gamma))
         kept = eigenvalues > SMALLEST_EIGENVALUE * eigenvalues[-1]
         mixing = vectors[:, kept] / np.sqrt(eigenvalues[kept]) * FEATURE_SCALE
@@ -62,7 +64,7 @@ class Similarities:
 
     def transform(self, table: Table) -> FloatArray:
         """Return the features of rows."""
-        return self.features(table.derived(self.design, self.design.transform))
+        return self.features(self.design.transform(table))
 
     def features(self, X: Any) -> FloatArray:
         """Return the features of rows already in design form."""
@@ -88,3 +90,9 @@ class KernelFamily(LinearFamily):
             design=similarities,
         )
         return LinearPath({"penalty": "l2"}, features, seed)
+
+
+def _total_variance(X: Any) -> float:
+    """Return the sum of the columns' variances: half the mean squared distance of two rows."""
+    squares = np.square(X.data if sparse.issparse(X) else X).sum()  # type: ignore[attr-defined]
+    return float(squares / X.shape[0] - np.square(np.asarray(X.mean(axis=0))).sum())

@@ -18,7 +18,7 @@ from tuner.families._base import Check, TrainingRows, unchecked
 MAX_ROUNDS = 2000
 MAX_DART_ROUNDS = 300  # dropping trees makes a round cost as much as all before it
 STEP_ROUNDS, STEP_RATIO = 3, 1.12  # every third round, later every 12 percent: 49 points in all
-PARALLEL_PREDICTION_ROWS = 20_000
+PARALLEL_PREDICTION_ROWS = 4096  # of a call: parts of large tables have so many
 
 
 @lru_cache

@@ -76,15 +76,15 @@ class LinearFamily:
 
     def prepare(self, params: Mapping[str, Scalar], rows: TrainingRows, *, seed: int) -> PreparedLinear:
         """Fit the design on the training rows and apply it to both parts."""
-        design = Design.fit(rows.table, numeric=str(params["numeric"]), seed=seed)
+        designed = rows.designed(str(params["numeric"]), seed=seed)
         present, labels = local_labels(rows.y, rows.n_classes)
         weights = None if rows.weights is None else rows.weights / rows.weights.mean()
         return PreparedLinear(
-            design.transform(rows.table),
-            design.transform(rows.validation),
+            designed.X,
+            designed.X_validation,
             labels,
             weights,
-            design,
+            designed.design,
             rows.task,
             present,
             rows.n_classes,
@@ -184,7 +184,7 @@ class LinearPredictor:
 
     def predict(self, table: Table) -> FloatArray:
         """Return probabilities or values of the rows."""
-        return self.predict_design(table.derived(self.design, self.design.transform))
+        return self.predict_design(self.design.transform(table))
 
     def predict_design(self, X: Any) -> FloatArray:
         """Return probabilities or values of rows already in design form."""
