@@ -8,7 +8,7 @@ import numpy as np
 
 from tuner._records import TrialRecord
 
-LEAST_TRIALS = 16  # of each family, before anything is said about the search
+LEAST_TRIALS = 40  # for each family, before anything is said about the search
 SHARE_OF_NOISE = 0.1
 
 
@@ -24,7 +24,7 @@ def is_settled(trials: Sequence[TrialRecord], *, n_families: int) -> bool:
     trials : sequence of TrialRecord
         Judged trials in trial order; pruned and failed ones count as tries.
     n_families : int
-        Families searched: 16 trials each are always run.
+        Families searched: 40 trials for each are always run.
     """
     if len(trials) < LEAST_TRIALS * n_families:
         return False
