@@ -325,8 +325,9 @@ class _Walk:
                 raise RaceLostError(tuple(losses), len(self._repeats))
 
     def fold_by_fold(self) -> None:
-        """Walk each fold to the end of the path, as many at a time as the trial has threads."""
-        with ThreadPoolExecutor(self._bench.n_threads, thread_name_prefix="fold") as pool:
+        """Walk each fold to the end of the path, one at a time or on as many threads as the trial has."""
+        n_at_once = self._bench.n_threads if self.family.side_by_side else 1
+        with ThreadPoolExecutor(n_at_once, thread_name_prefix="fold") as pool:
             self._tracks = list(pool.map(self._alone, range(len(self._repeats))))
 
     def _alone(self, index: int) -> _Track:
