@@ -71,7 +71,6 @@ class ScriptedFamily:
     """A family without a model: mean absolute error is the distance of the script to the target 0."""
 
     name = "scripted"
-    side_by_side = True
 
     def __init__(self, script, patience, fold_bytes=0):
         self.script, self._patience, self.steps, self.prepared = script, patience, 0, 0

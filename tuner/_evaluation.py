@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any
@@ -325,10 +324,8 @@ class _Walk:
                 raise RaceLostError(tuple(losses), len(self._repeats))
 
     def fold_by_fold(self) -> None:
-        """Walk each fold to the end of the path, one at a time or on as many threads as the trial has."""
-        n_at_once = self._bench.n_threads if self.family.side_by_side else 1
-        with ThreadPoolExecutor(n_at_once, thread_name_prefix="fold") as pool:
-            self._tracks = list(pool.map(self._alone, range(len(self._repeats))))
+        """Walk each fold to the end of the path, then let its rows go."""
+        self._tracks = [self._alone(index) for index in range(len(self._repeats))]
 
     def _alone(self, index: int) -> _Track:
         def check() -> None:

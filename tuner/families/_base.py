@@ -102,13 +102,9 @@ class Family(Protocol):
     ----------
     name : str
         Name of the family and of its search space.
-    side_by_side : bool
-        Whether folds too big to be held together may be walked on a thread each; False where a fit uses
-        several threads itself, or holds much beside its rows.
     """
 
     name: str
-    side_by_side: bool
 
     def patience(self, params: Mapping[str, Scalar]) -> int:
         """Return after how many path points without improvement the walk may stop."""

@@ -49,7 +49,6 @@ class ExtraTreesFamily:
     """Forests of trees with random thresholds on one-hot encoded columns."""
 
     name = "extra_trees"
-    side_by_side = False
 
     def patience(self, params: Mapping[str, Scalar]) -> int:  # noqa: ARG002 - one grid for all
         """Return the whole path: reading a grown forest costs little beside growing it."""

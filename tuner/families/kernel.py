@@ -75,7 +75,6 @@ class KernelFamily(LinearFamily):
     """The linear family's path of L2 penalties on the features of a Gaussian kernel."""
 
     name = "kernel"
-    side_by_side = False
 
     def fold_bytes(self, table: Table) -> int:
         """Return the size of the design and of the features."""

@@ -53,7 +53,6 @@ class LinearFamily:
     """Linear models on scaled and one-hot encoded columns."""
 
     name = "linear"
-    side_by_side = True
 
     def patience(self, params: Mapping[str, Scalar]) -> int:  # noqa: ARG002 - one grid for all
         """Return 5 points: more than one and a half decades of penalty."""
@@ -189,7 +188,8 @@ class LinearPredictor:
 
     def predict_design(self, X: Any) -> FloatArray:
         """Return probabilities or values of rows already in design form."""
-        scores = np.asarray(X @ self.coefficients.T) + self.intercepts
+        # In the design's own precision: another one would copy the whole of a large table at every point.
+        scores = np.asarray(X @ self.coefficients.T.astype(X.dtype, copy=False)) + self.intercepts
         if self.task == "regression":
             return scores[:, 0]
         if self.present is None and self.task == "binary":
