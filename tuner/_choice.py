@@ -10,7 +10,7 @@ import numpy as np
 from tuner._config import Settings
 from tuner._data import Dataset
 from tuner._evaluation import Bench, Deadline, threads_a_fit
-from tuner._finals import Finals, assemble, rescore
+from tuner._finals import Finals, assemble, is_refitted, rescore
 from tuner._metrics import Metric
 from tuner._objective import nested_scores
 from tuner._records import TrialRecord
@@ -74,12 +74,11 @@ def choose(
     plan = plan_choosing(dataset, n_folds=settings.n_folds, n_repeats=settings.n_repeats, seed=settings.seed)
     n_threads = threads_a_fit(dataset, settings.n_jobs)
     bench = Bench(dataset, plan, metric, settings.seed, n_threads)
-    refits = settings.final == "refit" or dataset.time is not None
     pace = Pace(
         settings,
         deadline,
         n_workers=settings.n_jobs // n_threads,
-        refits=refits,
+        refits=is_refitted(dataset, settings),
         wanted_repeats=wanted_repeats(dataset.n_rows),
     )
     search = Search(
@@ -144,7 +143,7 @@ def elect_without(
         settings,
         deadline,
         n_workers=settings.n_jobs // bench.n_threads,
-        refits=settings.final == "refit",
+        refits=is_refitted(rows, settings),
         wanted_repeats=1,
     )
     return _finals(replace(search, trials=trials, default_trial=None), inner, pace, place, notify)

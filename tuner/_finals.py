@@ -11,6 +11,7 @@ import numpy as np
 
 from tuner._calibration import choose_temperature
 from tuner._config import Settings
+from tuner._data import Dataset
 from tuner._evaluation import Bench, Deadline, never, training_rows
 from tuner._intervals import pooled
 from tuner._metrics import Metric
@@ -120,7 +121,7 @@ def assemble(
         predictions = _predictions(finalists[position])
         return _single(finalists[position], bench, models(position), scorer.temperature(predictions))
 
-    scorer = BlendLoss(bench, n_averaged=1 if _is_refitted(bench, settings) else bench.plan.n_repeats)
+    scorer = BlendLoss(bench, n_averaged=1 if is_refitted(bench.dataset, settings) else bench.plan.n_repeats)
     blend = None
     if settings.final == "ensemble":
         blend, model, fold_losses = _ensemble(finalists, winner, scorer, models, settings.max_members)
@@ -189,13 +190,14 @@ def _models(trial: Trial, bench: Bench, settings: Settings) -> tuple[Predictor, 
     it did not (nlswork).
     """
     assert trial.evaluation is not None  # finalists are complete
-    if _is_refitted(bench, settings):
+    if is_refitted(bench.dataset, settings):
         return (_refit(trial, bench),)
     return trial.evaluation.models
 
 
-def _is_refitted(bench: Bench, settings: Settings) -> bool:
-    return settings.final == "refit" or bench.dataset.time is not None
+def is_refitted(dataset: Dataset, settings: Settings) -> bool:
+    """Return whether each member is fitted once more, on all rows, instead of averaged over its folds."""
+    return settings.final == "refit" or dataset.time is not None
 
 
 def _scores(trial: Trial) -> Scores:
