@@ -60,7 +60,7 @@ def test_rows_left_out_change_nothing(choice, final):
     wild[rows] *= 100.0
     y = bench.dataset.y.copy()
     y[rows] = 1 - y[rows]
-    table = replace(bench.dataset.table, numeric=wild, _derived={})
+    table = replace(bench.dataset.table, numeric=wild)
     other = replace(bench, dataset=replace(bench.dataset, table=table, y=y), _prepared={})
     first = without(choice, 2, final=final)
     second = without(replace(choice, bench=other), 2, final=final)

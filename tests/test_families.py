@@ -178,7 +178,7 @@ def test_held_out_rows_are_never_learned_from(name, task, kind):
         categorical=np.zeros_like(rows.validation.categorical),
     )
     fit, _, fitted = walk(name, rows)
-    other_fit, _, other_fitted = walk(name, replace(rows, validation=wild))
+    other_fit, _, other_fitted = walk(name, replace(rows, validation=wild, designs={}))
     np.testing.assert_array_equal(fitted, other_fitted)
     probe = rows.validation
     np.testing.assert_array_equal(

@@ -112,7 +112,7 @@ class Bench:
     seed: int
     n_threads: int = 1
     _prepared: dict[Hashable, Any] = field(default_factory=dict)
-    _designs: dict[int, dict[str, Designed]] = field(default_factory=dict)
+    _designs: dict[int, dict[str, Designed]] = field(init=False, default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
     def prepared(self, family: Family, params: Mapping[str, Scalar], index: int) -> Any:

@@ -59,7 +59,7 @@ class Table:
 
     numeric: Any
     categorical: IntArray
-    _derived: dict[int, tuple[Any, Any]] = field(default_factory=dict, repr=False)
+    _derived: dict[int, tuple[Any, Any]] = field(init=False, default_factory=dict, repr=False)
 
     @property
     def n_rows(self) -> int:
