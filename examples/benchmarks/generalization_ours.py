@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from functools import partial
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -25,6 +28,17 @@ from tuner.families import FAMILIES
 
 PREFIX = "ours:"
 ALIASES = {"ours": {}, "ours_bag": {"final": "bag"}, "ours_refit": {"final": "refit"}}
+# Constants of the method, no options of a user: `ours:off=LEVER[+LEVER]` switches them off for an ablation.
+LEVERS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
+    "portfolio": lambda: mock.patch.dict("tuner._config.PORTFOLIOS", clear=True),
+    "family_bests": lambda: mock.patch("tuner._selection._family_bests", return_value=[]),
+    "fresh_folds": lambda: mock.patch("tuner._choice.plan_fresh", return_value=None),
+    "repeats": lambda: mock.patch("tuner._choice.wanted_repeats", return_value=1),
+    "calibration": lambda: mock.patch("tuner._finals.choose_temperature", return_value=1.0),
+    "stopping": lambda: mock.patch("tuner._search.is_settled", return_value=False),
+    "racing": lambda: mock.patch("tuner._search.make_race", return_value=None),
+}
+FOLDS = "right_folds"  # off: groups and time are not told
 
 
 def options_of(method: str) -> dict[str, Any]:
@@ -43,7 +57,14 @@ def options_of(method: str) -> dict[str, Any]:
             f"A method of ours is one of {', '.join(ALIASES)} or ours:KEY=VALUE[,KEY=VALUE]. Got {method!r}. "
             "Try ours:gap_weight=0."
         )
-    return {key: _list(value) if key == "families" else _value(value) for key, _, value in pairs}
+    options = {key: _list(value) if key in ("families", "off") else _value(value) for key, _, value in pairs}
+    unknown = set(options.get("off", ())) - {*LEVERS, FOLDS}
+    if unknown:
+        raise ValueError(
+            f"A lever is one of {', '.join(LEVERS)}, {FOLDS}. Got {', '.join(sorted(unknown))}. "
+            "Try ours:off=racing."
+        )
+    return options
 
 
 def _list(text: str) -> list[Any]:
@@ -68,8 +89,16 @@ def _scalar(text: str) -> Any:
 
 
 def fit_ours(problem: Problem, seconds: float, *, options: Mapping[str, Any]) -> Fitted:
-    """Tune with the defaults, but for the options; the claim is the estimate."""
-    model = _tuned(problem, {"time_budget": seconds, **options})
+    """Tune with the defaults, but for the options and the levers switched off; the claim is the estimate."""
+    settings = dict(options)
+    off = settings.pop("off", ())
+    if FOLDS in off:
+        problem = replace(problem, groups=None, time=None)
+    with ExitStack() as levers:
+        for lever in off:
+            if lever != FOLDS:
+                levers.enter_context(LEVERS[lever]())
+        model = _tuned(problem, {"time_budget": seconds, **settings})
     result = model.result_
     estimate = result.estimate
     details = {

@@ -25,6 +25,7 @@ L1_RATIO = {"l2": 0.0, "l1": 1.0}
 # slightly more regularized point of the path. `tuner._search` silences the warning for the whole run.
 MAX_ITERATIONS = {"lbfgs": 200, "saga": 40, "coordinate descent": 1000}
 TOLERANCE = 1e-3
+MAX_TARGETS = 2**22  # rows times penalties of one factorization: Ridge wants the target once for each
 
 
 class Features(Protocol):
@@ -111,31 +112,49 @@ class LinearPath:
         self._points: list[LinearPredictor] = []
 
     def advance(self, check: Check = unchecked) -> None:
-        """Fit at the next penalty, starting from the last solution."""
+        """Go to the next penalty, starting from the last solution; many ridges are fitted at once."""
         check()
         self._index += 1
-        prepared, alpha = self._prepared, ALPHAS[self._index]
-        n_rows = prepared.X.shape[0]
-        target = prepared.labels
-        if prepared.task != "regression":
-            self._model.set_params(C=1.0 / (alpha * n_rows))
-        else:
-            target = (target - self._center) / self._scale
-            self._model.set_params(alpha=alpha * n_rows if isinstance(self._model, Ridge) else alpha)
-        self._model.fit(prepared.X, target, sample_weight=prepared.weights)
-        self._points.append(self._current())
+        if self._index == len(self._points):
+            self._fit()
 
     def train_prediction(self) -> FloatArray:
         """Return the training rows' predictions."""
-        return self._points[-1].predict_design(self._prepared.X)
+        return self._points[self._index].predict_design(self._prepared.X)
 
     def validation_prediction(self) -> FloatArray:
         """Return the held-out rows' predictions."""
-        return self._points[-1].predict_design(self._prepared.X_validation)
+        return self._points[self._index].predict_design(self._prepared.X_validation)
 
     def predictor(self, size_index: int) -> LinearPredictor:
         """Return the model at a penalty already passed."""
         return self._points[size_index]
+
+    def _fit(self) -> None:
+        """Fit the next penalty; ridges of many penalties share one product of the rows."""
+        prepared, model = self._prepared, self._model
+        n_rows = prepared.X.shape[0]
+        alphas = np.array(ALPHAS[self._index :])
+        if prepared.task != "regression":
+            model.set_params(C=1.0 / (alphas[0] * n_rows)).fit(
+                prepared.X, prepared.labels, sample_weight=prepared.weights
+            )
+            self._points.append(self._predictor(model.coef_, model.intercept_))
+            return
+        target = (prepared.labels - self._center) / self._scale
+        if isinstance(model, Ridge):
+            alphas = alphas[: max(1, MAX_TARGETS // n_rows)]
+            target = np.repeat(target[:, np.newaxis], len(alphas), axis=1)
+            model.set_params(alpha=alphas * n_rows)
+        else:
+            model.set_params(alpha=alphas[0])
+        model.fit(prepared.X, target, sample_weight=prepared.weights)
+        self._points += [
+            self._predictor(coefficients * self._scale, intercept * self._scale + self._center)
+            for coefficients, intercept in zip(
+                np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_), strict=True
+            )
+        ]
 
     def _make_model(self, seed: int) -> Any:
         if self._prepared.task != "regression":
@@ -157,13 +176,13 @@ class LinearPath:
             tol=TOLERANCE,
         )
 
-    def _current(self) -> LinearPredictor:
+    def _predictor(self, coefficients: FloatArray, intercepts: FloatArray) -> LinearPredictor:
         prepared = self._prepared
         return LinearPredictor(
             design=prepared.design,
             task=prepared.task,
-            coefficients=np.array(np.atleast_2d(self._model.coef_) * self._scale),
-            intercepts=np.atleast_1d(self._model.intercept_) * self._scale + self._center,
+            coefficients=np.array(np.atleast_2d(coefficients)),
+            intercepts=np.array(np.atleast_1d(intercepts)),
             present=prepared.present,
             n_classes=prepared.n_classes,
             n_train=int(prepared.X.shape[0]),
