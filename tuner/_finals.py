@@ -14,7 +14,7 @@ from tuner._config import Settings
 from tuner._data import Dataset
 from tuner._evaluation import Bench, Deadline, never, training_rows
 from tuner._intervals import pooled
-from tuner._metrics import Metric
+from tuner._metrics import Metric, resolve_metric
 from tuner._model import Blended, Member
 from tuner._objective import fold_mean, judged
 from tuner._records import Scores, TrialRecord
@@ -25,8 +25,10 @@ from tuner._trials import Place, Trial, run_trial
 from tuner._types import FloatArray
 from tuner.families import FAMILIES, Predictor
 
-CALIBRATED_METRIC = "log_loss"  # what a temperature is fitted to; other metrics need not gain by it
+LOG_LOSS = "log_loss"  # what a temperature is fitted to; other metrics need not gain by it
 CALIBRATION_ROWS = 20_000  # know a single number well enough
+# Losses with steps, to which ensemble weights would fit the noise of few rows: log loss stands in for them.
+STEPPED_METRICS = frozenset({"roc_auc", "average_precision", "accuracy", "balanced_accuracy", "f1"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +150,8 @@ def _ensemble(
     max_members: int | None,
 ) -> tuple[Blend, Blended, Sequence[float]]:
     predictions = [_predictions(trial) for trial in finalists]
-    blend = greedy_blend(predictions, scorer.loss, start=winner, max_members=max_members)
+    start = winner if scorer.blends_by_metric else int(np.argmin([*map(scorer.blend_loss, predictions)]))
+    blend = greedy_blend(predictions, scorer.blend_loss, start=start, max_members=max_members)
     mixed = [
         np.asarray(sum(weight * fold for weight, fold in zip(blend.weights, folds, strict=True)))
         for folds in zip(*predictions, strict=True)
@@ -226,26 +229,28 @@ class BlendLoss:
         self._bench = bench
         self._n_averaged = n_averaged
         self._metric: Metric = bench.metric
+        self.blends_by_metric = bench.metric.name not in STEPPED_METRICS
+        self._blend_metric = bench.metric if self.blends_by_metric else _log_loss(bench.dataset)
         self._folds = [bench.dataset.targets(fold.test) for fold in bench.plan.folds]
 
-    def loss(self, predictions: Sequence[FloatArray]) -> float:
-        """Return the mean over folds at the best threshold (lower is better)."""
-        return float(np.min(fold_mean(self._losses(predictions))))
+    def blend_loss(self, predictions: Sequence[FloatArray]) -> float:
+        """Return what ensemble weights minimise, a mean over folds: the metric, or log loss in its stead."""
+        return float(np.min(fold_mean(self._losses(self._blend_metric, predictions))))
 
     def fold_losses(self, predictions: Sequence[FloatArray]) -> list[float]:
-        """Return the loss of every fold at the best threshold."""
-        losses = self._losses(predictions)
+        """Return the metric's loss of every fold at the best threshold."""
+        losses = self._losses(self._metric, predictions)
         return [float(loss) for loss in losses[:, int(np.argmin(fold_mean(losses)))]]
 
     def threshold(self, predictions: Sequence[FloatArray]) -> float | None:
         """Return the decision threshold with the smallest mean loss; None without thresholds."""
         if self._metric.thresholds is None:
             return None
-        return self._metric.thresholds[int(np.argmin(fold_mean(self._losses(predictions))))]
+        return self._metric.thresholds[int(np.argmin(fold_mean(self._losses(self._metric, predictions))))]
 
     def temperature(self, predictions: Sequence[FloatArray]) -> float:
         """Return what the logits are to be divided by; 1 for metrics that do not judge probabilities."""
-        if self._metric.name != CALIBRATED_METRIC:
+        if self._metric.name != LOG_LOSS:
             return 1.0
         dataset, folds = self._bench.dataset, self._bench.plan.folds
         total = np.zeros((dataset.n_rows, *predictions[0].shape[1:]))
@@ -264,9 +269,15 @@ class BlendLoss:
         groups = None if dataset.groups is None else dataset.groups[rows]
         return choose_temperature(y, mean, weights, parts, groups=groups)
 
-    def _losses(self, predictions: Sequence[FloatArray]) -> FloatArray:
+    def _losses(self, metric: Metric, predictions: Sequence[FloatArray]) -> FloatArray:
         losses = [
-            self._metric.losses(y, prediction, weights)[0]
+            metric.losses(y, prediction, weights)[0]
             for (y, weights), prediction in zip(self._folds, predictions, strict=True)
         ]
         return np.array(losses)
+
+
+def _log_loss(dataset: Dataset) -> Metric:
+    return resolve_metric(
+        LOG_LOSS, dataset.task, classes=dataset.classes, weighted=dataset.weights is not None
+    )
