@@ -1,17 +1,16 @@
-"""Nomination, election and the greedy blend, by hand and as invariants."""
+"""Nomination and election, by hand and as invariants."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tuner._objective import objective
-from tuner._selection import MAX_ENSEMBLE_ROUNDS, elect, greedy_blend, nominate
+from tuner._selection import elect, nominate
 
 WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.2)
 
@@ -174,116 +173,3 @@ def test_finalist_that_failed_is_not_elected(trial_with, make_trial):
 def test_finalist_without_a_number_is_not_elected(trial_with):
     """NaN is no loss, wherever it stands."""
     assert elect([trial_with(0, math.nan), trial_with(1, 0.9), trial_with(2, 0.8)]) == 2
-
-
-# The greedy blend
-
-
-def squared(target):
-    """Mean squared error over all rows of all folds."""
-    return lambda folds: float(np.mean((np.concatenate(folds) - target) ** 2))
-
-
-def single(*values):
-    """Finalists that predict one row in one fold."""
-    return [[np.array([value])] for value in values]
-
-
-def test_blend_by_hand():
-    """Elected 1; with -2 the mean is -1/2; with 1 again it is 0: shares 2/3 and 1/3."""
-    # round 2: means 1, -1/2, 2 -> squares 1, 1/4, 4     round 3: 0, -1, 2/3 -> squares 0, 1, 4/9
-    blend = greedy_blend(single(1.0, -2.0, 3.0), squared(0.0), start=0)
-    assert blend.weights == pytest.approx((2 / 3, 1 / 3, 0.0))
-    assert blend.loss == 0.0
-
-
-def test_a_full_blend_takes_nobody_new():
-    """With two members at most, the third, which would make it perfect, stays out."""
-    # start 1; with -.9: .05; then with -.15: -.017, nearer to 0. Of the two alone, -.9 again gives -.267 and
-    # 1 again .367: neither is nearer than .05.
-    three = single(1.0, -0.9, -0.15)
-    assert greedy_blend(three, squared(0.0), start=0).weights == pytest.approx((1 / 3, 1 / 3, 1 / 3))
-    two = greedy_blend(three, squared(0.0), start=0, max_members=2)
-    assert two.weights == pytest.approx((1 / 2, 1 / 2, 0.0))
-    assert greedy_blend(three, squared(0.0), start=0, max_members=1).weights == (1.0, 0.0, 0.0)
-
-
-def test_elected_stays_alone_where_nobody_helps():
-    """It stops at once: no finalist makes the mean better."""
-    tried = []
-
-    def loss(folds):
-        tried.append(float(folds[0][0]))
-        return squared(0.0)(folds)
-
-    blend = greedy_blend(single(0.5, 2.0), loss, start=0)
-    assert (blend.weights, blend.loss) == ((1.0, 0.0), 0.25)
-    assert tried == [0.5, 0.5, 1.25]  # alone, with itself, with the other; an equal loss is no gain
-
-
-def test_blend_starts_from_the_elected():
-    """The elected finalist has a share even where another is better on these predictions."""
-    # start .5 (square .25); with 0: .25 (.0625); then 1/6, 1/8, ... always nearer to 0
-    blend = greedy_blend(single(0.0, 0.5), squared(0.0), start=1)
-    assert blend.weights == pytest.approx((24 / 25, 1 / 25))
-
-
-def test_at_most_25_rounds():
-    """Every round would help, and it stops with 25 shares: 1/25 and 24/25."""
-    calls = []
-
-    def loss(folds):
-        calls.append(1)
-        return float((folds[0][0] - 2.0) ** 2)
-
-    blend = greedy_blend(single(0.0, 1.0), loss, start=0)
-    assert MAX_ENSEMBLE_ROUNDS == 25
-    assert blend.weights == pytest.approx((1 / 25, 24 / 25))
-    assert len(calls) == 1 + 24 * 2
-
-
-def test_blend_of_nan_losses_stays_with_the_elected():
-    """A finalist whose blend cannot be scored does not join."""
-    blend = greedy_blend(single(0.5, math.nan), squared(0.0), start=0)
-    assert (blend.weights, blend.loss) == ((1.0, 0.0), 0.25)
-
-
-def test_folds_are_blended_one_by_one():
-    """Predictions of different folds are never mixed, and float32 input is averaged in double precision."""
-    predictions = [
-        [np.array([0.0, 1.0], np.float32), np.array([4.0], np.float32)],
-        [np.array([2.0, 1.0], np.float32), np.array([0.0], np.float32)],
-    ]
-    seen = []
-
-    def loss(folds):
-        seen.append([fold.tolist() for fold in folds])
-        assert all(fold.dtype == np.float64 for fold in folds)
-        return 1.0 / len(seen)  # each try looks better than the one before
-
-    greedy_blend(predictions, loss, start=0)
-    assert seen[:3] == [[[0.0, 1.0], [4.0]], [[0.0, 1.0], [4.0]], [[1.0, 1.0], [2.0]]]
-
-
-VALUES = st.integers(-16, 16).map(lambda n: n / 8)
-TABLES = st.integers(1, 5).flatmap(
-    lambda n: st.lists(st.lists(VALUES, min_size=4, max_size=4), min_size=n, max_size=n)
-)
-
-
-@given(TABLES, st.data())
-def test_blend_invariants(rows, data):
-    """Never worse than the elected; shares sum to one in 25ths or coarser; the stated loss is its loss."""
-    predictions = [[np.array(row[:2]), np.array(row[2:])] for row in rows]
-    copies = [[fold.copy() for fold in folds] for folds in predictions]
-    start = data.draw(st.integers(0, len(rows) - 1))
-    loss = squared(np.array([0.0, 1.0, -1.0, 0.5]))
-    blend = greedy_blend(predictions, loss, start=start)
-    assert blend.loss <= loss(predictions[start])
-    assert sum(blend.weights) == pytest.approx(1.0)
-    assert min(blend.weights) >= 0
-    assert blend.weights[start] >= 1 / MAX_ENSEMBLE_ROUNDS
-    mixed = [sum(w * folds[k] for w, folds in zip(blend.weights, predictions, strict=True)) for k in range(2)]
-    assert loss(mixed) == pytest.approx(blend.loss)
-    for folds, before in zip(predictions, copies, strict=True):
-        assert all((fold == copy).all() for fold, copy in zip(folds, before, strict=True))

@@ -91,13 +91,16 @@ def choose_temperature(
     return fit_temperature(y, probabilities, weights) if mean > noise else 1.0
 
 
+def occurred(y: IntArray, probabilities: FloatArray) -> FloatArray:
+    """Return the probability that was given to what occurred, row by row."""
+    if probabilities.ndim == 1:
+        return np.where(y == 1, probabilities, 1.0 - probabilities)
+    return np.asarray(probabilities[np.arange(len(y)), y.astype(int)])
+
+
 def row_losses(y: IntArray, probabilities: FloatArray) -> FloatArray:
     """Return -log of the probability of what occurred, row by row."""
-    if probabilities.ndim == 1:
-        occurred = np.where(y == 1, probabilities, 1.0 - probabilities)
-    else:
-        occurred = probabilities[np.arange(len(y)), y.astype(int)]
-    return np.asarray(-np.log(np.clip(occurred, SMALLEST, None)))
+    return np.asarray(-np.log(np.clip(occurred(y, probabilities), SMALLEST, None)))
 
 
 def _of(weights: FloatArray | None, rows: IntArray) -> FloatArray | None:

@@ -22,7 +22,7 @@ from tuner._trials import Place
 from tuner.exceptions import TrialsFailedError
 
 FRESH_REPEATS = 2  # at least, if there is time
-MOST_FRESH_REPEATS = 6
+MOST_FRESH_REPEATS = 3
 ROWS_REPEATED = 4000  # a table of half as many rows is divided anew twice as often
 FINALS_SHARE = 0.45  # of the time of one choice, at most
 ASSEMBLY_SECONDS = 0.3

@@ -14,12 +14,13 @@ from tuner._config import Settings
 from tuner._data import Dataset
 from tuner._evaluation import Bench, Deadline, never, training_rows
 from tuner._intervals import pooled
-from tuner._metrics import Metric, resolve_metric
+from tuner._metrics import Metric
 from tuner._model import Blended, Member
 from tuner._objective import fold_mean, judged
 from tuner._records import Scores, TrialRecord
 from tuner._seeds import child_seed
-from tuner._selection import Blend, Nomination, elect, greedy_blend
+from tuner._selection import Nomination, elect
+from tuner._shares import Blend, Fits, Kind, blend
 from tuner._splits import Fold
 from tuner._trials import Place, Trial, run_trial
 from tuner._types import FloatArray
@@ -27,8 +28,6 @@ from tuner.families import FAMILIES, Predictor
 
 LOG_LOSS = "log_loss"  # what a temperature is fitted to; other metrics need not gain by it
 CALIBRATION_ROWS = 20_000  # know a single number well enough
-# Losses with steps, to which ensemble weights would fit the noise of few rows: log loss stands in for them.
-STEPPED_METRICS = frozenset({"roc_auc", "average_precision", "accuracy", "balanced_accuracy", "f1"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,10 +122,10 @@ def assemble(
         predictions = _predictions(finalists[position])
         return _single(finalists[position], bench, models(position), scorer.temperature(predictions))
 
-    scorer = BlendLoss(bench, n_averaged=1 if is_refitted(bench.dataset, settings) else bench.plan.n_repeats)
-    blend = None
+    scorer = FoldScorer(bench, n_averaged=1 if is_refitted(bench.dataset, settings) else bench.plan.n_repeats)
+    shares = None
     if settings.final == "ensemble":
-        blend, model, fold_losses = _ensemble(finalists, winner, scorer, models, settings.max_members)
+        shares, model, fold_losses = _ensemble(finalists, winner, scorer, models, settings.max_members)
     else:
         model = single(winner)
         fold_losses = _scores(finalists[winner]).fold_losses
@@ -134,7 +133,7 @@ def assemble(
         finalists=tuple(trial.record for trial in finalists),
         nominations=tuple(nominations[i] for i in done),
         winner=winner,
-        blend=blend,
+        blend=shares,
         model=model,
         default_model=single(0),
         selection_loss=pooled(fold_losses, squared=bench.metric.squared_scale),
@@ -145,24 +144,24 @@ def assemble(
 def _ensemble(
     finalists: Sequence[Trial],
     winner: int,
-    scorer: BlendLoss,
+    scorer: FoldScorer,
     models: Callable[[int], tuple[Predictor, ...]],
     max_members: int | None,
 ) -> tuple[Blend, Blended, Sequence[float]]:
     predictions = [_predictions(trial) for trial in finalists]
-    start = winner if scorer.blends_by_metric else int(np.argmin([*map(scorer.blend_loss, predictions)]))
-    blend = greedy_blend(predictions, scorer.blend_loss, start=start, max_members=max_members)
+    families = [trial.record.configuration.family for trial in finalists]
+    shares = blend(scorer.fits, predictions, families, elected=winner, max_members=max_members)
     mixed = [
-        np.asarray(sum(weight * fold for weight, fold in zip(blend.weights, folds, strict=True)))
+        np.asarray(sum(weight * fold for weight, fold in zip(shares.weights, folds, strict=True)))
         for folds in zip(*predictions, strict=True)
     ]
     members = tuple(
         Member(weight, finalists[position].record.configuration.family, models(position))
-        for position, weight in enumerate(blend.weights)
+        for position, weight in enumerate(shares.weights)
         if weight > 0
     )
     blended = Blended(members, scorer.schema, scorer.threshold(mixed), scorer.temperature(mixed))
-    return blend, blended, scorer.fold_losses(mixed)
+    return shares, blended, scorer.fold_losses(mixed)
 
 
 def _single(trial: Trial, bench: Bench, models: tuple[Predictor, ...], temperature: float) -> Blended:
@@ -213,7 +212,7 @@ def _predictions(trial: Trial) -> tuple[FloatArray, ...]:
     return trial.evaluation.predictions
 
 
-class BlendLoss:
+class FoldScorer:
     """Loss of held-out predictions, fold by fold, then averaged: never pooled over fold models.
 
     Parameters
@@ -229,24 +228,25 @@ class BlendLoss:
         self._bench = bench
         self._n_averaged = n_averaged
         self._metric: Metric = bench.metric
-        self.blends_by_metric = bench.metric.name not in STEPPED_METRICS
-        self._blend_metric = bench.metric if self.blends_by_metric else _log_loss(bench.dataset)
         self._folds = [bench.dataset.targets(fold.test) for fold in bench.plan.folds]
 
-    def blend_loss(self, predictions: Sequence[FloatArray]) -> float:
-        """Return what ensemble weights minimise, a mean over folds: the metric, or log loss in its stead."""
-        return float(np.min(fold_mean(self._losses(self._blend_metric, predictions))))
+    @property
+    def fits(self) -> Fits:
+        """What members of an ensemble are compared by."""
+        classes = self._bench.dataset.task != "regression"
+        kind: Kind = "classes" if classes else "absolutes" if self._metric.name == "mae" else "squares"
+        return Fits(self._folds, kind=kind, n_repeats=self._bench.plan.n_repeats)
 
     def fold_losses(self, predictions: Sequence[FloatArray]) -> list[float]:
         """Return the metric's loss of every fold at the best threshold."""
-        losses = self._losses(self._metric, predictions)
+        losses = self._losses(predictions)
         return [float(loss) for loss in losses[:, int(np.argmin(fold_mean(losses)))]]
 
     def threshold(self, predictions: Sequence[FloatArray]) -> float | None:
         """Return the decision threshold with the smallest mean loss; None without thresholds."""
         if self._metric.thresholds is None:
             return None
-        return self._metric.thresholds[int(np.argmin(fold_mean(self._losses(self._metric, predictions))))]
+        return self._metric.thresholds[int(np.argmin(fold_mean(self._losses(predictions))))]
 
     def temperature(self, predictions: Sequence[FloatArray]) -> float:
         """Return what the logits are to be divided by; 1 for metrics that do not judge probabilities."""
@@ -269,15 +269,9 @@ class BlendLoss:
         groups = None if dataset.groups is None else dataset.groups[rows]
         return choose_temperature(y, mean, weights, parts, groups=groups)
 
-    def _losses(self, metric: Metric, predictions: Sequence[FloatArray]) -> FloatArray:
+    def _losses(self, predictions: Sequence[FloatArray]) -> FloatArray:
         losses = [
-            metric.losses(y, prediction, weights)[0]
+            self._metric.losses(y, prediction, weights)[0]
             for (y, weights), prediction in zip(self._folds, predictions, strict=True)
         ]
         return np.array(losses)
-
-
-def _log_loss(dataset: Dataset) -> Metric:
-    return resolve_metric(
-        LOG_LOSS, dataset.task, classes=dataset.classes, weighted=dataset.weights is not None
-    )

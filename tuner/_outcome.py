@@ -37,7 +37,7 @@ def conclude(
         estimate = estimates.default if fall_back else estimates.tuned
     selection_loss = _selection_loss(choice, metric, settings, fall_back=fall_back)
     delivered = finals.default_model if fall_back else finals.model
-    alone = blend is None or max(blend.weights) == 1.0
+    alone = blend is None or blend.weights[position] == 1.0
     return TuningResult(
         metric=metric.name,
         task=dataset.task,

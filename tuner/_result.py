@@ -13,7 +13,8 @@ import numpy as np
 from tuner._metrics import Metric
 from tuner._model import Delivered, Latency
 from tuner._records import TrialRecord
-from tuner._selection import Blend, Nomination
+from tuner._selection import Nomination
+from tuner._shares import Blend
 from tuner._tracking_info import TrackingInfo
 from tuner._types import Scalar, Task
 

@@ -1,19 +1,17 @@
-"""Who becomes a finalist, who wins, who joins the ensemble: pure functions of records and predictions."""
+"""Who becomes a finalist and who wins: pure functions of records."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tuner._objective import objective
 from tuner._records import TrialRecord
-from tuner._types import FloatArray
 
 N_FINALISTS = 10
-MAX_ENSEMBLE_ROUNDS = 25
 
 
 @dataclass(frozen=True)
@@ -103,66 +101,3 @@ def elect(finalists: Sequence[TrialRecord]) -> int:
     if not np.isfinite(losses).any():
         raise ValueError("No finalist has a finite loss on the fresh folds.")
     return int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))
-
-
-@dataclass(frozen=True)
-class Blend:
-    """Ensemble weights over finalists.
-
-    Attributes
-    ----------
-    weights : tuple of float, one a finalist
-        Shares that sum to one; 0 for finalists that did not join.
-    loss : float
-        Internal loss of the blend on the predictions it was chosen on: flattering, never a claim.
-    """
-
-    weights: tuple[float, ...]
-    loss: float
-
-
-def greedy_blend(
-    predictions: Sequence[Sequence[FloatArray]],
-    loss: Callable[[Sequence[FloatArray]], float],
-    *,
-    start: int,
-    max_members: int | None = None,
-) -> Blend:
-    """Greedy ensemble selection with replacement, started from the elected finalist.
-
-    Parameters
-    ----------
-    predictions : sequence of n_finalists sequences of arrays
-        Each finalist's held-out predictions, fold by fold on the same folds.
-    loss : callable
-        Loss of a list of fold predictions (lower is better).
-    start : int
-        Position of the elected finalist.
-    max_members : int or None
-        Different finalists in the blend, at most.
-
-    References
-    ----------
-    Caruana et al. (2004), Ensemble selection from libraries of models.
-    """
-    counts = np.zeros(len(predictions), dtype=int)
-    counts[start] = 1
-    total = [np.asarray(fold, dtype=float) for fold in predictions[start]]
-    best = loss(total)
-    for size in range(2, MAX_ENSEMBLE_ROUNDS + 1):
-        is_full = max_members is not None and (counts > 0).sum() >= max_members
-        losses = [
-            np.inf if is_full and not counts[position] else loss(_mean_with(total, candidate, size))
-            for position, candidate in enumerate(predictions)
-        ]
-        choice = int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))
-        if not losses[choice] < best:
-            break
-        best = losses[choice]
-        counts[choice] += 1
-        total = [summed + fold for summed, fold in zip(total, predictions[choice], strict=True)]
-    return Blend(tuple(float(count / counts.sum()) for count in counts), float(best))
-
-
-def _mean_with(total: Sequence[FloatArray], candidate: Sequence[FloatArray], size: int) -> list[FloatArray]:
-    return [(summed + fold) / size for summed, fold in zip(total, candidate, strict=True)]
