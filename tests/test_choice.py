@@ -130,9 +130,9 @@ def test_finalists_walk_no_further_than_the_search(choice):
 # Time
 
 
-@pytest.mark.parametrize(("n_rows", "repeats"), [(100, 6), (700, 6), (1_000, 4), (1_500, 3), (50_000, 2)])
+@pytest.mark.parametrize(("n_rows", "repeats"), [(100, 3), (1_999, 3), (2_000, 2), (50_000, 2)])
 def test_small_tables_are_divided_anew_more_often(n_rows, repeats):
-    """4,000 rows in all, rounded up; at least two repeats and at most six."""
+    """Three fresh repeats below 2,000 rows, two from there on."""
     assert wanted_repeats(n_rows) == repeats
 
 

@@ -21,9 +21,9 @@ from tuner._splits import Fold, FoldPlan, can_train, plan_choosing, plan_fresh
 from tuner._trials import Place
 from tuner.exceptions import TrialsFailedError
 
-FRESH_REPEATS = 2  # at least, if there is time
-MOST_FRESH_REPEATS = 3
-ROWS_REPEATED = 4000  # a table of half as many rows is divided anew twice as often
+FRESH_REPEATS = 2  # if there is time; six were no better than three on 35 small tables
+FRESH_REPEATS_SMALL = 3
+SMALL_TABLE_ROWS = 2000  # fewer: one division of them is a noisier judge
 FINALS_SHARE = 0.45  # of the time of one choice, at most
 ASSEMBLY_SECONDS = 0.3
 CAUTION = 1.2  # a finalist keeps its models and shares the cores: a little dearer than its trial
@@ -231,7 +231,7 @@ def _finals(search: SearchOutcome, bench: Bench, pace: Pace, place: Place, notif
 
 def wanted_repeats(n_rows: int) -> int:
     """Return how many fresh repeats elect: the fewer rows, the noisier one division of them."""
-    return min(max(-(-ROWS_REPEATED // n_rows), FRESH_REPEATS), MOST_FRESH_REPEATS)
+    return FRESH_REPEATS_SMALL if n_rows < SMALL_TABLE_ROWS else FRESH_REPEATS
 
 
 @dataclass(frozen=True)
