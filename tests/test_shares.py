@@ -66,6 +66,16 @@ def test_weights_count_rows_but_do_not_add_any():
     assert found.weights == pytest.approx((0.5, 0.5), abs=1e-4)
 
 
+def test_rows_without_weight_do_not_count():
+    """30 rows to 10, and 60 of no weight that the second member wins: shares as of the 40."""
+    y, members = classes_of(30, 10)
+    y, weights = np.ones(100), np.concatenate([np.ones(40), np.zeros(60)])
+    first = np.concatenate([members[0], np.zeros(60)])
+    fits = Fits([(y, weights)], kind="classes", n_repeats=1)
+    found = blend(fits, [[first], [1.0 - first]], ["a", "b"], elected=0)
+    assert found.weights == pytest.approx((0.7, 0.3), abs=1e-4)
+
+
 @pytest.mark.parametrize("kind", ["squares", "absolutes"])
 def test_opposite_errors_cancel(kind):
     """One errs by +1, one by -1 everywhere: half of each errs not at all."""

@@ -66,14 +66,14 @@ class Fits:
         y = np.concatenate([y for y, _ in targets])
         weights = np.concatenate([np.ones(len(y)) if w is None else w for y, w in targets])
         self._kind = kind
-        self._step = -(-len(y) // MAX_ROWS)
-        self._y = y[:: self._step]
-        thinned = weights[:: self._step]
-        self._weights = thinned * (len(y) / n_repeats / thinned.sum())
+        counted = np.flatnonzero(weights > 0)
+        self._rows = counted[:: -(-len(counted) // MAX_ROWS)]
+        self._y = y[self._rows]
+        self._weights = weights[self._rows] * (len(counted) / n_repeats / weights[self._rows].sum())
 
     def of(self, predictions: Sequence[FloatArray]) -> FloatArray:
         """Return a finalist's probabilities of what occurred, or its residuals, of shape (n_rows,)."""
-        joined = np.concatenate([np.asarray(fold, dtype=float) for fold in predictions])[:: self._step]
+        joined = np.concatenate([np.asarray(fold, dtype=float) for fold in predictions])[self._rows]
         return occurred(self._y, joined) if self._kind == "classes" else joined - self._y
 
     def error(self, fits: FloatArray) -> float:
