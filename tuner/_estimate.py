@@ -193,6 +193,11 @@ def bbc(
     fold models, selection included, at n(1 - 1/K) rows; the final averaging is not part of it, so it leans
     to the pessimistic side. It misleads where a few hundred rows are searched with few trials.
 
+    Metrics that are no means over rows, such as average precision, flatter on few rows: 1/e of a fold is left
+    out of a bootstrap, and with a handful of positives that is one or two. How much shows in trials that are
+    scored on the rows left out and on whole folds; with a bias in proportion to 1 / rows, whole folds still
+    flatter by 1 / (e - 1) of the difference. Both are taken off.
+
     References
     ----------
     Tsamardinos, Greasidou, Borboudakis (2018), Bootstrapping the out-of-sample predictions for efficient
@@ -202,14 +207,24 @@ def bbc(
     eligible = [trial for trial in trials if trial.number in predictions]
     plain = [trial.number for trial in eligible].index(default)
     penalties = np.array([trial.gap_penalty or 0.0 for trial in eligible])[:, None]
-    parts = []
+    picked, parts = [], []
+    total, n_scored = np.zeros(len(eligible)), np.zeros(len(eligible))
     for counts in _bootstrap_counts(bench.dataset, child_seed(settings.seed, "bbc")):
         in_bag = _losses(eligible, predictions, bench, counts)
         objectives = np.where(np.isfinite(in_bag), in_bag + penalties, np.inf)
         chosen = np.argmin(objectives, axis=0)
         left_out = _losses(eligible, predictions, bench, counts == 0, of={*chosen.tolist(), plain})
         parts.append((left_out[chosen, np.arange(len(counts))], left_out[plain]))
+        picked.append(chosen)
+        total += np.nansum(left_out, axis=1)
+        n_scored += np.isfinite(left_out).sum(axis=1)
     selected, default_losses = map(np.concatenate, zip(*parts, strict=True))
+    if not (metric.row_mean or metric.squared_scale):
+        everything = np.ones((1, bench.dataset.n_rows), dtype=np.uint16)
+        whole = _losses(eligible, predictions, bench, everything)[:, 0]
+        flattery = (whole - total / np.maximum(n_scored, 1)) * (1 + 1 / (np.e - 1))
+        selected = selected + np.nanmean(flattery[np.concatenate(picked)])
+        default_losses = default_losses + flattery[plain]
     rows = round(float(np.mean([len(fold.train) for fold in bench.plan.folds])))
     estimand = (
         f"the selected configuration at about {rows} rows, selection over {len(eligible)} trials included"
