@@ -44,12 +44,14 @@ class SearchSpace:
         The smallest and the largest number the library accepts, where that is known.
     source : str, optional
         Where the space comes from.
+    for_categories : tuple of str, optional
+        Parameters that change nothing where no column is categorical.
 
     Raises
     ------
     ValueError
-        If a condition or a limit names an unknown parameter, conditions form a circle, or a dimension leaves
-        its limits.
+        If a condition, a limit or `for_categories` names an unknown parameter, conditions form a circle, or a
+        dimension leaves its limits.
 
     Examples
     --------
@@ -65,12 +67,13 @@ class SearchSpace:
     conditions: Mapping[str, Condition] = field(default_factory=dict)
     limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     source: str = ""
+    for_categories: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         # Copies, so that nobody changes a space from outside. Plain dicts, because they can be pickled.
         for mapping in ("dimensions", "conditions", "limits"):
             object.__setattr__(self, mapping, dict(getattr(self, mapping)))
-        self._check_names((*self.conditions, *self.limits))
+        self._check_names((*self.conditions, *self.limits, *self.for_categories))
         self._check_names(condition.parent for condition in self.conditions.values())
         for name, limits in self.limits.items():
             check_limits(f"{self.family}.{name}", self.dimensions[name], limits)
@@ -174,6 +177,17 @@ class SearchSpace:
             for name, change in changes.items()
         }
         return replace(self, dimensions={**self.dimensions, **adopted})
+
+    def without_categories(self) -> SearchSpace:
+        """
+        Fix what changes nothing where no column is categorical.
+
+        Returns
+        -------
+        SearchSpace
+            The same space with the parameters in `for_categories` at their defaults.
+        """
+        return self.override({name: self._fit(name, None) for name in self.for_categories})
 
     def complete(self, params: Mapping[str, Scalar]) -> dict[str, Scalar]:
         """

@@ -34,6 +34,16 @@ def settings(*, has_time=False, task="binary", **options):
     return resolve(TuningConfig(**options), task=task, has_time=has_time)
 
 
+def test_parameters_of_categories_vary_only_where_there_are_categories():
+    """A table of numbers leaves them at the library's defaults, in every trial."""
+    with_them = resolve(TuningConfig(), task="binary", has_time=False, has_categories=True)
+    without = resolve(TuningConfig(), task="binary", has_time=False, has_categories=False)
+    assert isinstance(with_them.space("lightgbm").dimensions["min_data_per_group"], Int)
+    assert without.space("lightgbm").dimensions["min_data_per_group"] == 100
+    assert without.space("lightgbm").dimensions["max_cat_to_onehot"] == 4
+    assert without.space("linear") == with_them.space("linear")
+
+
 def test_the_defaults_are_those_of_the_contract():
     """Names and defaults that jobs and users rely on."""
     assert {item.name: item.default for item in fields(TuningConfig)} == {

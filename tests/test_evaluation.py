@@ -471,3 +471,20 @@ def test_means_of_other_folds_do_not_depend_on_how_many_points_there_are():
     at_once = others_mean(losses, repeats)
     singly = np.hstack([others_mean(losses[:, [point]], repeats) for point in range(60)])
     np.testing.assert_array_equal(at_once, singly)
+
+
+def test_rare_categories_are_split_on_where_the_space_allows():
+    """Six categories of 25 rows decide the target: 100 rows a group see none of them, 10 see all."""
+    rng = np.random.default_rng(0)
+    kinds = np.tile(list("abcdef"), 25)
+    y = np.isin(kinds, ["b", "d", "e"]).astype(int)
+    X = pd.DataFrame({"noise": rng.normal(size=150), "kind": pd.Categorical(kinds)})
+    dataset = make_dataset(X, y, task="classification")
+    plan = plan_choosing(dataset, n_folds=3, n_repeats=1, seed=0)
+    bench = Bench(dataset, plan, resolve_metric("log_loss", "binary"), 0)
+
+    def loss(**params):
+        return evaluate(configuration(**params), bench).scores.nested_loss
+
+    assert loss(min_data_per_group=100) > 0.5
+    assert loss(min_data_per_group=10) < 0.1

@@ -158,9 +158,11 @@ def check_config(config: TuningConfig) -> None:
     resolve_spaces(config)
 
 
-def resolve(config: TuningConfig, *, task: Task, has_time: bool) -> Settings:
+def resolve(config: TuningConfig, *, task: Task, has_time: bool, has_categories: bool = True) -> Settings:
     """Turn a checked config into the settings of one run."""
     spaces = resolve_spaces(config)
+    if not has_categories:
+        spaces = tuple(space.without_categories() for space in spaces)
     search_weight, nominating = _weights(config.gap_weight)
     estimate = _estimate_method(config.estimate, has_time=has_time)
     return Settings(

@@ -72,6 +72,11 @@ class Table:
         return sparse.issparse(self.numeric)
 
     @property
+    def has_categories(self) -> bool:
+        """Whether any column is categorical."""
+        return bool(self.categorical.shape[1])
+
+    @property
     def n_columns(self) -> int:
         """Number of encoded columns."""
         return int(self.numeric.shape[1] + self.categorical.shape[1])

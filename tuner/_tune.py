@@ -86,7 +86,12 @@ def tune_dataset(
     )
     if metric.log_target:
         dataset = with_log_target(dataset)
-    settings = resolve(config, task=dataset.task, has_time=dataset.time is not None)
+    settings = resolve(
+        config,
+        task=dataset.task,
+        has_time=dataset.time is not None,
+        has_categories=dataset.table.has_categories,
+    )
     study_name = context.study_name or config.study_name or f"{context.name}-{study_hash(dataset, config)}"
     store, known = None, {}
     if config.storage is not None:

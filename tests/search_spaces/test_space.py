@@ -29,6 +29,24 @@ def test_default_holds_active_parameters_parents_first() -> None:
     assert SPACE.default() == {"rate": 0.5, "kind": "tree", "leaves": 31, "fixed": 3}
 
 
+def test_what_needs_categories_is_fixed_without_them() -> None:
+    """The marked parameter keeps its default; a value the user has fixed stays; the others still vary."""
+    space = SearchSpace(
+        "toy", {"group": Int(2, 200, default=100), "leaves": Int(2, 64)}, for_categories=("group",)
+    )
+    fixed = space.without_categories()
+    assert fixed.dimensions == {"group": 100, "leaves": Int(2, 64)}
+    assert fixed.complete({"group": 7})["group"] == 100
+    assert space.override({"group": 7}).without_categories().dimensions["group"] == 7
+    assert SPACE.without_categories() == SPACE
+
+
+def test_what_needs_categories_must_exist() -> None:
+    """A marked name that is no parameter is an error."""
+    with pytest.raises(ValueError, match="must be a known one"):
+        SearchSpace("toy", {"leaves": Int(2, 64)}, for_categories=("leafs",))
+
+
 def test_parents_come_before_children() -> None:
     """A conditional parameter follows what it depends on; otherwise the order is as written."""
     assert SPACE.ordered() == ("rate", "kind", "dropped", "leaves", "deep", "fixed")
