@@ -8,7 +8,7 @@ import pytest
 from tuner._choice import FINALS_SHARE, Pace, choose, elect_without, first_repeat, wanted_repeats
 from tuner._config import TuningConfig, resolve
 from tuner._data import make_dataset
-from tuner._evaluation import Deadline
+from tuner._deadline import Deadline
 from tuner._metrics import resolve_metric
 from tuner._trials import Place
 

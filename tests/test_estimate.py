@@ -8,10 +8,11 @@ from scipy.special import expit
 from scipy.stats import t as student
 
 from tuner import _estimate
+from tuner._bench import Bench
 from tuner._config import TuningConfig, resolve
 from tuner._data import make_dataset
+from tuner._deadline import Deadline
 from tuner._estimate import _bootstrap_counts, bbc, crossfit, judge_tuning, nested
-from tuner._evaluation import Bench, Deadline
 from tuner._intervals import Interval
 from tuner._metrics import resolve_metric
 from tuner._splits import plan_choosing

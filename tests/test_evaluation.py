@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 
 from search_spaces import SPACES
-from tuner import _evaluation
+from tuner import _bench, _evaluation
+from tuner._bench import Bench, threads_a_fit, training_rows
 from tuner._data import make_dataset
-from tuner._evaluation import Bench, Deadline, evaluate, threads_a_fit, training_rows
+from tuner._deadline import Deadline
+from tuner._evaluation import evaluate
 from tuner._metrics import resolve_metric
 from tuner._objective import nested_scores, others_mean
 from tuner._racing import Race
@@ -354,7 +356,7 @@ def test_dart_models_are_taken_when_passed():
 )
 def test_threads_of_a_fit(n_rows, n_columns, n_jobs, expected, monkeypatch):
     """One thread for each step of cells, spread so that the trials side by side use all threads."""
-    monkeypatch.setattr(_evaluation, "CELLS_A_THREAD", 100)
+    monkeypatch.setattr(_bench, "CELLS_A_THREAD", 100)
     X = np.random.default_rng(0).normal(size=(n_rows, n_columns))
     assert threads_a_fit(make_dataset(X, np.arange(n_rows) % 2), n_jobs) == expected
 
@@ -377,7 +379,7 @@ def test_folds_too_big_to_hold_are_walked_alone_and_change_nothing(task, penalty
     bench = make_bench(task)
     chosen = configuration("linear", penalty=penalty)
     together = evaluate(chosen, bench, keep_models=True)
-    monkeypatch.setattr(_evaluation, "MAX_BYTES_HELD", 0)
+    monkeypatch.setattr(_bench, "MAX_BYTES_HELD", 0)
     apart = make_bench(task)
     apart = replace(apart, n_threads=n_threads, _prepared={})
     assert_same(together, evaluate(chosen, apart, keep_models=True), bench.dataset.table)
@@ -404,7 +406,7 @@ def test_a_path_can_be_bounded(scripted):
 
 def test_a_stop_cuts_folds_that_walk_alone(scripted, monkeypatch):
     """Cancelled between points; a path that may be shortened ends at the last point all folds passed."""
-    monkeypatch.setattr(_evaluation, "MAX_BYTES_HELD", 0)
+    monkeypatch.setattr(_bench, "MAX_BYTES_HELD", 0)
     script = [0.5, 0.4, 0.3, 0.2]
 
     def stop_at(question):

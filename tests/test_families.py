@@ -12,8 +12,8 @@ import pytest
 from scipy import sparse
 
 from search_spaces import PORTFOLIOS, SPACES
+from tuner._bench import training_rows
 from tuner._data import make_dataset
-from tuner._evaluation import training_rows
 from tuner._metrics import resolve_metric
 from tuner._splits import Fold
 from tuner.families import FAMILIES, TrainingRows

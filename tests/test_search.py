@@ -10,9 +10,11 @@ from optuna.trial import TrialState
 
 from search_spaces import PORTFOLIOS, SPACES, Categorical, Float, Int
 from tuner import _search
+from tuner._bench import Bench
 from tuner._config import TuningConfig, resolve
 from tuner._data import make_dataset
-from tuner._evaluation import Bench, Deadline, evaluate
+from tuner._deadline import Deadline
+from tuner._evaluation import evaluate
 from tuner._metrics import resolve_metric
 from tuner._objective import objective
 from tuner._search import LAG, Search, initial_configurations

@@ -12,9 +12,10 @@ from optuna.trial import TrialState
 
 from search_spaces import SPACES
 from tuner import _search
+from tuner._bench import Bench
 from tuner._config import TuningConfig, resolve
 from tuner._data import make_dataset
-from tuner._evaluation import Bench, Deadline
+from tuner._deadline import Deadline
 from tuner._metrics import resolve_metric
 from tuner._records import Configuration
 from tuner._search import LAG, Search

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from search_spaces import SPACES
+from tuner._bench import Bench
 from tuner._data import make_dataset
-from tuner._evaluation import Bench, Deadline
+from tuner._deadline import Deadline
 from tuner._metrics import resolve_metric
 from tuner._records import Configuration, TrialRecord
 from tuner._splits import plan_choosing

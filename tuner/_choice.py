@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from tuner._bench import Bench, threads_a_fit
 from tuner._config import Settings
 from tuner._data import Dataset
-from tuner._evaluation import Bench, Deadline, threads_a_fit
+from tuner._deadline import Deadline
 from tuner._finals import Finals, assemble, is_refitted, rescore
 from tuner._metrics import Metric
 from tuner._objective import nested_scores

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tuner._bench import Bench
 from tuner._config import Settings
 from tuner._data import Dataset
-from tuner._evaluation import Bench, Deadline
+from tuner._deadline import Deadline
 from tuner._intervals import Interval, corrected_t, percentile, prediction_t
 from tuner._metrics import Metric
 from tuner._model import Blended, held_out_loss

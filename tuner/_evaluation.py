@@ -4,63 +4,27 @@ At every path point all folds are scored, and the walk ends only when the mean c
 others has passed its minimum by the family's patience. So every p_k is chosen on the same range of points
 and no loss is ever carried forward. In a race the first folds walk ahead alone, one by one, to be compared;
 what they passed is kept, and the others catch up. Folds too big to be held side by side walk the whole path
-one after the other. One trial runs on one thread, on large tables on more: see `threads_a_fit`.
+one after the other. One trial runs on one thread, on large tables on more: see `tuner._bench`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field, replace
-from threading import Lock
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from tuner._data import Dataset
-from tuner._metrics import Metric
+from tuner._bench import Bench
+from tuner._deadline import Stop, never
 from tuner._objective import fold_mean, nested_scores, others_mean
 from tuner._racing import Race
 from tuner._records import Configuration, Curves, Scores
 from tuner._seeds import child_seed
-from tuner._splits import Fold, FoldPlan
-from tuner._types import FloatArray, Scalar
+from tuner._types import FloatArray
 from tuner.exceptions import DeadlineReachedError, RaceLostError
-from tuner.families import FAMILIES, Check, Designed, Family, PathFit, Predictor, TrainingRows
+from tuner.families import FAMILIES, Check, Family, PathFit, Predictor
 
-CELLS_A_THREAD = 5_000_000  # below, two fits side by side do more than one fit on two threads
-MAX_BYTES_HELD = 2**29  # of a family's prepared folds that each hold their rows as floats
 MAX_BYTES_AHEAD = 2**26  # of predictions of folds that walk ahead; a trial needing more is not raced
-
-
-@dataclass(frozen=True)
-class Deadline:
-    """A moment on the monotonic clock, or none."""
-
-    at: float | None = None
-
-    @classmethod
-    def after(cls, seconds: float | None) -> Deadline:
-        """Return the deadline ``seconds`` from now; None: no deadline."""
-        return cls(None if seconds is None else time.monotonic() + seconds)
-
-    @property
-    def left(self) -> float:
-        """Seconds left; infinite without a deadline."""
-        return np.inf if self.at is None else self.at - time.monotonic()
-
-    @property
-    def reached(self) -> bool:
-        """Whether the moment has passed."""
-        return self.left <= 0
-
-    def stop(self) -> bool:
-        """Return whether the moment has passed: for fits that ask between steps."""
-        return self.reached
-
-    def earlier(self, seconds: float) -> Deadline:
-        """Return the deadline ``seconds`` before this one."""
-        return self if self.at is None else Deadline(self.at - seconds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,91 +48,6 @@ class Evaluation:
     models: tuple[Predictor, ...]
     fit_seconds: float
     shortened: bool = False
-
-
-def threads_a_fit(dataset: Dataset, n_jobs: int) -> int:
-    """Return how many of ``n_jobs`` threads one trial uses: one for every ``CELLS_A_THREAD`` of the table.
-
-    Small fits run side by side, one thread each. On large tables fewer run at a time, on more threads each:
-    as fast, a budget of few fits ends sooner, and less memory is held. No result depends on it.
-    """
-    wanted = min(n_jobs, max(1, dataset.n_rows * dataset.table.n_columns // CELLS_A_THREAD))
-    return n_jobs // (n_jobs // wanted)
-
-
-@dataclass(frozen=True, eq=False)
-class Bench:
-    """A dataset, its folds and the metric; prepared folds are made once and shared by all trials.
-
-    Attributes
-    ----------
-    n_threads : int
-        Threads of one trial.
-    """
-
-    dataset: Dataset
-    plan: FoldPlan
-    metric: Metric
-    seed: int
-    n_threads: int = 1
-    _prepared: dict[Hashable, Any] = field(default_factory=dict)
-    _designs: dict[int, dict[str, Designed]] = field(init=False, default_factory=dict)
-    _lock: Lock = field(default_factory=Lock)
-
-    def prepared(self, family: Family, params: Mapping[str, Scalar], index: int) -> Any:
-        """Return the prepared fold ``index``, made on first use.
-
-        One at a time: a preparation is short beside a trial, and it copies the fold's rows.
-        """
-        key = (family.preparation_key(params), index)
-        if key in self._prepared:
-            return self._prepared[key]
-        with self._lock:
-            if key not in self._prepared:
-                prepared = self._prepare(family, params, index)
-                if self.walks_alone(family):
-                    return prepared
-                self._prepared[key] = prepared
-            return self._prepared[key]
-
-    def walks_alone(self, family: Family) -> bool:
-        """Whether prepared folds of the family are too big to be held: each walks alone and is let go."""
-        return family.fold_bytes(self.dataset.table) * len(self.plan.folds) > MAX_BYTES_HELD
-
-    def let_go(self) -> None:
-        """Drop the prepared folds: no further trial is expected."""
-        self._prepared.clear()
-        self._designs.clear()
-
-    def _prepare(self, family: Family, params: Mapping[str, Scalar], index: int) -> Any:
-        fold = self.plan.folds[index]
-        rows = training_rows(self.dataset, fold, self.metric, n_threads=self.n_threads)
-        if not self.walks_alone(family):
-            rows = replace(rows, designs=self._designs.setdefault(index, {}))
-        return family.prepare(params, rows, seed=child_seed(self.seed, "prepare", fold.repeat, fold.index))
-
-
-def training_rows(dataset: Dataset, fold: Fold, metric: Metric, *, n_threads: int = 1) -> TrainingRows:
-    """Return the training rows and the held-out rows of a fold; held-out targets stay behind."""
-    y, weights = dataset.targets(fold.train)
-    return TrainingRows(
-        table=dataset.table.take(fold.train),
-        y=y,
-        weights=weights,
-        validation=dataset.table.take(fold.test),
-        task=dataset.task,
-        n_classes=dataset.n_classes,
-        absolute_error=metric.name == "mae",
-        n_threads=n_threads,
-    )
-
-
-Stop = Callable[[], bool]
-
-
-def never() -> bool:
-    """Let a fit run to its end."""
-    return False
 
 
 def evaluate(

@@ -9,10 +9,11 @@ from functools import cache
 
 import numpy as np
 
+from tuner._bench import Bench, training_rows
 from tuner._calibration import choose_temperature
 from tuner._config import Settings
 from tuner._data import Dataset
-from tuner._evaluation import Bench, Deadline, never, training_rows
+from tuner._deadline import Deadline, never
 from tuner._intervals import pooled
 from tuner._metrics import Metric
 from tuner._model import Blended, Member

@@ -22,8 +22,9 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState
 
 from search_spaces import Categorical, Float, Int, SearchSpace
+from tuner._bench import Bench
 from tuner._config import Settings
-from tuner._evaluation import Bench, Deadline
+from tuner._deadline import Deadline
 from tuner._objective import judged, penalty_cap
 from tuner._racing import Race, make_race
 from tuner._records import Configuration, TrialRecord

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 
 from sklearn import config_context
 
-from tuner._evaluation import Bench, Evaluation, Stop, evaluate, never
+from tuner._bench import Bench
+from tuner._deadline import Stop, never
+from tuner._evaluation import Evaluation, evaluate
 from tuner._racing import Race
 from tuner._records import Configuration, TrialRecord
 from tuner._types import Phase, State

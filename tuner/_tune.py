@@ -17,8 +17,8 @@ from threadpoolctl import threadpool_limits
 from tuner._choice import Choice, choose, elect_without, first_repeat
 from tuner._config import Settings, TuningConfig, check_config, resolve, resolve_spaces
 from tuner._data import Dataset, make_dataset, with_log_target
+from tuner._deadline import Deadline
 from tuner._estimate import Estimates, bbc, crossfit, nested
-from tuner._evaluation import Deadline
 from tuner._listeners import Listeners, RunContext
 from tuner._metrics import Metric, resolve_metric
 from tuner._model import Blended

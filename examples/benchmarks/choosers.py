@@ -26,8 +26,9 @@ from scipy.stats import rankdata, spearmanr
 from threadpoolctl import threadpool_limits
 
 from search_spaces import PORTFOLIOS, SPACES, Categorical, Float, Int
+from tuner._bench import Bench, training_rows
 from tuner._data import Dataset, make_dataset, with_log_target
-from tuner._evaluation import Bench, evaluate, training_rows
+from tuner._evaluation import evaluate
 from tuner._metrics import Metric, resolve_metric
 from tuner._records import Configuration, Scores
 from tuner._splits import Fold, plan_choosing, plan_reporting

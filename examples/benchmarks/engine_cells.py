@@ -21,8 +21,9 @@ from threadpoolctl import threadpool_limits
 
 from search_spaces import SPACES
 from tuner import TuningConfig, tune
+from tuner._bench import Bench
 from tuner._data import make_dataset
-from tuner._evaluation import Bench, evaluate
+from tuner._evaluation import evaluate
 from tuner._listeners import Listeners
 from tuner._metrics import resolve_metric
 from tuner._records import Configuration, TrialRecord

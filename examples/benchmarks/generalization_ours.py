@@ -16,8 +16,8 @@ from generalization_lightgbm import N_CORES, Fitted, Predict
 from generalization_optuna import MAX_INCUMBENTS, N_FOLDS, evenly_spaced
 
 from tuner import TunedClassifier, TunedRegressor
+from tuner._bench import training_rows
 from tuner._data import Dataset, make_dataset, with_log_target
-from tuner._evaluation import training_rows
 from tuner._metrics import resolve_metric
 from tuner._model import Blended, Member, deliver
 from tuner._records import TrialRecord
