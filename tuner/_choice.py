@@ -22,7 +22,7 @@ from tuner._splits import Fold, FoldPlan, can_train, plan_choosing, plan_fresh
 from tuner._trials import Place
 from tuner.exceptions import TrialsFailedError
 
-FRESH_REPEATS = 2  # if there is time; six were no better than three on 35 small tables
+FRESH_REPEATS = 2  # if there is time; six were no better than three in some thirty searches
 FRESH_REPEATS_SMALL = 3
 SMALL_TABLE_ROWS = 2000  # fewer: one division of them is a noisier judge
 FINALS_SHARE = 0.45  # of the time of one choice, at most
