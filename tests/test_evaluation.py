@@ -322,9 +322,14 @@ def test_a_race_that_is_not_lost_changes_nothing(task, params):
 
 
 def test_no_race_where_predictions_would_not_fit_into_memory(scripted, monkeypatch):
-    """A trial whose folds may not walk ahead is not raced."""
+    """A trial whose folds may not walk ahead is not raced: one that would lose is scored as it is alone."""
+    sure_to_lose = race(1.0, 1.0, 1.0, cap=1.0)
+    with pytest.raises(RaceLostError):
+        scripted([5.0, 3.0, 4.0], race=sure_to_lose)
     monkeypatch.setattr(_evaluation, "MAX_BYTES_AHEAD", 1)
-    scripted([5.0, 3.0, 4.0], race=race(1.0, 1.0, 1.0, cap=1.0))
+    _, raced = scripted([5.0, 3.0, 4.0], race=sure_to_lose)
+    _, alone = scripted([5.0, 3.0, 4.0])
+    assert raced.scores == alone.scores
 
 
 def test_dart_models_are_taken_when_passed():
