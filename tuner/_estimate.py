@@ -208,23 +208,19 @@ def bbc(
     eligible = [trial for trial in trials if trial.number in predictions]
     plain = [trial.number for trial in eligible].index(default)
     penalties = np.array([trial.gap_penalty or 0.0 for trial in eligible])[:, None]
-    picked, parts = [], []
-    total, n_scored = np.zeros(len(eligible)), np.zeros(len(eligible))
+    picked, scored = [], []
     for counts in _bootstrap_counts(bench.dataset, child_seed(settings.seed, "bbc")):
         in_bag = _losses(eligible, predictions, bench, counts)
         objectives = np.where(np.isfinite(in_bag), in_bag + penalties, np.inf)
-        chosen = np.argmin(objectives, axis=0)
-        left_out = _losses(eligible, predictions, bench, counts == 0, of={*chosen.tolist(), plain})
-        parts.append((left_out[chosen, np.arange(len(counts))], left_out[plain]))
-        picked.append(chosen)
-        total += np.nansum(left_out, axis=1)
-        n_scored += np.isfinite(left_out).sum(axis=1)
-    selected, default_losses = map(np.concatenate, zip(*parts, strict=True))
+        picked.append(np.argmin(objectives, axis=0))
+        of = {*picked[-1].tolist(), plain}
+        scored.append(_losses(eligible, predictions, bench, counts == 0, of=of))
+    chosen, left_out = np.concatenate(picked), np.concatenate(scored, axis=1)
+    selected, default_losses = left_out[chosen, np.arange(len(chosen))], left_out[plain]
     if not (metric.row_mean or metric.squared_scale):
-        everything = np.ones((1, bench.dataset.n_rows), dtype=np.uint16)
-        whole = _losses(eligible, predictions, bench, everything)[:, 0]
-        flattery = (whole - total / np.maximum(n_scored, 1)) * (1 + 1 / (np.e - 1))
-        selected = selected + np.nanmean(flattery[np.concatenate(picked)])
+        whole = np.array([trial.scores.nested_loss if trial.scores else np.nan for trial in eligible])
+        flattery = (whole - fold_mean(left_out.T)) * (1 + 1 / (np.e - 1))
+        selected = selected + np.nanmean(flattery[chosen])
         default_losses = default_losses + flattery[plain]
     rows = round(float(np.mean([len(fold.train) for fold in bench.plan.folds])))
     estimand = (

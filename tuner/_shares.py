@@ -89,7 +89,8 @@ class Fits:
         mean: normal or Laplace errors. These are the most probable shares where ten rows had been won in
         equal parts beforehand (a Dirichlet prior). Rows of a group count as if they were independent.
         """
-        scale = 1.0 if self._kind == "classes" else max(min(map(self.error, fits)), SMALLEST)
+        best = max(min(map(self.error, fits)), SMALLEST)
+        scale = {"classes": 1.0, "squares": 2 * best, "absolutes": best}[self._kind]
         prior = PRIOR_ROWS / len(fits)
 
         def objective(logits: FloatArray) -> tuple[float, FloatArray]:
@@ -97,7 +98,7 @@ class Fits:
             blended = shares @ fits
             slope = fits @ (self._weights * self._slopes(blended)) / scale
             slope -= prior / np.maximum(shares, SMALLEST)
-            value = self._weights @ self._losses(blended) / scale * self._half
+            value = self._weights @ self._losses(blended) / scale
             value -= prior * np.log(np.maximum(shares, SMALLEST)).sum()
             return float(value), shares * (slope - shares @ slope)
 
@@ -106,20 +107,16 @@ class Fits:
         kept = np.where(shares < LEAST_SHARE, 0.0, shares)
         return np.asarray(kept / kept.sum())
 
-    @property
-    def _half(self) -> float:
-        return 0.5 if self._kind == "squares" else 1.0
-
     def _losses(self, fits: FloatArray) -> FloatArray:
         if self._kind == "classes":
             return np.asarray(-np.log(np.maximum(fits, SMALLEST)))
         return fits**2 if self._kind == "squares" else np.abs(fits)
 
     def _slopes(self, fits: FloatArray) -> FloatArray:
-        """Return the derivatives of the losses, of half the squares."""
+        """Return the derivatives of the losses."""
         if self._kind == "classes":
             return -1.0 / np.maximum(fits, SMALLEST)
-        return fits if self._kind == "squares" else np.sign(fits)
+        return 2 * fits if self._kind == "squares" else np.sign(fits)
 
 
 def blend(
@@ -131,10 +128,11 @@ def blend(
     max_members: int | None = None,
 ) -> Blend:
     """Return the finalists' shares by their held-out predictions, fold by fold on the folds of ``fits``."""
-    errors = [fits.error(fits.of(folds)) for folds in predictions]
+    rows = np.stack([fits.of(folds) for folds in predictions])
+    errors = [fits.error(finalist) for finalist in rows]
     members = choose_members(families, errors, elected=elected, max_members=max_members)
     shares = np.zeros(len(predictions))
-    shares[members] = fits.shares(np.stack([fits.of(predictions[member]) for member in members]))
+    shares[members] = fits.shares(rows[members])
     return Blend(tuple(map(float, shares)))
 
 
