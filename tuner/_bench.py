@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any
 
+import numpy as np
+
 from tuner._data import Dataset
 from tuner._metrics import Metric
 from tuner._seeds import child_seed
@@ -78,6 +80,12 @@ class Bench:
         if not self.walks_alone(family):
             rows = replace(rows, designs=self._designs.setdefault(index, {}))
         return family.prepare(params, rows, seed=child_seed(self.seed, "prepare", fold.repeat, fold.index))
+
+
+def all_rows(dataset: Dataset, metric: Metric, *, n_threads: int = 1) -> TrainingRows:
+    """Return all rows to train on; the first stands for the held-out ones, which nobody scores."""
+    everything = Fold(0, 0, np.arange(dataset.n_rows), np.arange(1))
+    return training_rows(dataset, everything, metric, n_threads=n_threads)
 
 
 def training_rows(dataset: Dataset, fold: Fold, metric: Metric, *, n_threads: int = 1) -> TrainingRows:

@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 
-from tuner._bench import Bench, training_rows
+from tuner._bench import Bench, all_rows
 from tuner._calibration import choose_temperature
 from tuner._config import Settings
 from tuner._data import Dataset
@@ -18,14 +18,13 @@ from tuner._intervals import pooled
 from tuner._metrics import Metric
 from tuner._model import Blended, Member
 from tuner._objective import fold_mean, judged
-from tuner._records import Scores, TrialRecord
+from tuner._records import Configuration, Scores, TrialRecord
 from tuner._seeds import child_seed
 from tuner._selection import Nomination, elect
 from tuner._shares import Blend, Fits, Kind, blend
-from tuner._splits import Fold
 from tuner._trials import Place, Trial, run_trial
 from tuner._types import FloatArray
-from tuner.families import FAMILIES, Predictor
+from tuner.families import FAMILIES, Predictor, TrainingRows
 
 LOG_LOSS = "log_loss"  # what a temperature is fitted to; other metrics need not gain by it
 CALIBRATION_ROWS = 20_000  # know a single number well enough
@@ -171,15 +170,12 @@ def _single(trial: Trial, bench: Bench, models: tuple[Predictor, ...], temperatu
     return Blended((member,), bench.dataset.schema, _scores(trial).threshold, temperature)
 
 
-def _refit(trial: Trial, bench: Bench) -> Predictor:
-    """Fit once on all rows up to the common path value; the value is not scaled with n."""
-    configuration = trial.record.configuration
+def refit(configuration: Configuration, path_value: float, rows: TrainingRows, *, seed: int) -> Predictor:
+    """Fit once on the rows up to a path value; the value is not scaled with their number."""
     family = FAMILIES[configuration.family]
-    size = family.path_values(configuration.params).index(_scores(trial).path_value)
-    everything = Fold(0, 0, np.arange(bench.dataset.n_rows), np.arange(1))
-    rows = training_rows(bench.dataset, everything, bench.metric, n_threads=bench.n_threads)
-    prepared = family.prepare(configuration.params, rows, seed=child_seed(bench.seed, "prepare-refit"))
-    fit = family.start(configuration.params, prepared, seed=child_seed(bench.seed, "refit"))
+    size = family.path_values(configuration.params).index(path_value)
+    prepared = family.prepare(configuration.params, rows, seed=child_seed(seed, "prepare-refit"))
+    fit = family.start(configuration.params, prepared, seed=child_seed(seed, "refit"))
     for _ in range(size + 1):
         fit.advance()
     return fit.predictor(size)
@@ -194,7 +190,8 @@ def _models(trial: Trial, bench: Bench, settings: Settings) -> tuple[Predictor, 
     """
     assert trial.evaluation is not None  # finalists are complete
     if is_refitted(bench.dataset, settings):
-        return (_refit(trial, bench),)
+        rows = all_rows(bench.dataset, bench.metric, n_threads=bench.n_threads)
+        return (refit(trial.record.configuration, _scores(trial).path_value, rows, seed=bench.seed),)
     return trial.evaluation.models
 
 

@@ -22,16 +22,20 @@ from typing import Any
 
 import numpy as np
 from generalization_data import Problem, load_problem, load_suite
+from generalization_lightgbm import N_CORES
+from generalization_ours import dataset_of, predict_by
 from scipy.stats import rankdata, spearmanr
 from threadpoolctl import threadpool_limits
 
 from search_spaces import PORTFOLIOS, SPACES, Categorical, Float, Int
-from tuner._bench import Bench, training_rows
-from tuner._data import Dataset, make_dataset, with_log_target
+from tuner._bench import Bench, all_rows, training_rows
+from tuner._data import Dataset
 from tuner._evaluation import evaluate
 from tuner._metrics import Metric, resolve_metric
+from tuner._model import Member
 from tuner._records import Configuration, Scores
-from tuner._splits import Fold, plan_choosing, plan_reporting
+from tuner._splits import plan_choosing, plan_reporting
+from tuner._types import IntArray
 from tuner.families import FAMILIES, TrainingRows
 
 PLANS = ("random", "blocks", "forward")
@@ -41,7 +45,6 @@ MIXTURES = {  # mean of ranks
     "all three": PLANS,
 }
 HALF_LIVES = (None, 0.5, 0.15)  # of the tuning rows' time span
-CORES = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,19 +54,17 @@ class RecencyBench(Bench):
     half_life: float | None = None
 
     def _prepare(self, family: Any, params: Mapping[str, Any], index: int) -> Any:
-        rows = training_rows(self.dataset, self.plan.folds[index], self.metric)
-        return family.prepare(
-            params, recent(rows, self.dataset, self.plan.folds[index], self.half_life), seed=0
-        )
+        fold = self.plan.folds[index]
+        rows = training_rows(self.dataset, fold, self.metric)
+        return family.prepare(params, recent(rows, self.dataset, fold.train, self.half_life), seed=0)
 
 
-def recent(rows: TrainingRows, dataset: Dataset, fold: Fold, half_life: float | None) -> TrainingRows:
-    """Return training rows weighted by their age, in units of the training rows' own span."""
+def recent(rows: TrainingRows, dataset: Dataset, numbers: IntArray, half_life: float | None) -> TrainingRows:
+    """Return training rows, given their numbers, weighted by age in units of the whole table's time span."""
     if half_life is None:
         return rows
     time = np.asarray(dataset.time, dtype=np.float64)
-    span = time.max() - time.min()
-    age = (time[fold.train].max() - time[fold.train]) / span
+    age = (time[numbers].max() - time[numbers]) / (time.max() - time.min())
     weights = np.exp2(-age / half_life)
     return replace(rows, weights=weights * len(weights) / weights.sum())
 
@@ -85,9 +86,9 @@ def main() -> None:
     for table in arguments.tables:
         for seed in arguments.seeds:
             missing = [n for n in range(arguments.configurations) if (table, seed, n) not in done]
-            for row in (
-                judge(load_problem(suite, table, seed), missing, arguments.max_rows) if missing else ()
-            ):
+            if not missing:
+                continue
+            for row in judge(load_problem(suite, table, seed), missing, arguments.max_rows):
                 done[table, seed, row["number"]] = row
                 with arguments.out.open("a") as file:
                     file.write(json.dumps(row) + "\n")
@@ -105,13 +106,12 @@ def judge(problem: Problem, numbers: list[int], max_rows: int) -> Iterable[dict[
     keep = np.arange(len(problem.y))
     if len(keep) > max_rows:
         keep = np.sort(np.random.default_rng(problem.seed).choice(keep, max_rows, replace=False))
-    dataset = make_dataset(
-        problem.X.iloc[keep].reset_index(drop=True),
-        problem.y[keep],
-        task=problem.kind,
-        time=problem.time[keep],
-    )
-    dataset = with_log_target(dataset) if problem.log_target else dataset
+    rows = {
+        "X": problem.X.iloc[keep].reset_index(drop=True),
+        "y": problem.y[keep],
+        "time": problem.time[keep],
+    }
+    dataset = dataset_of(replace(problem, groups=None, **rows))
     metric = resolve_metric(problem.metric, dataset.task, classes=dataset.classes, weighted=False)
     plans = {
         "random": plan_choosing(replace(dataset, time=None), n_folds=5, n_repeats=1, seed=problem.seed),
@@ -138,7 +138,7 @@ def judge(problem: Problem, numbers: list[int], max_rows: int) -> Iterable[dict[
             }
         return {"table": problem.table, "seed": problem.seed, "number": number, "losses": losses}
 
-    with threadpool_limits(1), ThreadPoolExecutor(CORES) as pool:
+    with threadpool_limits(1), ThreadPoolExecutor(N_CORES) as pool:
         yield from pool.map(one, numbers)
 
 
@@ -177,19 +177,16 @@ def future_losses(
 ) -> dict[str, float]:
     """Return the loss on the test rows of one fit on all rows, at the point each plan likes best."""
     family = FAMILIES["lightgbm"]
-    everything = Fold(0, 0, np.arange(dataset.n_rows), np.arange(1))
-    rows = recent(training_rows(dataset, everything, metric), dataset, everything, half_life)
+    rows = recent(all_rows(dataset, metric), dataset, np.arange(dataset.n_rows), half_life)
     fit = family.start(params, family.prepare(params, rows, seed=0), seed=0)
     grid = family.path_values(params)
     sizes = {name: grid.index(each.path_value) for name, each in scores.items()}
     for _ in range(max(sizes.values()) + 1):
         fit.advance()
-    table = dataset.schema.encode(problem.X_test)
     losses = {}
     for name, size in sizes.items():
-        raw = fit.predictor(size).predict(table)
-        raw = np.column_stack([1 - raw, raw]) if problem.kind != "regression" and raw.ndim == 1 else raw
-        losses[name] = problem.test_loss(np.expm1(raw) if problem.log_target else raw)
+        predict = predict_by(problem, dataset, Member(1.0, family.name, (fit.predictor(size),)))
+        losses[name] = problem.test_loss(predict(problem.X_test))
     return losses
 
 

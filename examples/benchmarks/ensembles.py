@@ -84,17 +84,14 @@ def elected(case: Case) -> np.ndarray:
 def greedy(case: Case, *, by_likelihood: bool) -> np.ndarray:
     """Greedy selection with replacement, started from the best, until nothing improves (Caruana, 2004)."""
     metric = case.by_likelihood if by_likelihood else case.metric
-    counts = np.zeros(len(case.held_out))
-    counts[int(np.argmin([case.loss(member, metric) for member in case.held_out]))] = 1
-    best = np.inf
+    one_more = np.eye(len(case.held_out))
+    losses = [case.loss(member, metric) for member in case.held_out]
+    counts, best = one_more[int(np.argmin(losses))], min(losses)
     while counts.sum() < MAX_ROUNDS:
-        tried = [_mean(case, counts + np.eye(len(counts))[each]) for each in range(len(counts))]
-        losses = [case.loss(member, metric) for member in tried]
-        before = min(best, case.loss(_mean(case, counts), metric))
-        if not min(losses) < before:
+        losses = [case.loss(_mean(case, counts + more), metric) for more in one_more]
+        if not min(losses) < best:
             break
-        best = min(losses)
-        counts[int(np.argmin(losses))] += 1
+        counts, best = counts + one_more[int(np.argmin(losses))], min(losses)
     return counts / counts.sum()
 
 
@@ -144,13 +141,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=default_out)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
+    found = {}
     for name, trials in tables():
         for seed in arguments.seeds:
             path = arguments.out / f"{name}_{seed}.npz"
             if not path.exists():
                 print(f"searching {name}, seed {seed}", file=sys.stderr)
                 np.savez(path, finals=np.array(record(problem_of(arguments.data, name, seed), trials)))
-    found = {path.stem: losses_of(path) for path in sorted(arguments.out.glob("*.npz"))}
+            found[path.stem] = losses_of(path)
     print(json.dumps(report(found)))
 
 

@@ -16,15 +16,13 @@ from generalization_lightgbm import N_CORES, Fitted, Predict
 from generalization_optuna import MAX_INCUMBENTS, N_FOLDS, evenly_spaced
 
 from tuner import TunedClassifier, TunedRegressor
-from tuner._bench import training_rows
+from tuner._bench import all_rows
 from tuner._data import Dataset, make_dataset, with_log_target
+from tuner._finals import refit as fit_again
 from tuner._metrics import resolve_metric
 from tuner._model import Blended, Member, deliver
 from tuner._records import TrialRecord
-from tuner._seeds import child_seed
 from tuner._selection import N_FINALISTS
-from tuner._splits import Fold
-from tuner.families import FAMILIES
 
 PREFIX = "ours:"
 ALIASES = {"ours": {}, "ours_bag": {"final": "bag"}, "ours_refit": {"final": "refit"}}
@@ -178,20 +176,17 @@ def best_so_far(trials: Any) -> list[TrialRecord]:
 
 def refit(problem: Problem, record: TrialRecord, seed: int) -> Predict:
     """Fit a search trial's configuration once on all rows, up to its common path point."""
-    dataset = _dataset(problem)
+    dataset = dataset_of(problem)
     metric = resolve_metric(problem.metric, dataset.task, classes=dataset.classes, weighted=False)
-    configuration, scores = record.configuration, record.scores
+    scores = record.scores
     assert scores is not None  # trials with an objective are complete
-    family = FAMILIES[configuration.family]
-    size = family.path_values(configuration.params).index(scores.path_value)
-    everything = Fold(0, 0, np.arange(dataset.n_rows), np.arange(1))
-    rows = training_rows(dataset, everything, metric)
-    prepared = family.prepare(configuration.params, rows, seed=child_seed(seed, "prepare-refit"))
-    fit = family.start(configuration.params, prepared, seed=child_seed(seed, "refit"))
-    for _ in range(size + 1):
-        fit.advance()
-    member = Member(1.0, configuration.family, (fit.predictor(size),))
-    model: Any = deliver(Blended((member,), dataset.schema, scores.threshold), dataset)
+    model = fit_again(record.configuration, scores.path_value, all_rows(dataset, metric), seed=seed)
+    return predict_by(problem, dataset, Member(1.0, record.configuration.family, (model,)), scores.threshold)
+
+
+def predict_by(problem: Problem, dataset: Dataset, member: Member, threshold: float | None = None) -> Predict:
+    """Return what predicts as the benchmark wants it, from one member of a model."""
+    model: Any = deliver(Blended((member,), dataset.schema, threshold), dataset)
 
     def predict(frame: pd.DataFrame) -> np.ndarray:
         return np.asarray(
@@ -201,6 +196,7 @@ def refit(problem: Problem, record: TrialRecord, seed: int) -> Predict:
     return predict
 
 
-def _dataset(problem: Problem) -> Dataset:
+def dataset_of(problem: Problem) -> Dataset:
+    """Return the rows to tune on as our own code wants them."""
     dataset = make_dataset(problem.X, problem.y, task=problem.kind, **problem.roles)
     return with_log_target(dataset) if problem.log_target else dataset
