@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 
 from tuner._bench import Bench, all_rows
-from tuner._calibration import choose_temperature
+from tuner._calibration import choose_temperature, tempered
 from tuner._config import Settings
 from tuner._data import Dataset
 from tuner._deadline import Deadline, never
@@ -19,11 +19,12 @@ from tuner._metrics import Metric
 from tuner._model import Blended, Member
 from tuner._objective import fold_mean, judged
 from tuner._records import Configuration, Scores, TrialRecord
+from tuner._reliability import Reliability, reliability
 from tuner._seeds import child_seed
 from tuner._selection import Nomination, elect
 from tuner._shares import Blend, Fits, Kind, blend
 from tuner._trials import Place, Trial, run_trial
-from tuner._types import FloatArray
+from tuner._types import FloatArray, IntArray
 from tuner.families import FAMILIES, Predictor, TrainingRows
 
 LOG_LOSS = "log_loss"  # what a temperature is fitted to; other metrics need not gain by it
@@ -48,6 +49,8 @@ class Finals:
         The tuned model, and the named default in the same final form.
     selection_loss : float
         Loss on the fresh folds that elected the winner.
+    reliability, default_reliability : Reliability or None
+        Of what the two models' fold models say of rows they did not see; None on few rows.
     n_missed : int
         Nominated trials that missed the deadline or failed on the fresh folds.
     """
@@ -59,6 +62,8 @@ class Finals:
     model: Blended
     default_model: Blended
     selection_loss: float
+    reliability: Reliability | None
+    default_reliability: Reliability | None
     n_missed: int
 
 
@@ -125,43 +130,56 @@ def assemble(
     scorer = FoldScorer(bench, n_averaged=1 if is_refitted(bench.dataset, settings) else bench.plan.n_repeats)
     shares = None
     if settings.final == "ensemble":
-        shares, model, fold_losses = _ensemble(finalists, winner, scorer, models, settings.max_members)
+        shares, mixed = _shares(finalists, winner, scorer, settings.max_members)
+        model = _mixture(finalists, shares, mixed, scorer, models)
+        fold_losses = scorer.fold_losses(mixed)
     else:
+        mixed = _predictions(finalists[winner])
         model = single(winner)
         fold_losses = _scores(finalists[winner]).fold_losses
+    default_model = single(0)
     return Finals(
         finalists=tuple(trial.record for trial in finalists),
         nominations=tuple(nominations[i] for i in done),
         winner=winner,
         blend=shares,
         model=model,
-        default_model=single(0),
+        default_model=default_model,
         selection_loss=pooled(fold_losses, squared=bench.metric.squared_scale),
+        reliability=scorer.reliability(mixed, model.temperature),
+        default_reliability=scorer.reliability(_predictions(finalists[0]), default_model.temperature),
         n_missed=len(trials) - len(done),
     )
 
 
-def _ensemble(
-    finalists: Sequence[Trial],
-    winner: int,
-    scorer: FoldScorer,
-    models: Callable[[int], tuple[Predictor, ...]],
-    max_members: int | None,
-) -> tuple[Blend, Blended, Sequence[float]]:
+def _shares(
+    finalists: Sequence[Trial], winner: int, scorer: FoldScorer, max_members: int | None
+) -> tuple[Blend, tuple[FloatArray, ...]]:
+    """Return the ensemble's shares, and its held-out predictions fold by fold."""
     predictions = [_predictions(trial) for trial in finalists]
     families = [trial.record.configuration.family for trial in finalists]
     shares = blend(scorer.fits, predictions, families, elected=winner, max_members=max_members)
-    mixed = [
+    mixed = tuple(
         np.asarray(sum(weight * fold for weight, fold in zip(shares.weights, folds, strict=True)))
         for folds in zip(*predictions, strict=True)
-    ]
+    )
+    return shares, mixed
+
+
+def _mixture(
+    finalists: Sequence[Trial],
+    shares: Blend,
+    mixed: Sequence[FloatArray],
+    scorer: FoldScorer,
+    models: Callable[[int], tuple[Predictor, ...]],
+) -> Blended:
+    """Return the model of the finalists that have a share."""
     members = tuple(
         Member(weight, finalists[position].record.configuration.family, models(position))
         for position, weight in enumerate(shares.weights)
         if weight > 0
     )
-    blended = Blended(members, scorer.schema, scorer.threshold(mixed), scorer.temperature(mixed))
-    return shares, blended, scorer.fold_losses(mixed)
+    return Blended(members, scorer.schema, scorer.threshold(mixed), scorer.temperature(mixed))
 
 
 def _single(trial: Trial, bench: Bench, models: tuple[Predictor, ...], temperature: float) -> Blended:
@@ -235,10 +253,10 @@ class FoldScorer:
         kind: Kind = "classes" if classes else "absolutes" if self._metric.name == "mae" else "squares"
         return Fits(self._folds, kind=kind, n_repeats=self._bench.plan.n_repeats)
 
-    def fold_losses(self, predictions: Sequence[FloatArray]) -> list[float]:
+    def fold_losses(self, predictions: Sequence[FloatArray]) -> tuple[float, ...]:
         """Return the metric's loss of every fold at the best threshold."""
         losses = self._losses(predictions)
-        return [float(loss) for loss in losses[:, int(np.argmin(fold_mean(losses)))]]
+        return tuple(map(float, losses[:, int(np.argmin(fold_mean(losses)))]))
 
     def threshold(self, predictions: Sequence[FloatArray]) -> float | None:
         """Return the decision threshold with the smallest mean loss; None without thresholds."""
@@ -250,6 +268,26 @@ class FoldScorer:
         """Return what the logits are to be divided by; 1 for metrics that do not judge probabilities."""
         if self._metric.name != LOG_LOSS:
             return 1.0
+        dataset = self._bench.dataset
+        rows, mean = self._averaged(predictions)
+        y, weights = dataset.targets(rows)
+        parts = [
+            np.flatnonzero(np.isin(rows, fold.test)) for fold in self._bench.plan.folds if not fold.repeat
+        ]
+        groups = None if dataset.groups is None else dataset.groups[rows]
+        return choose_temperature(y, mean, weights, parts, groups=groups)
+
+    def reliability(self, predictions: Sequence[FloatArray], temperature: float) -> Reliability | None:
+        """Return what held-out predictions say against what happened, in the units of the target."""
+        dataset = self._bench.dataset
+        rows, mean = self._averaged(predictions)
+        y, weights = dataset.targets(rows)
+        if dataset.log_target:
+            y, mean = np.expm1(y), np.maximum(np.expm1(mean), 0.0)
+        return reliability(y, tempered(mean, temperature), weights, classes=dataset.task != "regression")
+
+    def _averaged(self, predictions: Sequence[FloatArray]) -> tuple[IntArray, FloatArray]:
+        """Return rows that were held out, as many as say enough, and their mean predictions."""
         dataset, folds = self._bench.dataset, self._bench.plan.folds
         total = np.zeros((dataset.n_rows, *predictions[0].shape[1:]))
         count = np.zeros(dataset.n_rows)
@@ -261,11 +299,7 @@ class FoldScorer:
         if len(rows) > CALIBRATION_ROWS:
             seed = child_seed(self._bench.seed, "calibration")
             rows = np.sort(np.random.default_rng(seed).choice(rows, CALIBRATION_ROWS, replace=False))
-        y, weights = dataset.targets(rows)
-        mean = total[rows] / count[rows].reshape(-1, *[1] * (total.ndim - 1))
-        parts = [np.flatnonzero(np.isin(rows, fold.test)) for fold in folds if fold.repeat == 0]
-        groups = None if dataset.groups is None else dataset.groups[rows]
-        return choose_temperature(y, mean, weights, parts, groups=groups)
+        return rows, total[rows] / count[rows].reshape(-1, *[1] * (total.ndim - 1))
 
     def _losses(self, predictions: Sequence[FloatArray]) -> FloatArray:
         losses = [

@@ -17,12 +17,13 @@ from tuner._scorers import ScorerKernel, probe, scores_numbers, takes_weight
 from tuner._types import FloatArray, IntArray, Task
 from tuner.exceptions import InputError
 
-__all__ = ["DECISION_THRESHOLDS", "METRICS", "Metric", "decide", "resolve_metric"]
+__all__ = ["DECISION_THRESHOLDS", "METRICS", "Metric", "MetricValue", "decide", "natural", "resolve_metric"]
 
 # By distance from 0.5: on equal losses the first, most ordinary threshold wins.
 DECISION_THRESHOLDS = (0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8, 0.1, 0.9, 0.05, 0.95)
 # 2 million float64 are 16 MB; the kernels hold about six arrays of this size.
 _CHUNK_ELEMENTS = 2_000_000
+MetricValue = Literal["one_minus_loss", "minus_loss", "loss"]
 _CLASSIFICATION: frozenset[Task] = frozenset({"binary", "multiclass"})
 _REGRESSION: frozenset[Task] = frozenset({"regression"})
 
@@ -55,7 +56,7 @@ class Metric:
     name: str
     tasks: frozenset[Task]
     kernel: Kernel
-    value: Literal["one_minus_loss", "minus_loss", "loss"] = "loss"
+    value: MetricValue = "loss"
     thresholds: Thresholds = None
     row_mean: bool = False
     squared_scale: bool = False
@@ -68,9 +69,7 @@ class Metric:
 
     def natural(self, loss: float) -> float:
         """Return the value people know the metric by, e.g. an AUC of 0.8 for a loss of 0.2."""
-        if self.value == "one_minus_loss":
-            return 1.0 - loss
-        return -loss if self.value == "minus_loss" else loss
+        return natural(self.value, loss)
 
     def losses(
         self,
@@ -104,6 +103,13 @@ class Metric:
             weigh = self.kernel(target, prediction, self.thresholds)
             losses = np.concatenate([weigh(chunk) for chunk in _chunks(weightings)])
         return np.where(np.isfinite(losses), losses, np.nan)
+
+
+def natural(value: MetricValue, loss: float) -> float:
+    """Return the natural value of a loss."""
+    if value == "one_minus_loss":
+        return 1.0 - loss
+    return -loss if value == "minus_loss" else loss
 
 
 def _chunks(weights: NDArray[Any]) -> Iterator[FloatArray]:

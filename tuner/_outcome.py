@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tuner._card import describe
 from tuner._choice import Choice
 from tuner._config import Settings
 from tuner._data import Dataset
@@ -61,6 +62,8 @@ def conclude(
         study_name=study_name,
         model=deliver(delivered, dataset),
         latency=measure_latency(delivered, dataset.table),
+        reliability=finals.default_reliability if fall_back else finals.reliability,
+        card=describe(dataset, metric, settings),
         notes=dataset.notes + choice.notes + (estimates.notes if estimates else ()),
         seconds=0.0,
         time_budget=settings.time_budget,

@@ -6,13 +6,16 @@ import html
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
+from tuner._card import ModelCard
 from tuner._metrics import Metric
 from tuner._model import Delivered, Latency
 from tuner._records import TrialRecord
+from tuner._reliability import Reliability
 from tuner._selection import Nomination
 from tuner._shares import Blend
 from tuner._tracking_info import TrackingInfo
@@ -189,6 +192,10 @@ class TuningResult:
         What predicts.
     latency : Latency
         What a prediction takes, measured at the end of the run.
+    reliability : Reliability or None
+        What the shipped fold models say of rows they did not see, against what happened; None on few rows.
+    card : ModelCard
+        What went into the run.
     notes : tuple of str
         Everything that was changed or skipped on the way.
     """
@@ -215,6 +222,8 @@ class TuningResult:
     study_name: str
     model: Delivered
     latency: Latency
+    reliability: Reliability | None
+    card: ModelCard
     notes: tuple[str, ...]
     seconds: float
     time_budget: float | None
@@ -223,6 +232,20 @@ class TuningResult:
     fold_plan_hash: str
     fold_plan: str
     tracking: TrackingInfo | None = None
+
+    def report(self, path: str | Path) -> Path:
+        """Write the story as one self-contained HTML page, and return where it is.
+
+        Parameters
+        ----------
+        path : str or Path
+            File to write; one that is there is replaced.
+        """
+        from tuner._page import render  # draws: slow to import
+
+        path = Path(path)
+        path.write_text(render(self), encoding="utf-8")
+        return path
 
     def facts(self) -> list[tuple[str, str]]:
         """Return the story as (label, text) lines, the answer first."""
