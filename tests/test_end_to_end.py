@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -132,7 +133,19 @@ def run_and_check(uri, rows):
             list(trial.scores.fold_losses)
         )
     assert parents[0].data.metrics["estimate"] == pytest.approx(result.estimate.value)
+    check_report(client, result)
     return result
+
+
+def check_report(client, result):
+    """Find the page with the answer on the parent run, and every figure it shows beside it."""
+    run_id = result.tracking.run_id
+    page = client.download_artifacts(run_id, "report.html")
+    text = Path(page).read_text(encoding="utf-8")
+    assert f"<h1>log_loss {result.estimate.value:.4g}</h1>" in text
+    figures = {file.path for file in client.list_artifacts(run_id, "figures")}
+    assert figures >= {"figures/trials.svg", "figures/gap.svg", "figures/winner_path.svg"}
+    assert text.count("<img ") == len(figures)
 
 
 def is_search(run):

@@ -76,6 +76,8 @@ def result(trials):
         study_name="churn-0a",
         model=DeliveredClassifier(Blended(members, None), ["no", "yes"]),
         latency=Latency(1.5, 12_345.6),
+        reliability=None,
+        card=None,
         notes=("Folds were shrunk to 3.",),
         seconds=12.34,
         time_budget=60.0,

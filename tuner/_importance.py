@@ -28,7 +28,7 @@ def importances(study: optuna.Study, family: str) -> Mapping[str, float]:
     complete = [
         trial
         for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        if trial.params.get("family", family) == family
+        if trial.params.get("family") == family
     ]
     if len(complete) < LEAST_TRIALS:
         return {}

@@ -13,6 +13,7 @@ from tuner import _report
 from tuner._config import TuningConfig
 from tuner._data import Dataset
 from tuner._metrics import Metric
+from tuner._page import draw
 from tuner._progress import Progress
 from tuner._records import TrialRecord
 from tuner._result import TuningResult
@@ -95,13 +96,14 @@ class Listeners:
             result = replace(result, notes=(*result.notes, overrun))
         if self._tracker is None:
             return result
+        pictures = draw(result)
         summary = RunSummary(
             params=_report.config_params(self.config),
             metrics=_report.metrics(result),
             tags=_report.tags(result),
             note=_report.markdown(result),
-            texts=_report.texts(result, self.config),
-            figures=_report.figures(result),
+            texts=_report.texts(result, self.config, pictures),
+            figures={f"{name}.svg": picture for name, picture in pictures.items()},
             model=result.model,
             sample=self.dataset.sample,
             register_as=self.context.register_as,

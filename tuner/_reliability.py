@@ -97,14 +97,15 @@ def reliability(
     n_bins = min(N_BINS, len(rows) // LEAST_ROWS)
     if n_bins < 2:
         return None
-    bins = _bins(happened[rows], np.asarray(prediction, dtype=float)[rows], w[rows], n_bins, shares=classes)
-    return Reliability(kind, tuple(bins))
+    said = np.asarray(prediction, dtype=float)[rows]
+    bins = tuple(_bins(happened[rows], said, w[rows], n_bins, shares=classes))
+    return Reliability(kind, bins) if len(bins) > 1 else None
 
 
 def _bins(
     happened: FloatArray, prediction: FloatArray, weights: FloatArray, n_bins: int, *, shares: bool
 ) -> Iterator[Bin]:
-    """Yield bins of as many rows each; equal predictions stay together, in the first bin that has one."""
+    """Yield bins of as many rows each; equal predictions stay together, in the later of two bins."""
     order = np.argsort(prediction, kind="stable")
     ranked = prediction[order]
     cuts = np.searchsorted(ranked, [part[0] for part in np.array_split(ranked, n_bins)[1:]], side="left")
@@ -126,4 +127,4 @@ def _wilson(share: float, count: float) -> tuple[float, float]:
     """Return Wilson's 95% interval of a share of ``count`` rows: not empty where none or all have it."""
     middle = (share + Z**2 / (2 * count)) / (1 + Z**2 / count)
     half = Z / (1 + Z**2 / count) * np.sqrt(share * (1 - share) / count + Z**2 / (4 * count**2))
-    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
+    return min(share, max(0.0, float(middle - half))), max(share, min(1.0, float(middle + half)))

@@ -70,7 +70,7 @@ class RunSummary:
     texts : mapping
         Artifacts: file name to text.
     figures : mapping
-        Artifacts under ``figures/``: file name to PNG bytes.
+        Artifacts under ``figures/``: file name to image bytes.
     model : DeliveredClassifier, DeliveredRegressor or None
     sample : object
         A few raw input rows, for the model's signature.

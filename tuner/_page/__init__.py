@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tuner._page.blocks import SEVERITIES
 from tuner._page.figures import draw
-from tuner._page.sections import answer, sections
+from tuner._page.sections import answer, body
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -29,7 +29,7 @@ def render(result: TuningResult, pictures: Mapping[str, bytes] | None = None) ->
     """
     drawn = draw(result) if pictures is None else pictures
     return _template().render(
-        answer=answer(result, drawn), sections=sections(result, drawn), severities=SEVERITIES
+        answer=answer(result, drawn), sections=body(result, drawn), severities=SEVERITIES
     )
 
 

@@ -29,15 +29,16 @@ Draw = Callable[["Axes", "TuningResult"], None]
 def draw(result: TuningResult) -> dict[str, bytes]:
     """Return the figures there is something to show in, as SVG by name."""
     complete = len(_complete(result)) > 1
-    shares = importances(result.study, result.winner.configuration.family) if result.study else {}
     wanted: list[tuple[str, bool, float, Draw]] = [
         ("estimate", _has_intervals(result), 1.5, _draw_estimates),
         ("trials", complete, 3.4, _draw_trials),
         ("gap", complete, 3.4, _draw_gap),
         ("winner_path", _has_path(result), 3.4, _draw_path),
         ("reliability", result.reliability is not None, 3.4, _draw_reliability),
-        ("importance", bool(shares), 0.9 + 0.3 * len(shares), lambda axes, _: _draw_importance(axes, shares)),
     ]
+    for family in result.card.families:
+        shares = importances(result.study, family)
+        wanted.append((f"importance_{family}", bool(shares), 0.9 + 0.25 * len(shares), _bars(shares)))
     return {name: _svg(drawing, result, height) for name, there, height, drawing in wanted if there}
 
 
@@ -106,7 +107,7 @@ def _draw_trials(axes: Axes, result: TuningResult) -> None:
     _mark(axes, result.winner.number, _gap_and_loss(result.winner)[1])
     _clip_top(axes, held_out, bottom=float(train.min()))
     axes.set(xlabel="trial", ylabel=f"loss: {_loss(result)}")
-    axes.legend(loc="upper right", ncols=4, columnspacing=1, handletextpad=0.4)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, columnspacing=1.5)
 
 
 def _draw_gap(axes: Axes, result: TuningResult) -> None:
@@ -140,8 +141,8 @@ def _mark(axes: Axes, x: float, y: float) -> None:
 def _clip_top(axes: Axes, losses: FloatArray, *, bottom: float) -> None:
     """End the axis above all but the worst few."""
     top = float(np.quantile(losses, 1 - MOST_CLIPPED, method="lower"))
-    room = 0.18 * (top - bottom) + 1e-12  # above, for the legend
-    axes.set_ylim(bottom - 0.3 * room, top + room)
+    room = 0.05 * (top - bottom) + 1e-12
+    axes.set_ylim(bottom - room, top + room)
 
 
 def _has_path(result: TuningResult) -> bool:
@@ -200,9 +201,12 @@ def _draw_reliability(axes: Axes, result: TuningResult) -> None:
     axes.legend(loc="upper left")
 
 
-def _draw_importance(axes: Axes, shares: Mapping[str, float]) -> None:
-    names = list(shares)
-    axes.barh(range(len(names)), [shares[name] for name in names], color=BLUE)
-    axes.set_yticks(range(len(names)), [name.partition(".")[2] for name in names])
-    axes.invert_yaxis()
-    axes.set_xlabel("share")
+def _bars(shares: Mapping[str, float]) -> Draw:
+    def drawing(axes: Axes, _: TuningResult) -> None:
+        names = list(shares)
+        axes.barh(range(len(names)), [shares[name] for name in names], color=BLUE)
+        axes.set_yticks(range(len(names)), [name.partition(".")[2] for name in names])
+        axes.invert_yaxis()
+        axes.set_xlabel("share")
+
+    return drawing

@@ -35,17 +35,14 @@ def answer(result: TuningResult, pictures: Pictures) -> Answer:
         headline = f"{result.metric} {number(estimate.value)}"
         interval = f"{estimate.level:.0%} interval {_interval(estimate)}; {direction} is better"
         meaning = f"Expected on new rows, for {estimate.estimand} (method {estimate.method})."
-    facts = dict(result.facts())
-    verdicts = [("Did tuning pay?", _paid(result)), ("What was delivered?", facts["model"])]
-    if result.positive_class is not None:
-        verdicts.append(("What do probabilities mean?", f"That of class {result.positive_class}."))
+    verdicts = [("Did tuning pay?", _paid(result)), ("What was delivered?", dict(result.facts())["model"])]
     warned = [f"{each.code}: {each.title}" for each in _findings(result) if each.severity != "info"]
     verdicts.append(("Anything wrong?", " ".join(warned) or "No check or diagnosis gave a warning."))
     caption = "The estimate and that of the default on the same folds, with their intervals."
     return Answer(headline, interval, meaning, tuple(verdicts), _picture(pictures, "estimate", caption))
 
 
-def sections(result: TuningResult, pictures: Pictures) -> tuple[Section, ...]:
+def body(result: TuningResult, pictures: Pictures) -> tuple[Section, ...]:
     """Return the sections there is something to say in."""
     found = ((title, section(result, pictures)) for title, section in SECTIONS.items())
     return tuple(Section(_anchor(title), title, blocks) for title, blocks in found if blocks)
@@ -156,28 +153,30 @@ def _is_tempered(result: TuningResult) -> bool:
 
 
 def _importance_section(result: TuningResult, pictures: Pictures) -> list[Block]:
-    family = result.winner.configuration.family
-    shown = _pictures(pictures, importance=f"{family}: PED-ANOVA shares among its complete trials.")
+    captions = {f"importance_{family}": f"{family}: PED-ANOVA shares." for family in result.card.families}
+    shown = _pictures(pictures, **captions)
     if not shown:
-        return [Text(f"Not shown: {family} has fewer than {LEAST_TRIALS} complete trials that differ.")]
+        return [Text(f"Not shown: no family has {LEAST_TRIALS} complete trials that differ.")]
     return [
         Text(
-            "Which parameters set the best tenth of its trials apart from the others. It tells where "
-            "to search next, not what a parameter does on new rows."
+            f"Which parameters set the best tenth of a family's trials apart from its others, where it has "
+            f"{LEAST_TRIALS} complete trials. It tells where to search next, not what a parameter does on "
+            f"new rows."
         ),
         *shown,
     ]
 
 
 def _finalists_section(result: TuningResult, _: Pictures) -> list[Block]:
-    weights = result.blend.weights if result.blend else (0.0,) * len(result.finalists)
+    alone = [float(trial is result.shipped) for trial in result.finalists]
     rows = []
-    for trial, weight in zip(result.finalists, weights, strict=True):
+    for trial, share in zip(result.finalists, result.blend.weights if result.blend else alone, strict=True):
         if trial.scores is not None:
             scores = trial.scores
-            cells = (scores.nested_loss, scores.standard_error, scores.gap)
-            share = f"{weight:.0%}" if result.blend else ("all" if trial is result.shipped else "")
-            rows.append((f"{trial.number} {trial.configuration.family}", *map(number, cells), share))
+            elected = ", elected" if trial is result.shipped else ""
+            cells = map(number, (scores.nested_loss, scores.standard_error, scores.gap))
+            name = f"{trial.number} {trial.configuration.family}{elected}"
+            rows.append((name, *cells, f"{share:.0%}" if share else ""))
     head = ("trial", "loss", "std. error", "gap", "share")
     return [
         Text(f"The finalists on folds the search never saw; loss: {result.card.loss_name(result.metric)}."),
@@ -191,6 +190,7 @@ def _card_section(result: TuningResult, _: Pictures) -> list[Block]:
     kinds = ", ".join(f"{count} {kind}" for kind, count in card.column_kinds)
     limits = [] if result.time_budget is None else [f"{result.time_budget:g} s"]
     limits += [] if card.max_trials is None else [f"{card.max_trials} trials"]
+    facts = dict(result.facts())
     rows = [
         ("Rows", f"{card.n_rows:,}; fingerprint {result.fingerprint}"),
         ("Columns", f"{card.n_columns:,} used ({kinds})"),
@@ -204,8 +204,8 @@ def _card_section(result: TuningResult, _: Pictures) -> list[Block]:
             f"{finished} finished, {pruned} pruned, {failed} failed; {len(result.finalists)} finalists",
         ),
         ("Budget", f"{' and '.join(limits)}; took {result.seconds:.1f} s"),
-        ("Final form", f"{card.final}; {dict(result.facts())['model']}"),
-        ("Prediction", dict(result.facts())["serving"]),
+        ("Final form", f"{card.final}; {facts['model']}"),
+        ("Prediction", facts["serving"]),
         ("Seed", str(result.seed)),
         ("Study", result.study_name),
         ("Versions", ", ".join(f"{package} {version}" for package, version in card.versions)),

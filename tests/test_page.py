@@ -1,0 +1,206 @@
+"""The HTML report: complete, self-contained, and safe whatever users name their things."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import matplotlib
+import numpy as np
+import pytest
+from sklearn.datasets import load_breast_cancer
+
+from tuner import TuningConfig, tune
+from tuner._page import draw, render, sections
+from tuner._page.blocks import Section, Text, number
+from tuner._records import Configuration
+from tuner._result import Finding, Paid
+
+NASTY = "<script>alert('$x$')</script>{{ 7 * 7 }}<img src=x onerror=\"y\">"
+
+
+class Tags(HTMLParser):
+    """The tags of a page, what they point to, and whether they are closed in order."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.names, self.addresses, self._open = [], [], []
+        self.feed(page)
+        assert not self._open
+
+    def handle_starttag(self, name, attributes):
+        """Note a tag."""
+        self.names.append(name)
+        self.addresses += [value for key, value in attributes if key in ("src", "href")]
+        if name not in ("meta", "link", "img", "br"):
+            self._open.append(name)
+
+    def handle_endtag(self, name):
+        """Close the tag opened last."""
+        assert self._open.pop() == name
+
+
+@pytest.fixture(scope="module")
+def result():
+    """Return a real small run with an estimate, a default and enough trials to tell."""
+    X, y = load_breast_cancer(return_X_y=True, as_frame=True)
+    config = TuningConfig(
+        max_trials=24, time_budget=None, families=["linear"], estimate="crossfit", n_folds=3,
+        tracking=False, verbose=0, random_state=0,
+    )  # fmt: skip
+    return tune(X.iloc[::2, :8], np.where(y[::2] == 1, "benign", "malignant"), config=config)
+
+
+@pytest.fixture(scope="module")
+def page(result):
+    """Return its report."""
+    return render(result)
+
+
+def test_answer_comes_first(result, page):
+    """The headline is the estimate, then its interval, its estimand and the verdict on tuning."""
+    headline = f"log_loss {result.estimate.value:.4g}"
+    order = [headline, "95% interval", result.estimate.estimand, "Did tuning pay?", "<section"]
+    places = [page.index(text, page.index("<h1>")) for text in order]
+    assert places == sorted(places)
+    assert f"<h1>{headline}</h1>" in page
+
+
+def test_every_section_is_there(page):
+    """A full run fills all sections but the notes, and each has its place in the navigation."""
+    titles = re.findall(r"<h2>(.*?)</h2>", page)
+    assert titles == [title for title in sections.SECTIONS if title != "Notes"]
+    for anchor in re.findall(r'<section id="(.*?)">', page):
+        assert f'href="#{anchor}"' in page
+
+
+def test_page_is_well_formed_and_needs_nothing_else(page):
+    """Tags close in order, there is no script, and every address is inside the page."""
+    tags = Tags(page)
+    assert "script" not in tags.names
+    assert tags.names.count("img") == 6
+    assert all(address.startswith(("#", "data:")) for address in tags.addresses)
+    assert not re.search(r"@import|url\(|http:|https:", page)
+
+
+def test_optimism_table_has_the_records_numbers(result, page):
+    """Search, fresh folds, estimate and default stand one under the other, in natural units."""
+    table = page[page.index('id="from-the-search-to-the-claim"') :]
+    cells = re.findall(r'<th scope="row">(\w[\w ]*)</th><td class="short">(.*?)</td>', table)
+    assert dict(cells[:4]) == {
+        "Search": f"{result.winner.scores.nested_loss:.4g}",
+        "Fresh folds": f"{result.shipped.scores.nested_loss:.4g}",
+        "Estimate": f"{result.estimate.value:.4g}",
+        "Default": f"{result.default_estimate.value:.4g}",
+    }
+
+
+def test_scores_are_shown_in_natural_units(result):
+    """A loss of .2 of AUC is an AUC of .8 in the table, and stays a loss in figures."""
+    card = replace(result.card, metric_value="one_minus_loss")
+    shipped = replace(result.shipped, scores=replace(result.shipped.scores, nested_loss=0.2))
+    page = render(replace(result, card=card, shipped=shipped, metric="roc_auc"))
+    assert '<th scope="row">Fresh folds</th><td class="short">0.8</td>' in page
+    assert "loss: 1 - roc_auc" in page
+
+
+def named(result, name):
+    """Return the result with everything a user can name, and some that he cannot, named so."""
+    return replace(
+        result,
+        metric=name,
+        positive_class=name,
+        study_name=name,
+        notes=(name,),
+        winner=replace(result.winner, configuration=Configuration("linear", {name: name})),
+        diagnosis=(Finding(name, name, name, name, name),),
+        card=replace(result.card, target=((name, 3),), roles=(name,), versions=((name, name),)),
+    )
+
+
+def test_what_users_name_stays_text(result):
+    """A class, a metric, a note, a parameter and a finding named like tags or formulas change no markup."""
+    hostile, harmless = (render(named(result, name)) for name in (NASTY, "x"))
+    assert Tags(hostile).names == Tags(harmless).names
+    assert "{{ 7 * 7 }}" in hostile  # not 49: values are no templates
+    assert hostile.count("&lt;script&gt;alert(&#39;$x$&#39;)") > 10
+
+
+def test_without_an_estimate_nothing_is_claimed(result):
+    """The headline says that there is none, and no number takes its place."""
+    silent = replace(result, estimate=None, default_estimate=None, optimism=None, paid=Paid("not judged"))
+    page = render(silent)
+    assert "<h1>log_loss: no estimate</h1>" in page
+    assert "Search scores are not claims." in page
+    assert "estimate" not in draw(silent)
+    assert "Optimism" not in page
+
+
+def test_findings_come_with_evidence_and_step_the_gravest_first(result):
+    """Checks and diagnosis stand together; a warning is named at the top of the page."""
+    found = (
+        Finding("D009", "info", "Small.", "tiny", "Rest."),
+        Finding("D008", "warning", "Big.", "huge", "Act."),
+    )
+    page = render(replace(result, diagnosis=found))
+    assert "D008: Big." in page[: page.index("<section")]
+    assert page.index("D008 Warning") < page.index("D009 Note")
+    assert "<p>Evidence: huge.</p>" in page
+    assert "<p>Next: Act.</p>" in page
+
+
+def test_a_code_is_no_path():
+    """Only a code names the page of a finding."""
+    assert sections.explanation("D999") == ""
+    assert sections.explanation("../py.typed") == ""
+
+
+def test_a_section_is_one_function_and_one_line(result, monkeypatch):
+    """What the table names is on the page, in its order; empty sections are left out."""
+    monkeypatch.setitem(sections.SECTIONS, "Slices", lambda *_: [Text("worst slice")])
+    monkeypatch.setitem(sections.SECTIONS, "Empty", lambda *_: [])
+    last = sections.body(result, {})[-1]
+    assert last == Section("slices", "Slices", [Text("worst slice")])
+
+
+def test_report_writes_the_page(result, page, tmp_path):
+    """`result.report` replaces the file, returns its path, and draws the same page every time."""
+    path = tmp_path / "report.html"
+    path.write_text("old")
+    assert result.report(path) == path
+    assert path.read_text(encoding="utf-8") == page
+
+
+def test_figures_leave_the_users_matplotlib_alone(result, page):
+    """A dark style or LaTeX in the user's settings neither reaches the page nor is lost."""
+    with matplotlib.rc_context({"figure.facecolor": "black", "text.usetex": True}):
+        assert render(result) == page
+        assert matplotlib.rcParams["figure.facecolor"] == "black"
+        assert matplotlib.rcParams["text.usetex"] is True
+
+
+def test_figures_are_drawn_of_what_there_is(result):
+    """One trial makes no cloud, an unbounded interval no line, and a path needs two points."""
+    every = {"estimate", "trials", "gap", "winner_path", "reliability", "importance_linear"}
+    assert set(draw(result)) == every
+    winner = replace(result.winner, curves=None)
+    unbounded = replace(result.estimate, high=np.inf)
+    bare = replace(result, winner=winner, estimate=unbounded, reliability=None)
+    assert set(draw(bare)) == {"trials", "gap", "importance_linear"}
+    assert all(svg.startswith(b"<?xml") for svg in draw(bare).values())
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.123456, "0.1235"),
+        (12345.6, "12,346"),
+        (float("inf"), "unbounded"),
+        (None, "\u2013"),
+        (float("nan"), "\u2013"),
+    ],
+)
+def test_numbers_have_four_digits(value, text):
+    """Small and large numbers stay short, and what is not known is a dash."""
+    assert number(value) == text
