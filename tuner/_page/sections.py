@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from importlib.resources import files
@@ -16,12 +17,6 @@ if TYPE_CHECKING:
 Pictures = Mapping[str, bytes]
 
 MOST_CLASSES = 12  # named in the model card
-PAID = {
-    "paid": "Yes: better than the default on the outer folds, beyond their noise.",
-    "not shown": "Not shown: better than the default on average, but within the noise of the folds.",
-    "did not pay": "No: not better than the default on the outer folds, so the default was shipped.",
-    "not judged": 'Not judged: only outer folds can tell (estimate="nested" or "crossfit").',
-}
 
 
 def answer(result: TuningResult, pictures: Pictures) -> Answer:
@@ -35,7 +30,8 @@ def answer(result: TuningResult, pictures: Pictures) -> Answer:
         headline = f"{result.metric} {number(estimate.value)}"
         interval = f"{estimate.level:.0%} interval {_interval(estimate)}; {direction} is better"
         meaning = f"Expected on new rows, for {estimate.estimand} (method {estimate.method})."
-    verdicts = [("Did tuning pay?", _paid(result)), ("What was delivered?", dict(result.facts())["model"])]
+    facts = dict(result.facts())
+    verdicts = [("Did tuning pay?", facts["tuning paid"]), ("What was delivered?", facts["model"])]
     warned = [f"{each.code}: {each.title}" for each in _findings(result) if each.severity != "info"]
     verdicts.append(("Anything wrong?", " ".join(warned) or "No check or diagnosis gave a warning."))
     caption = "The estimate and that of the default on the same folds, with their intervals."
@@ -78,7 +74,7 @@ def _optimism_section(result: TuningResult, _: Pictures) -> list[Block]:
     rows = []
     for name, trial, what in (
         ("Search", result.winner, "chose it among all trials: flattered by luck"),
-        ("Fresh folds", result.shipped, "elected it among finalists: same rows, new folds"),
+        ("Fresh folds", result.shipped, "elected it: the same rows, divided anew where that was possible"),
     ):
         if trial.scores is not None:
             score = number(natural(trial.scores.nested_loss))
@@ -87,7 +83,7 @@ def _optimism_section(result: TuningResult, _: Pictures) -> list[Block]:
         if estimate is not None:
             rows.append((name, number(estimate.value), _interval(estimate), estimate.estimand))
     blocks: list[Block] = [Table(("", result.metric, "interval", "what it is"), tuple(rows))]
-    if result.optimism is not None:
+    if result.optimism is not None and math.isfinite(result.optimism):
         blocks.append(Text(_optimism(result)))
     return blocks
 
@@ -142,7 +138,8 @@ def _reliability_section(result: TuningResult, pictures: Pictures) -> list[Block
         Text(
             f"Predictions for rows the fold models had not seen, in {n_bins} bins of rising prediction. "
             f"{reliability.n_apart} of {n_bins} lie beyond their 95% interval from what happened (about one "
-            f"in twenty would by chance); the mean distance is {number(reliability.error)}.{fitted}"
+            f"in twenty would by chance, were rows independent); the mean distance is "
+            f"{number(reliability.error)}.{fitted}"
         ),
         *_pictures(pictures, reliability="On the dashed line, predictions mean what they say."),
     ]
@@ -179,7 +176,10 @@ def _finalists_section(result: TuningResult, _: Pictures) -> list[Block]:
             rows.append((name, *cells, f"{share:.0%}" if share else ""))
     head = ("trial", "loss", "std. error", "gap", "share")
     return [
-        Text(f"The finalists on folds the search never saw; loss: {result.card.loss_name(result.metric)}."),
+        Text(
+            f"Scored again to elect one of them, on folds that the search never saw where that was possible "
+            f"(see the notes); loss: {result.card.loss_name(result.metric)}."
+        ),
         Table(head, tuple(rows)),
     ]
 
@@ -253,14 +253,6 @@ SECTIONS: dict[str, Callable[[TuningResult, Pictures], list[Block]]] = {
     "Model card": _card_section,
     "Notes": _notes_section,
 }
-
-
-def _paid(result: TuningResult) -> str:
-    paid = result.paid
-    if paid.difference is None:
-        return PAID[paid.verdict]
-    ends = f"{paid.low:+.3g} to {paid.high:+.3g}"
-    return f"{PAID[paid.verdict]} Difference in {paid.scale}: {paid.difference:+.3g} ({ends})."
 
 
 def _interval(estimate: Estimate) -> str:
