@@ -1,6 +1,6 @@
 """Do the intervals hold the true loss? Known processes, the tuner in the loop, one run a line.
 
-    python examples/benchmarks/coverage.py --workers 2     # all of it: weeks
+    python examples/benchmarks/coverage.py --workers 2     # all of it: weeks of a core
     python examples/benchmarks/coverage.py --processes null logistic_20 --rows 200 --trials 10 25 \
         --methods crossfit bbc --seconds 1200                               # as much as fits
 
