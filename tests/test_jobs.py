@@ -69,7 +69,8 @@ def test_every_key_of_the_contract_reaches_the_config(write_job):
         '[search]\nfamilies = ["lightgbm"]\ntime_budget = 300\nmax_trials = 200\nseed = 3\n'
         "n_folds = 4\nn_repeats = 2\nouter_folds = 3\nn_jobs = 2\n"
         "[search.space.lightgbm]\nnum_leaves = {low = 4, high = 64, log = true}\nlearning_rate = 0.05\n"
-        '[objective]\nmetric = "roc_auc"\ngap_weight = 0.1\n[final]\nmodel = "bag"\n'
+        '[objective]\nmetric = "roc_auc"\ngap_weight = 0.1\n[checks]\nallow = ["G003"]\n'
+        '[final]\nmodel = "bag"\n'
         'max_members = 4\nestimate = "nested"\n'
         '[tracking]\nuri = "http://mlflow:5000"\nexperiment = "other"\nregister_as = "Churn"\n'
         '[storage]\nurl = "postgresql://db/tuner"\n'
@@ -88,6 +89,7 @@ def test_every_key_of_the_contract_reaches_the_config(write_job):
         "outer_folds": 3,
         "n_jobs": 2,
         "metric": "roc_auc",
+        "allow": ("G003",),
         "gap_weight": 0.1,
         "final": "bag",
         "max_members": 4,

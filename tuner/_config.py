@@ -15,6 +15,7 @@ import numpy as np
 from search_spaces import DEFAULT_FAMILIES, PORTFOLIOS, SPACES, Dimension, SearchSpace
 from tuner._types import Scalar, Task
 from tuner.exceptions import InputError
+from tuner.findings import codes
 
 AUTO_SEARCH_WEIGHT = 0.05
 AUTO_NOMINATING_WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.2)
@@ -67,6 +68,8 @@ class TuningConfig:
         Database URL of the trial store; None: memory only, nothing survives the process.
     study_name : str or None
         Name of the study; None: derived.
+    allow : sequence of str
+        Codes of checks that may end in an error, such as "G003"; with "G001" folds part copies of a row.
     verbose : int
         0: silent, 1: progress on stderr.
     """
@@ -91,6 +94,7 @@ class TuningConfig:
     experiment_name: str | None = None
     storage: str | None = None
     study_name: str | None = None
+    allow: Sequence[str] = ()
     verbose: int = 1
 
 
@@ -155,6 +159,7 @@ def check_config(config: TuningConfig) -> None:
         raise InputError(
             '`gap_weight` must be "auto" or a number of at least 0.', config.gap_weight, 'Keep "auto".'
         )
+    _check_names("allow", config.allow, [code for code in codes() if code.startswith("G")], 'allow=["G003"]')
     resolve_spaces(config)
 
 
@@ -239,6 +244,14 @@ def _check_choice(name: str, value: object, valid: Sequence[str | None]) -> None
     if value not in valid:
         cure = f"Use one of {', '.join(map(repr, valid))}."
         raise InputError(f"`{name}` must be one of its known values.", repr(value), cure)
+
+
+def _check_names(name: str, given: object, valid: Sequence[str], example: str) -> None:
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise InputError(f"`{name}` must be a list of names.", repr(given), f"Try `{example}`.")
+    for each in given:
+        if each not in valid:
+            raise InputError(f"`{name}` must hold known names only.", repr(each), nearest(each, valid))
 
 
 def _check_limits(config: TuningConfig) -> None:

@@ -8,8 +8,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from search_spaces import Categorical, SearchSpace
-from tuner._records import TrialRecord
-from tuner._result import Finding
+from tuner._records import Finding, TrialRecord
 from tuner._types import FloatArray
 
 LEVEL = 0.95

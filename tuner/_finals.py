@@ -264,7 +264,7 @@ class FoldScorer:
         y, weights = dataset.targets(rows)
         mean = total[rows] / count[rows].reshape(-1, *[1] * (total.ndim - 1))
         parts = [np.flatnonzero(np.isin(rows, fold.test)) for fold in folds if fold.repeat == 0]
-        groups = None if dataset.groups is None else dataset.groups[rows]
+        groups = None if dataset.units is None else dataset.units[rows]
         return choose_temperature(y, mean, weights, parts, groups=groups)
 
     def _losses(self, predictions: Sequence[FloatArray]) -> FloatArray:

@@ -97,6 +97,12 @@ class ObjectiveSection(_Section):
     gap_weight: object = Field(default="auto")
 
 
+class ChecksSection(_Section):
+    """``[checks]``: what may stand in the data although a check calls it an error."""
+
+    allow: _Names = Field(default=(), examples=[["G003"]])
+
+
 class FinalSection(_Section):
     """``[final]``: the delivered model and how its score is estimated; ``estimate`` may be "none"."""
 
@@ -135,6 +141,7 @@ class Job(_Section):
     data: DataSection
     search: SearchSection = SearchSection()
     objective: ObjectiveSection = ObjectiveSection()
+    checks: ChecksSection = ChecksSection()
     final: FinalSection = FinalSection()
     tracking: TrackingSection = TrackingSection()
     storage: StorageSection = StorageSection()

@@ -5,9 +5,31 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from tuner._types import Phase, Scalar, State
+
+Severity = Literal["info", "warning", "error"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sentence about the data or the model, with what it rests on and what to do.
+
+    Attributes
+    ----------
+    code : str
+        "G001", ... of the data, before any fit; "D001", ... of the model; a page each in `tuner.findings`.
+    severity : {"info", "warning", "error"}
+        An error stops the run before any fit, unless its code is allowed.
+    title, evidence, next_step : str
+    """
+
+    code: str
+    severity: Severity
+    title: str
+    evidence: str
+    next_step: str
 
 
 @dataclass(frozen=True)

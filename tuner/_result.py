@@ -12,7 +12,7 @@ import numpy as np
 
 from tuner._metrics import Metric
 from tuner._model import Delivered, Latency
-from tuner._records import TrialRecord
+from tuner._records import Finding, TrialRecord
 from tuner._selection import Nomination
 from tuner._shares import Blend
 from tuner._tracking_info import TrackingInfo
@@ -66,25 +66,6 @@ class Paid:
     low: float | None = None
     high: float | None = None
     scale: Scale = "loss"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One sentence of the diagnosis.
-
-    Attributes
-    ----------
-    code : str
-        "D001", ...
-    severity : {"info", "warning"}
-    title, evidence, next_step : str
-    """
-
-    code: str
-    severity: Literal["info", "warning"]
-    title: str
-    evidence: str
-    next_step: str
 
 
 class Trials(Sequence[TrialRecord]):
@@ -183,6 +164,8 @@ class TuningResult:
     blend : Blend or None
         Ensemble weights over the finalists, where the shipped model is an ensemble.
     diagnosis : tuple of Finding
+    checks : tuple of Finding
+        What the data said before any fit.
     study : optuna.Study
         In memory.
     model : DeliveredClassifier or DeliveredRegressor
@@ -223,6 +206,7 @@ class TuningResult:
     fold_plan_hash: str
     fold_plan: str
     tracking: TrackingInfo | None = None
+    checks: tuple[Finding, ...] = ()
 
     def facts(self) -> list[tuple[str, str]]:
         """Return the story as (label, text) lines, the answer first."""
@@ -238,7 +222,8 @@ class TuningResult:
         lines.append(("model", self._model_text()))
         lines.append(("serving", self._serving_text()))
         lines.append(("trials", f"{self._counts()}; folds: {self.fold_plan}"))
-        lines += [(finding.code, f"{finding.title} {finding.next_step}") for finding in self.diagnosis]
+        found = (*self.checks, *self.diagnosis)
+        lines += [(finding.code, f"{finding.title} {finding.next_step}") for finding in found]
         lines += [("note", note) for note in self.notes]
         lines.append(("time", self._time_text()))
         return lines

@@ -23,11 +23,12 @@ from tuner._listeners import Listeners, RunContext
 from tuner._metrics import Metric, resolve_metric
 from tuner._model import Blended
 from tuner._outcome import conclude
-from tuner._records import TrialRecord
+from tuner._records import Finding, TrialRecord
 from tuner._result import TuningResult
 from tuner._search import LAG, Notify
 from tuner._store import TrialStore
 from tuner._trials import Place
+from tuner.checks import check_dataset, refuse, with_copies
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,6 +67,8 @@ def tune(
     ------
     InputError
         On bad input, before any fit: rule, value, cure.
+    ChecksFailedError
+        If a check of the data ends in an error that is not allowed, before any fit.
     TrialsFailedError
         If no default configuration can be scored.
     """
@@ -92,6 +95,7 @@ def tune_dataset(
         has_time=dataset.time is not None,
         has_categories=dataset.table.has_categories,
     )
+    dataset, checks = gate(dataset, config)
     study_name = context.study_name or config.study_name or f"{context.name}-{study_hash(dataset, config)}"
     store, known = None, {}
     if config.storage is not None:
@@ -102,12 +106,33 @@ def tune_dataset(
     with listeners, _one_thread_a_fit():
         line = _Line(dataset, metric, settings, study_name, listeners.notify)
         result = line.run(_Clock(started, settings, tracking=config.tracking), known)
-    return listeners.finish(result)
+    return listeners.finish(replace(result, checks=checks))
+
+
+def gate(dataset: Dataset, config: TuningConfig) -> tuple[Dataset, tuple[Finding, ...]]:
+    """Return the rows with copies of each other marked, and what the checks say of them.
+
+    Raises
+    ------
+    ChecksFailedError
+        If a check ends in an error that is not allowed.
+    """
+    marked = with_copies(dataset, config.allow)
+    checks = check_dataset(marked, allow=config.allow)
+    refuse(checks, config.allow)
+    return marked, checks
 
 
 def study_hash(dataset: Dataset, config: TuningConfig) -> str:
     """Return the first 12 hex digits of sha256 over space, metric, folds and data."""
-    folds = (config.n_folds, config.n_repeats, config.outer_folds, str(config.random_state))
+    folds: tuple[object, ...] = (
+        config.n_folds,
+        config.n_repeats,
+        config.outer_folds,
+        str(config.random_state),
+    )
+    if "G001" in config.allow:
+        folds += ("copies apart",)
     what = (resolve_spaces(config), str(config.metric), folds, dataset.fingerprint())
     return hashlib.sha256(repr(what).encode()).hexdigest()[:12]
 
