@@ -195,7 +195,7 @@ def test_mixed_columns_with_gaps_are_tuned_and_predicted():
         }
     )
     y = (frame["text"] == "red").to_numpy().astype(int)
-    model = TunedClassifier(**QUICK, random_state=0).fit(frame, y)
+    model = TunedClassifier(**QUICK, allow=["G003"], random_state=0).fit(frame, y)  # the text tells it all
     assert model.score(frame, y) > 0.95
     unseen = frame.assign(text="purple")
     assert np.isfinite(model.predict_proba(unseen)).all()

@@ -70,6 +70,8 @@ class TuningConfig:
         Name of the study; None: derived.
     allow : sequence of str
         Codes of checks that may end in an error, such as "G003"; with "G001" folds part copies of a row.
+    slices : sequence of str
+        Feature columns; the rows of each of their values are scored on their own.
     verbose : int
         0: silent, 1: progress on stderr.
     """
@@ -95,6 +97,7 @@ class TuningConfig:
     storage: str | None = None
     study_name: str | None = None
     allow: Sequence[str] = ()
+    slices: Sequence[str] = ()
     verbose: int = 1
 
 
@@ -134,6 +137,7 @@ class Settings:
     n_jobs: int = 1
     time_budget: float | None = None
     max_trials: int | None = None
+    slices: tuple[str, ...] = ()
 
     def space(self, family: str) -> SearchSpace:
         """Return the search space of ``family``."""
@@ -159,6 +163,7 @@ def check_config(config: TuningConfig) -> None:
         raise InputError(
             '`gap_weight` must be "auto" or a number of at least 0.', config.gap_weight, 'Keep "auto".'
         )
+    _check_names("slices", config.slices, None, 'slices=["country"]')
     _check_names("allow", config.allow, [code for code in codes() if code.startswith("G")], 'allow=["G003"]')
     resolve_spaces(config)
 
@@ -187,6 +192,7 @@ def resolve(config: TuningConfig, *, task: Task, has_time: bool, has_categories:
         n_jobs=_threads(config.n_jobs),
         time_budget=config.time_budget,
         max_trials=config.max_trials,
+        slices=tuple(config.slices),
     )
 
 
@@ -246,11 +252,11 @@ def _check_choice(name: str, value: object, valid: Sequence[str | None]) -> None
         raise InputError(f"`{name}` must be one of its known values.", repr(value), cure)
 
 
-def _check_names(name: str, given: object, valid: Sequence[str], example: str) -> None:
+def _check_names(name: str, given: object, valid: Sequence[str] | None, example: str) -> None:
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise InputError(f"`{name}` must be a list of names.", repr(given), f"Try `{example}`.")
     for each in given:
-        if each not in valid:
+        if valid is not None and each not in valid:
             raise InputError(f"`{name}` must hold known names only.", repr(each), nearest(each, valid))
 
 

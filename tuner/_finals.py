@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 
 from tuner._bench import Bench, all_rows
-from tuner._calibration import choose_temperature
+from tuner._calibration import choose_temperature, tempered
 from tuner._config import Settings
 from tuner._data import Dataset
 from tuner._deadline import Deadline, never
@@ -22,6 +22,7 @@ from tuner._records import Configuration, Scores, TrialRecord
 from tuner._seeds import child_seed
 from tuner._selection import Nomination, elect
 from tuner._shares import Blend, Fits, Kind, blend
+from tuner._splits import Fold
 from tuner._trials import Place, Trial, run_trial
 from tuner._types import FloatArray
 from tuner.families import FAMILIES, Predictor, TrainingRows
@@ -48,6 +49,13 @@ class Finals:
         The tuned model, and the named default in the same final form.
     selection_loss : float
         Loss on the fresh folds that elected the winner.
+    default_loss : float
+        The same of the default.
+    folds : tuple of Fold
+        Those that elected.
+    held_out, default_held_out : tuple of arrays
+        Predictions of each fold's test rows, mixed and tempered as the model's, by models that did not train
+        on them; of the default alone.
     n_missed : int
         Nominated trials that missed the deadline or failed on the fresh folds.
     """
@@ -59,6 +67,10 @@ class Finals:
     model: Blended
     default_model: Blended
     selection_loss: float
+    default_loss: float
+    folds: tuple[Fold, ...]
+    held_out: tuple[FloatArray, ...]
+    default_held_out: tuple[FloatArray, ...]
     n_missed: int
 
 
@@ -125,18 +137,26 @@ def assemble(
     scorer = FoldScorer(bench, n_averaged=1 if is_refitted(bench.dataset, settings) else bench.plan.n_repeats)
     shares = None
     if settings.final == "ensemble":
-        shares, model, fold_losses = _ensemble(finalists, winner, scorer, models, settings.max_members)
+        shares, model, mixed = _ensemble(finalists, winner, scorer, models, settings.max_members)
+        fold_losses: Sequence[float] = scorer.fold_losses(mixed)
     else:
-        model = single(winner)
+        model, mixed = single(winner), _predictions(finalists[winner])
         fold_losses = _scores(finalists[winner]).fold_losses
+    default_model = single(0)
     return Finals(
         finalists=tuple(trial.record for trial in finalists),
         nominations=tuple(nominations[i] for i in done),
         winner=winner,
         blend=shares,
         model=model,
-        default_model=single(0),
+        default_model=default_model,
         selection_loss=pooled(fold_losses, squared=bench.metric.squared_scale),
+        default_loss=pooled(_scores(finalists[0]).fold_losses, squared=bench.metric.squared_scale),
+        folds=bench.plan.folds,
+        held_out=tuple(tempered(fold, model.temperature) for fold in mixed),
+        default_held_out=tuple(
+            tempered(fold, default_model.temperature) for fold in _predictions(finalists[0])
+        ),
         n_missed=len(trials) - len(done),
     )
 
@@ -147,7 +167,7 @@ def _ensemble(
     scorer: FoldScorer,
     models: Callable[[int], tuple[Predictor, ...]],
     max_members: int | None,
-) -> tuple[Blend, Blended, Sequence[float]]:
+) -> tuple[Blend, Blended, Sequence[FloatArray]]:
     predictions = [_predictions(trial) for trial in finalists]
     families = [trial.record.configuration.family for trial in finalists]
     shares = blend(scorer.fits, predictions, families, elected=winner, max_members=max_members)
@@ -161,7 +181,7 @@ def _ensemble(
         if weight > 0
     )
     blended = Blended(members, scorer.schema, scorer.threshold(mixed), scorer.temperature(mixed))
-    return shares, blended, scorer.fold_losses(mixed)
+    return shares, blended, mixed
 
 
 def _single(trial: Trial, bench: Bench, models: tuple[Predictor, ...], temperature: float) -> Blended:

@@ -65,15 +65,8 @@ class DataSection(_Section):
     groups: str | None = Field(default=None, examples=["customer"])
     time: str | None = Field(default=None, examples=["month"])
     sample_weight: str | None = Field(default=None, examples=["weight"])
-    slices: object = Field(default=None)
+    slices: _Names = Field(default=(), examples=[["country"]])
     drop: _Names = Field(default=(), examples=[["id"]])
-
-    @field_validator("slices")
-    @classmethod
-    def _refuse_slices(cls, slices: object) -> object:
-        raise InputError(
-            "`data.slices` is not built yet in this version.", repr(slices), "Remove `slices` from [data]."
-        )
 
 
 class SearchSection(_Section):

@@ -72,6 +72,15 @@ class Metric:
             return 1.0 - loss
         return -loss if self.value == "minus_loss" else loss
 
+    def natural_ends(self, low: float, high: float) -> tuple[float, float]:
+        """Return the ends of an interval of the loss in natural units, within what the metric can be."""
+        if self.value != "minus_loss":  # every loss of our own is at least 0
+            low = max(low, 0.0)
+        if self.value == "one_minus_loss" and self.name != "r2":  # and these are at most 1
+            high = min(high, 1.0)
+        first, last = sorted((self.natural(low), self.natural(high)))
+        return float(first), float(last)
+
     def losses(
         self,
         y: IntArray | FloatArray,

@@ -38,6 +38,7 @@ def texts(result: TuningResult, config: TuningConfig) -> dict[str, str]:
         "config.json": json.dumps(config_params(config), indent=2),
         "checks.json": json.dumps([asdict(finding) for finding in result.checks], indent=2),
         "diagnosis.json": json.dumps([asdict(finding) for finding in result.diagnosis], indent=2),
+        "slices.json": json.dumps([asdict(each) for each in result.slices], indent=2),
         "trials.csv": result.trials.to_frame().to_csv(index=False),
     }
 

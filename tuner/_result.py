@@ -12,7 +12,8 @@ import numpy as np
 
 from tuner._metrics import Metric
 from tuner._model import Delivered, Latency
-from tuner._records import Finding, TrialRecord
+from tuner._optimism import OptimismTable
+from tuner._records import Finding, GroupScores, LearningCurve, SliceScore, TrialRecord
 from tuner._selection import Nomination
 from tuner._shares import Blend
 from tuner._tracking_info import TrackingInfo
@@ -166,6 +167,14 @@ class TuningResult:
     diagnosis : tuple of Finding
     checks : tuple of Finding
         What the data said before any fit.
+    optimism_table : OptimismTable
+        Scores of search, fresh folds and estimate, of the default and of guessing, side by side.
+    slices : tuple of SliceScore
+        Scores of the slices asked for, on fresh folds.
+    learning_curve : LearningCurve or None
+        The winner's losses on fewer rows, where there was time.
+    group_scores : GroupScores or None
+        The winner's losses on random folds and on groups left out, where there are groups and was time.
     study : optuna.Study
         In memory.
     model : DeliveredClassifier or DeliveredRegressor
@@ -207,6 +216,10 @@ class TuningResult:
     fold_plan: str
     tracking: TrackingInfo | None = None
     checks: tuple[Finding, ...] = ()
+    optimism_table: OptimismTable | None = None
+    slices: tuple[SliceScore, ...] = ()
+    learning_curve: LearningCurve | None = None
+    group_scores: GroupScores | None = None
 
     def facts(self) -> list[tuple[str, str]]:
         """Return the story as (label, text) lines, the answer first."""
@@ -217,6 +230,10 @@ class TuningResult:
         if self.optimism is not None and math.isfinite(self.optimism):
             verdict = "flattered the winner" if self.optimism > 0 else "did not flatter the winner"
             lines.append(("optimism", f"{self.optimism:+.4g} (the search {verdict})"))
+        if self.optimism_table is not None:
+            lines.append(("scores", self.optimism_table.line()))
+        if self.slices:
+            lines.append(("worst slice", self._worst_slice_text()))
         lines.append(("gap", f"{self.gap:.4g} between training and held-out loss of the winner"))
         lines.append(("winner", self._winner_text()))
         lines.append(("model", self._model_text()))
@@ -247,6 +264,22 @@ class TuningResult:
             return text
         interval = f"[{self.paid.low:+.4g}, {self.paid.high:+.4g}]"
         return f"{text} ({self.paid.scale} difference {self.paid.difference:+.4g} {interval})"
+
+    @property
+    def worst_slice(self) -> SliceScore | None:
+        """The slice with the largest loss on fresh folds; None where no slice was asked for or scored."""
+        scored = [each for each in self.slices if math.isfinite(each.loss)]
+        return max(scored, key=lambda each: each.loss, default=None)
+
+    def _worst_slice_text(self) -> str:
+        worst = self.worst_slice
+        if worst is None:
+            return "none could be scored"
+        interval = f"[{worst.low:.4f}, {worst.high:.4f}]"
+        return (
+            f"{worst.column} = {worst.label}: {self.metric} {worst.value:.4f}, 95% interval {interval} "
+            f"({worst.n_rows} rows, fresh folds; of {len(self.slices)} slices)"
+        )
 
     def _winner_text(self) -> str:
         scores = self.shipped.scores
@@ -306,15 +339,11 @@ def natural_estimate(
 ) -> Estimate:
     """Turn a loss with its interval into natural units, clipped to what the metric can be."""
     loss, low, high = interval
-    if metric.value != "minus_loss":  # every loss of our own is at least 0
-        low = max(low, 0.0)
-    if metric.value == "one_minus_loss" and metric.name != "r2":  # and these are at most 1
-        high = min(high, 1.0)
-    ends = sorted((metric.natural(low), metric.natural(high)))
+    ends = metric.natural_ends(low, high)
     return Estimate(
         value=metric.natural(loss),
-        low=float(ends[0]),
-        high=float(ends[1]),
+        low=ends[0],
+        high=ends[1],
         level=level,
         method=method,
         loss=float(loss),

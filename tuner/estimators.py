@@ -47,6 +47,7 @@ class _Tuned(BaseEstimator):
         storage: str | None = None,
         study_name: str | None = None,
         allow: Sequence[str] = (),
+        slices: Sequence[str] = (),
         verbose: int = 1,
     ) -> None:
         self.metric = metric
@@ -69,6 +70,7 @@ class _Tuned(BaseEstimator):
         self.storage = storage
         self.study_name = study_name
         self.allow = allow
+        self.slices = slices
         self.verbose = verbose
 
     result_: TuningResult
@@ -189,6 +191,8 @@ class TunedClassifier(ClassifierMixin, _Tuned):
         Name of the study; None: derived from space, metric, folds and data.
     allow : sequence of str, default=()
         Codes of checks that may end in an error, such as "G003".
+    slices : sequence of str, default=()
+        Feature columns; the rows of each of their values are scored on their own.
     verbose : int, default=1
         0: silent, 1: progress on stderr.
 

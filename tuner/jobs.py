@@ -38,6 +38,7 @@ __all__ = [
 # TuningConfig's name -> the job file's key. A key the file leaves out keeps TuningConfig's default.
 CONFIG_KEYS = {
     "task": "data.task",
+    "slices": "data.slices",
     "families": "search.families",
     "time_budget": "search.time_budget",
     "max_trials": "search.max_trials",

@@ -122,6 +122,13 @@ def test_a_column_that_gives_the_target_away_is_an_error(noise):
     assert "`leak`" in found.title
 
 
+def test_few_rows_are_not_refused():
+    """49 rows fall into place by chance: a warning where 50 are an error."""
+    X, y = cancer()
+    X = X.assign(leak=y + 0.0)
+    assert [findings(X[:n], y[:n])["G003"].severity for n in (49, 50)] == ["warning", "error"]
+
+
 def test_a_category_or_a_gap_can_give_the_target_away():
     """G003: a reason filled in for one class only, with one or several values."""
     X, y = cancer()

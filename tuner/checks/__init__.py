@@ -53,7 +53,7 @@ def check_dataset(
         check_future(dataset, columns),
         check_target_encoded(dataset, columns),
         check_standardized(columns),
-        check_rare(dataset, columns, slices),
+        check_rare(dataset, slices),
         check_conflicts(dataset),
     )
     return tuple(finding for finding in found if finding is not None)

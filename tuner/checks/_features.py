@@ -10,6 +10,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from tuner._columns import DATE_PARTS, MISSING
+from tuner._records import Severity
 from tuner._seeds import child_seed
 from tuner._types import FloatArray, IntArray
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from tuner._data import Dataset
 
 MAX_ROWS = 10_000  # looked at by checks that compare rows; effects that matter show in them
+LEAST_ROWS_FOR_ERROR = 50  # fewer rows fall into place by chance too often to refuse them
 MAX_FEATURES = 1_000  # the first ones of wider tables
 
 
@@ -90,6 +92,11 @@ def centred_target(y: FloatArray | IntArray, *, is_class: bool) -> FloatArray:
         classes = np.unique(y)
         numbers = np.equal(y[:, None], classes[1:] if len(classes) == 2 else classes).astype(np.float64)
     return np.asarray(numbers - numbers.mean(axis=0))
+
+
+def error_if_sure(n_rows: int) -> Severity:
+    """Return "error", or "warning" where rows are too few to refuse."""
+    return "error" if n_rows >= LEAST_ROWS_FOR_ERROR else "warning"
 
 
 def explained(total: float, left: float) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 
 from tuner._records import Finding
 from tuner._types import FloatArray, IntArray
-from tuner.checks._features import Feature, Rows, explained, sample
+from tuner.checks._features import Feature, Rows, error_if_sure, explained, sample
 
 if TYPE_CHECKING:
     from tuner._data import Dataset
@@ -31,7 +31,7 @@ def check_giveaway(rows: Rows) -> Finding | None:
     others = [share for name, share in told.items() if name not in guilty]
     return Finding(
         "G003",
-        "error",
+        error_if_sure(len(rows.target)),
         f"{_listed(guilty)} gives the target away: such a column is seldom known when a prediction is due.",
         f"alone it tells {max(guilty.values()):.1%} of the target (rows left out); "
         f"the best other column {max(others, default=0.0):.1%}",
@@ -77,7 +77,7 @@ def check_id(dataset: Dataset, columns: tuple[Feature, ...], rows: Rows) -> Find
     tells = worst > TELLING and worst > noise
     return Finding(
         "G004",
-        "error" if tells else "warning",
+        error_if_sure(len(rows.target)) if tells else "warning",
         f"{_listed(telling)} numbers the rows"
         + (" and tells the target: the order of the rows is in the data." if tells else "."),
         f"all {len(picked)} values differ where chance would have made some alike"
@@ -112,7 +112,7 @@ def check_target_encoded(dataset: Dataset, columns: tuple[Feature, ...]) -> Find
         return None
     return Finding(
         "G009",
-        "error",
+        error_if_sure(dataset.n_rows),
         f"{_listed(encoded)} holds means of the target over all rows, the row's own target included.",
         "every value equals the mean target of the rows that have it, drawn towards the overall mean or not",
         'Encode inside the folds: give the raw category instead. Or allow=["G009"].',

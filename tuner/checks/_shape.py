@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tuner._records import Finding
+from tuner._slices import slice_labels
 from tuner._types import FloatArray
 from tuner.checks._features import Feature
 
@@ -45,19 +46,19 @@ def _is_scaled(values: FloatArray) -> bool:
     )
 
 
-def check_rare(dataset: Dataset, columns: tuple[Feature, ...], slices: tuple[str, ...]) -> Finding | None:
+def check_rare(dataset: Dataset, slices: tuple[str, ...]) -> Finding | None:
     """G011: a class or a slice with too few rows to say how well it is predicted."""
     rare = []
     if dataset.task != "regression":
         counts = np.bincount(dataset.y, minlength=dataset.n_classes)
         few = np.flatnonzero(counts < LEAST_ROWS)
         rare += [f"class {dataset.classes[code]!s}: {counts[code]} rows" for code in few]
-    for column in columns:
-        if column.name in slices:
-            sizes = np.unique(column.values, return_counts=True)[1]
-            small = sizes[sizes < LEAST_ROWS]
-            if len(small):
-                rare.append(f"{len(small)} slice(s) of `{column.name}`, the smallest of {small.min()} rows")
+    for name in slices:
+        labels, codes = slice_labels(dataset, name)
+        sizes = np.bincount(codes, minlength=len(labels))
+        rare += [
+            f"`{name}` = {labels[code]}: {sizes[code]} rows" for code in np.flatnonzero(sizes < LEAST_ROWS)
+        ]
     if not rare:
         return None
     return Finding(
