@@ -65,9 +65,10 @@ def test_threads_do_not_change_the_curve(probe):
 
 
 def test_no_time_or_few_rows_give_no_curve(probe):
-    """It is skipped where it would not fit into what is left, or a quarter of the rows is too little."""
+    """It is skipped where it would not fit into what is left, or a quarter of rows or groups is too little."""
     assert probe(deadline=Deadline.after(0.0)).learning_curve() is None
     assert probe(n_rows=60).learning_curve() is None
+    assert probe(groups=np.arange(300) % 3).learning_curve() is None  # two groups have no quarter
 
 
 def test_groups_are_left_out_one_by_one_or_in_ten_parts():
@@ -101,4 +102,5 @@ def test_a_run_on_sites_that_differ_warns_of_new_ones():
     )  # fmt: skip
     result = tune(np.column_stack([x, site + 0.0]), y, groups=site, config=config)
     assert "D012" in [each.code for each in result.diagnosis]
+    assert "on groups left out" in str(result)
     assert np.mean(result.group_scores.left_out_losses) > np.mean(result.group_scores.random_losses)

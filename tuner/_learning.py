@@ -51,13 +51,14 @@ class Probe:
         positions = [place for place, fold in enumerate(plan.folds) if fold.repeat == 0]
         folds = [plan.folds[place] for place in positions]
         plans = [replace(plan, folds=tuple(self._part(fold, share) for fold in folds)) for share in SHARES]
-        if scores is None or not all(self._can_train(each) for each in plans):
+        parts = [*(each.folds for each in plans), folds]
+        rows = [round(float(np.mean([len(fold.train) for fold in part]))) for part in parts]
+        trains = all(self._can_train(each) for each in plans)
+        if scores is None or not trains or len(set(rows)) < len(rows):  # a few large groups are no curve
             return None
         judged = self._judge([self._bench(each) for each in plans], cost=sum(SHARES))
         if judged is None:
             return None
-        rows = [round(float(np.mean([len(fold.train) for fold in each.folds]))) for each in plans]
-        rows.append(round(float(np.mean([len(fold.train) for fold in folds]))))
         losses = [*judged, tuple(scores.fold_losses[place] for place in positions)]
         return LearningCurve(tuple(rows), tuple(losses))
 

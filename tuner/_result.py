@@ -234,6 +234,8 @@ class TuningResult:
             lines.append(("scores", self.optimism_table.line()))
         if self.slices:
             lines.append(("worst slice", self._worst_slice_text()))
+        if self.group_scores is not None:
+            lines.append(("new groups", self._groups_text(self.group_scores)))
         lines.append(("gap", f"{self.gap:.4g} between training and held-out loss of the winner"))
         lines.append(("winner", self._winner_text()))
         lines.append(("model", self._model_text()))
@@ -264,6 +266,10 @@ class TuningResult:
             return text
         interval = f"[{self.paid.low:+.4g}, {self.paid.high:+.4g}]"
         return f"{text} ({self.paid.scale} difference {self.paid.difference:+.4g} {interval})"
+
+    def _groups_text(self, scores: GroupScores) -> str:
+        left_out, random = np.nanmean(scores.left_out_losses), np.nanmean(scores.random_losses)
+        return f"loss {left_out:.4g} of the winner on groups left out, {random:.4g} on random folds"
 
     @property
     def worst_slice(self) -> SliceScore | None:

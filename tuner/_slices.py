@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,8 +54,9 @@ def slice_labels(dataset: Dataset, name: str) -> tuple[tuple[str, ...], IntArray
     levels = np.unique(known)
     if categories is None and len(levels) > MAX_DISTINCT_NUMBERS:
         ends = np.unique(np.quantile(known, (0.25, 0.5, 0.75)))
+        ends = ends[ends < known.max()]
         bounds = [known.min(), *ends, known.max()]
-        names = [f"{low:.4g} to {high:.4g}" for low, high in zip(bounds, bounds[1:], strict=False)]
+        names = [f"{low:.4g} to {high:.4g}" for low, high in pairwise(bounds)]
         codes = np.searchsorted(ends, values, side="left")
     else:
         counts = np.unique(known, return_counts=True)[1]
@@ -98,8 +100,8 @@ def slice_scores(
 ) -> tuple[SliceScore, ...]:
     """Score every slice on each fold, then average over folds, never pooled over fold models.
 
-    What it estimates: the loss on such rows of what is delivered, before it averages over folds. The interval is
-    a corrected t over the folds in which the slice can be scored. It is wide, and rough, where few can.
+    What it estimates: the loss on such rows of what is delivered, before it averages over folds. The interval
+    is a corrected t over the folds in which the slice can be scored. It is wide, and rough, where few can.
 
     Parameters
     ----------

@@ -83,6 +83,14 @@ def test_equal_rows_of_few_values_are_no_copies():
     assert dataset.copies is None
 
 
+def test_a_handful_of_rows_many_times_over_is_not_divided_by_them():
+    """Nine distinct rows cannot make folds without their copies, ten can."""
+    X = np.random.default_rng(0).normal(size=(10, 3))
+    for n, marked in ((9, False), (10, True)):
+        rows = np.arange(60) % n
+        assert (with_copies(make_dataset(X[rows], rows % 2)).copies is not None) == marked
+
+
 def test_missing_values_and_sparse_rows_are_copies_too():
     """NaN equals NaN, -0.0 equals 0.0, and a sparse matrix counts as its rows do."""
     from scipy import sparse

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MAX_CHANCE_ROWS = 20_000
 MAX_CHANCE_COLUMNS = 100
 SPARSE_PARTS = 32
+LEAST_DISTINCT = 10  # rows; fewer cannot be divided without their copies
 NEAR_ROWS, NEAR_QUERIES = 3_000, 1_000
 NEAR = 0.1  # of the distance to the fifth neighbour
 MATTERS = 0.01  # share of rows
@@ -41,7 +42,7 @@ def find_copies(dataset: Dataset) -> IntArray | None:
     target = _mixed(np.asarray(dataset.y, dtype=np.float64), salt=0)
     whole = by_column.sum(axis=1) + target
     distinct, codes = np.unique(whole, return_inverse=True)
-    if len(distinct) == dataset.n_rows:
+    if not LEAST_DISTINCT <= len(distinct) < dataset.n_rows:
         return None
     rows = sample(dataset.n_rows, MAX_CHANCE_ROWS, "copies")
     equal, nearly = _equal_pairs(whole[rows]), 0
