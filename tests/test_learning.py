@@ -65,7 +65,7 @@ def test_threads_do_not_change_the_curve(probe):
 
 
 def test_no_time_or_few_rows_give_no_curve(probe):
-    """It is skipped where it would not fit into what is left, or a quarter of rows or groups is too little."""
+    """It is skipped where it would not fit into what is left, or a quarter of it is too little."""
     assert probe(deadline=Deadline.after(0.0)).learning_curve() is None
     assert probe(n_rows=60).learning_curve() is None
     assert probe(groups=np.arange(300) % 3).learning_curve() is None  # two groups have no quarter
