@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 GIVEN_AWAY = 0.98  # of the target, by one column alone
 MAX_ID_ROWS = 50_000
 EXPECTED_TIES = 10.0  # a column of so many expected ties that has none was numbered
-TELLING = 0.05  # of the target: an id that tells as much is the order of the rows
+TELLING = 0.9  # of the target: rows were numbered by outcome; a clock in a drifting table tells less
 LEAST_LEVELS = 5
 MOST_LEVELS = 0.95  # of the levels must follow the recipe of an encoding
 LEAST_SMOOTHING = 0.1  # rows; less is none
@@ -72,9 +72,8 @@ def check_id(dataset: Dataset, columns: tuple[Feature, ...], rows: Rows) -> Find
     if not ids:
         return None
     telling = {columns[i].name: told_by(rows.features[i], rows.target) for i in ids}
-    noise = 3.0 / np.sqrt(len(rows.target))  # three times the noise of a share that is nothing
     worst = max(telling.values())
-    tells = worst > TELLING and worst > noise
+    tells = worst > TELLING
     return Finding(
         "G004",
         error_if_sure(len(rows.target)) if tells else "warning",
