@@ -492,3 +492,37 @@ def test_sigterm_ends_the_process_with_143(job):
         out, _ = process.communicate(timeout=60)
     assert process.returncode == 143
     assert json.loads(out)["code"] == 143
+
+
+# ---- check
+
+
+def test_check_prints_findings_and_lets_warnings_pass(job, capsys):
+    """A row number is a warning: told on stdout, exit code 0; as JSON the same findings."""
+    path = str(job(table=rows().assign(row=np.arange(60))))
+    assert main(["check", path]) == 0
+    assert "G004 (warning): Column `month`, `row`" in capsys.readouterr().out
+    assert main(["check", path, "--json"]) == 0
+    out = json.loads(capsys.readouterr().out)
+    assert out["status"] == "done"
+    assert "G004" in [each["code"] for each in out["checks"]]
+
+
+def test_check_of_good_rows_says_so(job, capsys):
+    """Nothing found is an answer, too."""
+    table = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 2)), columns=["a", "b"])
+    assert main(["check", str(job(table=table.assign(label=np.arange(60) % 2)))]) == 0
+    assert capsys.readouterr().out == "No check has found anything.\n"
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_an_error_of_a_check_ends_with_78(job, capsys, command):
+    """A leak stops both commands with code 78 and the cure; the job file can allow it."""
+    table = pd.concat([rows(200), pd.DataFrame({"leak": rows(200)["label"]})], axis=1)
+    path = job(table=table)
+    assert main([command, str(path), "--json"]) == 78
+    out = json.loads(capsys.readouterr().out)
+    assert (out["status"], out["code"]) == ("error", 78)
+    assert out["value"].startswith("G003: Column `leak`")
+    assert 'allow=["G003"]' in out["cure"]
+    assert main(["check", str(job('[checks]\nallow = ["G003"]\n', table))]) == 0

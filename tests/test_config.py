@@ -67,6 +67,8 @@ def test_the_defaults_are_those_of_the_contract():
         "experiment_name": None,
         "storage": None,
         "study_name": None,
+        "allow": (),
+        "slices": (),
         "verbose": 1,
     }
     check_config(TuningConfig())

@@ -26,7 +26,9 @@ QUICK = {
     "verbose": 0,
 }
 
-COPIES = "copies of a row straddle the folds, so repeating a row and weighting it are different data"
+COPIES = (
+    "copies of a handful of rows straddle the folds, so repeating a row and weighting it are different data"
+)
 ONE_ROW = "the check's target has a class of one row, which the tuner refuses: it cannot be held out"
 
 
@@ -194,7 +196,7 @@ def test_mixed_columns_with_gaps_are_tuned_and_predicted():
         }
     )
     y = (frame["text"] == "red").to_numpy().astype(int)
-    model = TunedClassifier(**QUICK, random_state=0).fit(frame, y)
+    model = TunedClassifier(**QUICK, allow=["G003"], random_state=0).fit(frame, y)  # the text tells it all
     assert model.score(frame, y) > 0.95
     unseen = frame.assign(text="purple")
     assert np.isfinite(model.predict_proba(unseen)).all()

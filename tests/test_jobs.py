@@ -65,11 +65,12 @@ def error_of(path, overrides=(), step=load_job) -> InputError:
 def test_every_key_of_the_contract_reaches_the_config(write_job):
     """All keys of the contract's example, and the search's counts, arrive under their Python names."""
     path = write_job(
-        'task = "classification"\n'
+        'task = "classification"\nslices = ["size"]\n'
         '[search]\nfamilies = ["lightgbm"]\ntime_budget = 300\nmax_trials = 200\nseed = 3\n'
         "n_folds = 4\nn_repeats = 2\nouter_folds = 3\nn_jobs = 2\n"
         "[search.space.lightgbm]\nnum_leaves = {low = 4, high = 64, log = true}\nlearning_rate = 0.05\n"
-        '[objective]\nmetric = "roc_auc"\ngap_weight = 0.1\n[final]\nmodel = "bag"\n'
+        '[objective]\nmetric = "roc_auc"\ngap_weight = 0.1\n[checks]\nallow = ["G003"]\n'
+        '[final]\nmodel = "bag"\n'
         'max_members = 4\nestimate = "nested"\n'
         '[tracking]\nuri = "http://mlflow:5000"\nexperiment = "other"\nregister_as = "Churn"\n'
         '[storage]\nurl = "postgresql://db/tuner"\n'
@@ -88,6 +89,8 @@ def test_every_key_of_the_contract_reaches_the_config(write_job):
         "outer_folds": 3,
         "n_jobs": 2,
         "metric": "roc_auc",
+        "allow": ("G003",),
+        "slices": ("size",),
         "gap_weight": 0.1,
         "final": "bag",
         "max_members": 4,
@@ -234,12 +237,6 @@ def test_job_name_must_be_plain(tmp_path, name):
     text = MINIMAL.replace('"churn"', f'"{name}"')
     (tmp_path / "job.toml").write_text(text)
     assert error_of(tmp_path / "job.toml").rule.startswith("`job.name` must begin with a letter")
-
-
-def test_slices_are_refused_as_not_built(write_job):
-    """`slices` is promised for later, not silently ignored."""
-    error = error_of(write_job('slices = ["colour"]\n'))
-    assert error.rule == "`data.slices` is not built yet in this version."
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 
+from tuner._data import make_dataset
 from tuner._splits import plan_choosing, plan_fresh, plan_reporting
+from tuner.checks import with_copies
 from tuner.exceptions import InputError
 
 
@@ -18,6 +20,8 @@ def rows(y, *, task="binary", groups=None, time=None):
         y=np.asarray(y, dtype=float if task == "regression" else int),
         task=task,
         groups=None if groups is None else np.asarray(groups),
+        units=None if groups is None else np.asarray(groups),
+        copies=None,
         time=None if time is None else np.asarray(time, dtype=float),
     )
 
@@ -419,3 +423,42 @@ def test_purposes_and_seeds_draw_different_folds():
     ]
     assert len({plan.hash for plan in plans}) == 4
     assert all(len(plan.hash) == 12 for plan in plans)
+
+
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_copies_of_a_row_go_together(task):
+    """Every copy is tested in the fold of its twin, at every level; distinct rows are as balanced as ever."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(100, 3))
+    y = np.arange(100) % 2 if task == "binary" else rng.normal(size=100)
+    rows = np.r_[np.arange(100), np.repeat(np.arange(10), 3)]
+    dataset = with_copies(make_dataset(X[rows], y[rows]))
+    plans = [
+        plan_choosing(dataset, n_folds=5, n_repeats=1, seed=0),
+        plan_fresh(dataset, n_folds=5, n_repeats=2, seed=0),
+        plan_reporting(dataset, n_folds=5, seed=0),
+    ]
+    for plan in plans:
+        for fold in plan.folds:
+            assert not set(rows[fold.train]) & set(rows[fold.test])
+            assert len(set(rows[fold.test])) == 20
+            if task == "binary":
+                assert sum(row % 2 for row in set(rows[fold.test])) == 10
+
+
+def test_rows_without_copies_are_divided_as_before():
+    """The plan of distinct rows does not depend on whether copies were looked for."""
+    rng = np.random.default_rng(0)
+    dataset = make_dataset(rng.normal(size=(60, 3)), np.arange(60) % 2)
+    arguments = {"n_folds": 5, "n_repeats": 2, "seed": 3}
+    assert plan_choosing(with_copies(dataset), **arguments).hash == plan_choosing(dataset, **arguments).hash
+
+
+def test_folds_shrink_to_the_distinct_rows_of_a_class():
+    """Twelve rows of a class that are copies of three make three folds."""
+    rng = np.random.default_rng(0)
+    rows = np.r_[np.arange(40), np.repeat([40, 41, 42], 4)]
+    dataset = with_copies(make_dataset(rng.normal(size=(43, 3))[rows], (rows >= 40).astype(int)))
+    plan = plan_choosing(dataset, n_folds=5, n_repeats=1, seed=0)
+    assert len(plan.folds) == 3
+    assert "shrank from 5 to 3" in plan.notes[0]

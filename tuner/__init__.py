@@ -6,11 +6,12 @@ from tuner._config import TuningConfig
 from tuner._result import TuningResult
 from tuner._tune import tune
 from tuner.estimators import TunedClassifier, TunedRegressor
-from tuner.exceptions import InputError, TrialsFailedError, TunerError
+from tuner.exceptions import ChecksFailedError, InputError, TrialsFailedError, TunerError
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ChecksFailedError",
     "InputError",
     "TrialsFailedError",
     "TunedClassifier",

@@ -14,12 +14,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, logit, softmax
 
 from tuner._types import FloatArray, IntArray
 
 LOG_RANGE = 1.5  # of the temperature: from .22 to 4.5
+MAX_FIT_ROWS = 20_000  # know two numbers well enough
 SMALLEST = 1e-12  # probability; a certain one has no logit
 
 
@@ -89,6 +90,45 @@ def choose_temperature(
         deviations = np.bincount(groups[np.concatenate(scored)], weights=deviations)
     noise = float(np.sqrt(np.sum(deviations**2)) / shares.sum())
     return fit_temperature(y, probabilities, weights) if mean > noise else 1.0
+
+
+def recalibration_gains(parts: Sequence[tuple[IntArray, FloatArray, FloatArray | None]]) -> tuple[float, ...]:
+    """Return by how much the log loss of each fold falls once the other folds have put probabilities right.
+
+    Probabilities of two classes get a slope and an intercept of their logits, those of more a temperature.
+
+    Parameters
+    ----------
+    parts : sequence of (y, probabilities, weights)
+        The folds of one repeat.
+    """
+    gains = []
+    for index, (y, probabilities, weights) in enumerate(parts):
+        others = [part for place, part in enumerate(parts) if place != index]
+        rest = np.concatenate([part[0] for part in others]), np.concatenate([part[1] for part in others])
+        known = [part[2] for part in others if part[2] is not None]
+        corrected = _recalibrated(rest, np.concatenate(known) if known else None, probabilities)
+        gain = row_losses(y, probabilities) - row_losses(y, corrected)
+        gains.append(float(np.average(gain, weights=weights)))
+    return tuple(gains)
+
+
+def _recalibrated(
+    fitted_on: tuple[IntArray, FloatArray], weights: FloatArray | None, probabilities: FloatArray
+) -> FloatArray:
+    step = -(-len(fitted_on[0]) // MAX_FIT_ROWS)
+    y, seen = fitted_on[0][::step], fitted_on[1][::step]
+    weights = None if weights is None else weights[::step]
+    if seen.ndim > 1:
+        return tempered(probabilities, fit_temperature(y, seen, weights))
+    scores = logit(np.clip(seen, SMALLEST, 1 - SMALLEST))
+
+    def loss(parameters: FloatArray) -> float:
+        slope, intercept = parameters
+        return float(np.average(row_losses(y, expit(slope * scores + intercept)), weights=weights))
+
+    slope, intercept = minimize(loss, np.array([1.0, 0.0]), method="Nelder-Mead").x
+    return np.asarray(expit(slope * logit(np.clip(probabilities, SMALLEST, 1 - SMALLEST)) + intercept))
 
 
 def occurred(y: IntArray, probabilities: FloatArray) -> FloatArray:

@@ -15,6 +15,7 @@ import numpy as np
 from search_spaces import DEFAULT_FAMILIES, PORTFOLIOS, SPACES, Dimension, SearchSpace
 from tuner._types import Scalar, Task
 from tuner.exceptions import InputError
+from tuner.findings import codes
 
 AUTO_SEARCH_WEIGHT = 0.05
 AUTO_NOMINATING_WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.2)
@@ -67,6 +68,10 @@ class TuningConfig:
         Database URL of the trial store; None: memory only, nothing survives the process.
     study_name : str or None
         Name of the study; None: derived.
+    allow : sequence of str
+        Codes of checks that may end in an error, such as "G003"; with "G001" folds part copies of a row.
+    slices : sequence of str
+        Feature columns; the rows of each of their values are scored on their own.
     verbose : int
         0: silent, 1: progress on stderr.
     """
@@ -91,6 +96,8 @@ class TuningConfig:
     experiment_name: str | None = None
     storage: str | None = None
     study_name: str | None = None
+    allow: Sequence[str] = ()
+    slices: Sequence[str] = ()
     verbose: int = 1
 
 
@@ -130,6 +137,7 @@ class Settings:
     n_jobs: int = 1
     time_budget: float | None = None
     max_trials: int | None = None
+    slices: tuple[str, ...] = ()
 
     def space(self, family: str) -> SearchSpace:
         """Return the search space of ``family``."""
@@ -155,6 +163,8 @@ def check_config(config: TuningConfig) -> None:
         raise InputError(
             '`gap_weight` must be "auto" or a number of at least 0.', config.gap_weight, 'Keep "auto".'
         )
+    _check_names("slices", config.slices, None, 'slices=["country"]')
+    _check_names("allow", config.allow, [code for code in codes() if code.startswith("G")], 'allow=["G003"]')
     resolve_spaces(config)
 
 
@@ -182,6 +192,7 @@ def resolve(config: TuningConfig, *, task: Task, has_time: bool, has_categories:
         n_jobs=_threads(config.n_jobs),
         time_budget=config.time_budget,
         max_trials=config.max_trials,
+        slices=tuple(config.slices),
     )
 
 
@@ -239,6 +250,14 @@ def _check_choice(name: str, value: object, valid: Sequence[str | None]) -> None
     if value not in valid:
         cure = f"Use one of {', '.join(map(repr, valid))}."
         raise InputError(f"`{name}` must be one of its known values.", repr(value), cure)
+
+
+def _check_names(name: str, given: object, valid: Sequence[str] | None, example: str) -> None:
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise InputError(f"`{name}` must be a list of names.", repr(given), f"Try `{example}`.")
+    for each in given:
+        if valid is not None and each not in valid:
+            raise InputError(f"`{name}` must hold known names only.", repr(each), nearest(each, valid))
 
 
 def _check_limits(config: TuningConfig) -> None:

@@ -38,6 +38,8 @@ class Dataset:
     groups : int array of shape (n_rows,) or None
     time : float array of shape (n_rows,) or None
     weights : float array of shape (n_rows,) or None
+    copies : int array of shape (n_rows,) or None
+        The same number for rows that are copies of each other, where there are any: folds keep them together.
     log_target : bool
         y holds log1p of the target.
     notes : tuple of str
@@ -54,6 +56,7 @@ class Dataset:
     groups: IntArray | None = None
     time: FloatArray | None = None
     weights: FloatArray | None = None
+    copies: IntArray | None = None
     log_target: bool = False
     notes: tuple[str, ...] = ()
     sample: Any = None
@@ -68,6 +71,11 @@ class Dataset:
         """Number of classes; 0 for regression."""
         return 0 if self.classes is None else len(self.classes)
 
+    @property
+    def units(self) -> IntArray | None:
+        """What is drawn, dealt and resampled whole: groups or else copies of a row; None: single rows."""
+        return self.copies if self.groups is None else self.groups
+
     def targets(self, rows: IntArray) -> tuple[Any, FloatArray | None]:
         """Return the targets and weights of the given rows: what a loss needs beside predictions."""
         return self.y[rows], None if self.weights is None else self.weights[rows]
@@ -81,6 +89,7 @@ class Dataset:
             groups=None if self.groups is None else self.groups[rows],
             time=None if self.time is None else self.time[rows],
             weights=None if self.weights is None else self.weights[rows],
+            copies=None if self.copies is None else self.copies[rows],
         )
 
     def fingerprint(self) -> str:

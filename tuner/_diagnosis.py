@@ -3,20 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
 
 from search_spaces import Categorical, SearchSpace
-from tuner._records import TrialRecord
-from tuner._result import Finding
-from tuner._types import FloatArray
+from tuner._diagnosis_noise import as_good as _as_good
+from tuner._diagnosis_noise import gaps as _gaps
+from tuner._diagnosis_noise import noise as _noise
+from tuner._diagnosis_noise import surely_positive as _surely_positive
+from tuner._diagnosis_rows import data_limited, miscalibrated, new_groups, weak_slice
+from tuner._diagnosis_search import at_the_edge, families_disagree, noise_limited, unstable
+from tuner._records import Finding, GroupScores, LearningCurve, SliceScore, TrialRecord
+from tuner._result import Paid
 
-LEVEL = 0.95
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was measured beside the search trials; what was not is left empty.
+
+    Attributes
+    ----------
+    shipped : TrialRecord or None
+        The winner on the fresh folds.
+    finalists : tuple of TrialRecord
+        All on the fresh folds.
+    paid : Paid or None
+    learning : LearningCurve or None
+    calibration_gains : tuple of float
+        For each fold of one repeat, what recalibration on the others takes off its log loss.
+    slices : tuple of SliceScore
+    groups : GroupScores or None
+    """
+
+    shipped: TrialRecord | None = None
+    finalists: tuple[TrialRecord, ...] = ()
+    paid: Paid | None = None
+    learning: LearningCurve | None = None
+    calibration_gains: tuple[float, ...] = ()
+    slices: tuple[SliceScore, ...] = ()
+    groups: GroupScores | None = None
 
 
 def diagnose(
-    winner: TrialRecord, trials: Sequence[TrialRecord], spaces: Sequence[SearchSpace]
+    winner: TrialRecord,
+    trials: Sequence[TrialRecord],
+    spaces: Sequence[SearchSpace],
+    evidence: Evidence | None = None,
 ) -> tuple[Finding, ...]:
     """Return the findings for the winner, judged on the folds that scored it.
 
@@ -28,12 +61,27 @@ def diagnose(
         The search trials, on the same folds.
     spaces : sequence of SearchSpace
         To name the parameter that makes the model simpler or larger.
+    evidence : Evidence or None
+        What was measured beside the trials.
     """
     if winner.scores is None:
         return ()
     complete = [trial for trial in trials if trial.scores is not None]
     space = next(space for space in spaces if space.family == winner.configuration.family)
-    findings = (_overfitting(winner, complete, space), _underfitting(winner, space))
+    seen = evidence or Evidence()
+    findings = (
+        _overfitting(winner, complete, space),
+        _underfitting(winner, space),
+        noise_limited(winner, complete),
+        data_limited(seen.learning),
+        at_the_edge(winner, complete, space),
+        _did_not_pay(seen.paid),
+        None if seen.shipped is None else families_disagree(seen.shipped, seen.finalists),
+        unstable(winner),
+        miscalibrated(seen.calibration_gains),
+        weak_slice(seen.slices),
+        new_groups(seen.groups),
+    )
     return tuple(finding for finding in findings if finding is not None)
 
 
@@ -90,6 +138,19 @@ def _underfitting(winner: TrialRecord, space: SearchSpace) -> Finding | None:
     )
 
 
+def _did_not_pay(paid: Paid | None) -> Finding | None:
+    """D006: on the outer folds the tuned model is not better than the default, even on average."""
+    if paid is None or paid.verdict != "did not pay":
+        return None
+    return Finding(
+        "D006",
+        "warning",
+        "Tuning did not pay: the default does as well on rows neither has seen, and is what is delivered.",
+        f"{paid.scale} difference {paid.difference:+.3g}, interval [{paid.low:+.3g}, {paid.high:+.3g}]",
+        "Raise `time_budget` or `n_repeats` if the search was short; else better columns will bring more.",
+    )
+
+
 def _still_falling(trial: TrialRecord) -> bool:
     """Whether the mean held-out curve ends at its minimum, below the point before beyond fold noise."""
     curves = trial.curves
@@ -116,33 +177,3 @@ def _turn(trial: TrialRecord, space: SearchSpace, *, simpler: bool) -> str:
         if value != bound:
             moves.append(f"{'lower' if lower else 'raise'} {space.family}.{name} (now {value:.3g})")
     return ", or ".join(moves[:2]) if moves else "widen the search space"
-
-
-def _as_good(trial: TrialRecord, winner: TrialRecord) -> bool:
-    """Whether the trial's mean loss exceeds the winner's by at most one standard error of the difference."""
-    differences = _losses(trial) - _losses(winner)
-    known = differences[np.isfinite(differences)]
-    return len(known) > 1 and bool(known.mean() <= _noise(known))
-
-
-def _gaps(trial: TrialRecord) -> FloatArray:
-    assert trial.scores is not None  # complete trials only
-    return np.subtract(trial.scores.fold_losses, trial.scores.fold_train_losses)
-
-
-def _losses(trial: TrialRecord) -> FloatArray:
-    assert trial.scores is not None  # complete trials only
-    return np.asarray(trial.scores.fold_losses)
-
-
-def _noise(differences: FloatArray) -> float:
-    known = differences[np.isfinite(differences)]
-    return float(known.std(ddof=1) / np.sqrt(len(known))) if len(known) > 1 else np.inf
-
-
-def _surely_positive(differences: FloatArray) -> bool:
-    """Whether the mean of paired fold differences exceeds 0 beyond their noise (one-sided t)."""
-    known = differences[np.isfinite(differences)]
-    if len(known) < 2:
-        return False
-    return bool(known.mean() > student.ppf(LEVEL, len(known) - 1) * _noise(known))

@@ -243,7 +243,7 @@ def bbc(
 def _bootstrap_counts(dataset: Dataset, seed: int) -> Iterator[IntArray]:
     """Draw how often each row is in each bootstrap, (n_bootstraps, n_rows) a block; groups whole."""
     generator = np.random.default_rng(seed)
-    units = np.arange(dataset.n_rows) if dataset.groups is None else dataset.groups
+    units = np.arange(dataset.n_rows) if dataset.units is None else _numbered(dataset.units)
     n_units = int(units.max()) + 1
     size = max(1, MAX_CELLS // dataset.n_rows)
     for start in range(0, N_BOOTSTRAPS, size):
@@ -252,6 +252,10 @@ def _bootstrap_counts(dataset: Dataset, seed: int) -> Iterator[IntArray]:
             drawn = generator.integers(n_units, size=n_units)
             row[:] = np.bincount(drawn, minlength=n_units)[units]
         yield block
+
+
+def _numbered(units: IntArray) -> IntArray:
+    return np.unique(units, return_inverse=True)[1]
 
 
 def _losses(

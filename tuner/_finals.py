@@ -23,6 +23,7 @@ from tuner._reliability import Reliability, reliability
 from tuner._seeds import child_seed
 from tuner._selection import Nomination, elect
 from tuner._shares import Blend, Fits, Kind, blend
+from tuner._splits import Fold
 from tuner._trials import Place, Trial, run_trial
 from tuner._types import FloatArray, IntArray
 from tuner.families import FAMILIES, Predictor, TrainingRows
@@ -49,6 +50,13 @@ class Finals:
         The tuned model, and the named default in the same final form.
     selection_loss : float
         Loss on the fresh folds that elected the winner.
+    default_loss : float
+        The same of the default.
+    folds : tuple of Fold
+        Those that elected.
+    held_out, default_held_out : tuple of arrays
+        Predictions of each fold's test rows, mixed and tempered as the model's, by models that did not train
+        on them; of the default alone.
     reliability, default_reliability : Reliability or None
         Of what the two models' fold models say of rows they did not see; None on few rows.
     n_missed : int
@@ -62,6 +70,10 @@ class Finals:
     model: Blended
     default_model: Blended
     selection_loss: float
+    default_loss: float
+    folds: tuple[Fold, ...]
+    held_out: tuple[FloatArray, ...]
+    default_held_out: tuple[FloatArray, ...]
     reliability: Reliability | None
     default_reliability: Reliability | None
     n_missed: int
@@ -132,10 +144,9 @@ def assemble(
     if settings.final == "ensemble":
         shares, mixed = _shares(finalists, winner, scorer, settings.max_members)
         model = _mixture(finalists, shares, mixed, scorer, models)
-        fold_losses = scorer.fold_losses(mixed)
+        fold_losses: Sequence[float] = scorer.fold_losses(mixed)
     else:
-        mixed = _predictions(finalists[winner])
-        model = single(winner)
+        model, mixed = single(winner), _predictions(finalists[winner])
         fold_losses = _scores(finalists[winner]).fold_losses
     default_model = single(0)
     return Finals(
@@ -146,6 +157,12 @@ def assemble(
         model=model,
         default_model=default_model,
         selection_loss=pooled(fold_losses, squared=bench.metric.squared_scale),
+        default_loss=pooled(_scores(finalists[0]).fold_losses, squared=bench.metric.squared_scale),
+        folds=bench.plan.folds,
+        held_out=tuple(tempered(fold, model.temperature) for fold in mixed),
+        default_held_out=tuple(
+            tempered(fold, default_model.temperature) for fold in _predictions(finalists[0])
+        ),
         reliability=scorer.reliability(mixed, model.temperature),
         default_reliability=scorer.reliability(_predictions(finalists[0]), default_model.temperature),
         n_missed=len(trials) - len(done),
@@ -274,7 +291,7 @@ class FoldScorer:
         parts = [
             np.flatnonzero(np.isin(rows, fold.test)) for fold in self._bench.plan.folds if not fold.repeat
         ]
-        groups = None if dataset.groups is None else dataset.groups[rows]
+        groups = None if dataset.units is None else dataset.units[rows]
         return choose_temperature(y, mean, weights, parts, groups=groups)
 
     def reliability(self, predictions: Sequence[FloatArray], temperature: float) -> Reliability | None:

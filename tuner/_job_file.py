@@ -65,15 +65,8 @@ class DataSection(_Section):
     groups: str | None = Field(default=None, examples=["customer"])
     time: str | None = Field(default=None, examples=["month"])
     sample_weight: str | None = Field(default=None, examples=["weight"])
-    slices: object = Field(default=None)
+    slices: _Names = Field(default=(), examples=[["country"]])
     drop: _Names = Field(default=(), examples=[["id"]])
-
-    @field_validator("slices")
-    @classmethod
-    def _refuse_slices(cls, slices: object) -> object:
-        raise InputError(
-            "`data.slices` is not built yet in this version.", repr(slices), "Remove `slices` from [data]."
-        )
 
 
 class SearchSection(_Section):
@@ -95,6 +88,12 @@ class ObjectiveSection(_Section):
 
     metric: str | None = Field(default=None, examples=["log_loss"])
     gap_weight: object = Field(default="auto")
+
+
+class ChecksSection(_Section):
+    """``[checks]``: what may stand in the data although a check calls it an error."""
+
+    allow: _Names = Field(default=(), examples=[["G003"]])
 
 
 class FinalSection(_Section):
@@ -135,6 +134,7 @@ class Job(_Section):
     data: DataSection
     search: SearchSection = SearchSection()
     objective: ObjectiveSection = ObjectiveSection()
+    checks: ChecksSection = ChecksSection()
     final: FinalSection = FinalSection()
     tracking: TrackingSection = TrackingSection()
     storage: StorageSection = StorageSection()

@@ -71,6 +71,15 @@ class Metric:
         """Return the value people know the metric by, e.g. an AUC of 0.8 for a loss of 0.2."""
         return natural(self.value, loss)
 
+    def natural_ends(self, low: float, high: float) -> tuple[float, float]:
+        """Return the ends of an interval of the loss in natural units, within what the metric can be."""
+        if self.value != "minus_loss":  # every loss of our own is at least 0
+            low = max(low, 0.0)
+        if self.value == "one_minus_loss" and self.name != "r2":  # and these are at most 1
+            high = min(high, 1.0)
+        first, last = sorted((self.natural(low), self.natural(high)))
+        return float(first), float(last)
+
     def losses(
         self,
         y: IntArray | FloatArray,

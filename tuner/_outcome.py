@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
+from tuner._calibration import recalibration_gains
 from tuner._card import describe
 from tuner._choice import Choice
 from tuner._config import Settings
 from tuner._data import Dataset
-from tuner._diagnosis import diagnose
+from tuner._diagnosis import Evidence, diagnose
 from tuner._estimate import Estimates
 from tuner._intervals import pooled
 from tuner._metrics import Metric
 from tuner._model import deliver, measure_latency
+from tuner._optimism import OptimismTable, chance_loss, score_row
+from tuner._records import GroupScores, LearningCurve
 from tuner._result import Paid, Trials, TuningResult
+from tuner._slices import slice_scores
+from tuner._splits import Fold
+from tuner._types import FloatArray
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What further fits of the elected configuration said, where there was time."""
+
+    learning: LearningCurve | None = None
+    groups: GroupScores | None = None
 
 
 def conclude(
@@ -23,6 +40,7 @@ def conclude(
     study_name: str,
     choice: Choice,
     estimates: Estimates | None,
+    probed: Probed,
 ) -> TuningResult:
     """Ship the default where tuning did not beat it on the outer folds, else the tuned model; tell all."""
     finals, search = choice.finals, choice.search
@@ -36,8 +54,21 @@ def conclude(
     estimate = None
     if estimates:
         estimate = estimates.default if fall_back else estimates.tuned
-    selection_loss = _selection_loss(choice, metric, settings, fall_back=fall_back)
+    selection_loss = _selection_loss(choice, settings, fall_back=fall_back)
     delivered = finals.default_model if fall_back else finals.model
+    held_out = finals.default_held_out if fall_back else finals.held_out
+    slices = slice_scores(
+        dataset, metric, finals.folds, held_out, columns=settings.slices, threshold=delivered.threshold
+    )
+    evidence = Evidence(
+        shipped=shipped,
+        finalists=finals.finalists,
+        paid=paid,
+        learning=probed.learning,
+        calibration_gains=_calibration_gains(dataset, finals.folds, held_out),
+        slices=slices,
+        groups=probed.groups,
+    )
     alone = blend is None or blend.weights[position] == 1.0
     return TuningResult(
         metric=metric.name,
@@ -57,7 +88,7 @@ def conclude(
         finalists=finals.finalists,
         nominations=finals.nominations,
         blend=blend,
-        diagnosis=diagnose(winner, search.trials, settings.spaces),
+        diagnosis=diagnose(winner, search.trials, settings.spaces, evidence),
         study=search.study,
         study_name=study_name,
         model=deliver(delivered, dataset),
@@ -70,11 +101,58 @@ def conclude(
         seed=settings.seed,
         fingerprint=dataset.fingerprint(),
         fold_plan_hash=choice.bench.plan.hash,
+        slices=slices,
+        learning_curve=probed.learning,
+        group_scores=probed.groups,
+        optimism_table=_optimism_table(dataset, metric, choice, estimates, position, fall_back=fall_back),
         fold_plan=f"{len(choice.bench.plan.folds)} {choice.bench.plan.kind}",
     )
 
 
-def _selection_loss(choice: Choice, metric: Metric, settings: Settings, *, fall_back: bool) -> float:
+def _calibration_gains(
+    dataset: Dataset, folds: Sequence[Fold], held_out: Sequence[FloatArray]
+) -> tuple[float, ...]:
+    """Return what recalibration would gain on each fold of the first repeat; nothing for a regression."""
+    if dataset.task == "regression":
+        return ()
+    parts = [
+        (y, np.asarray(prediction, dtype=np.float64), weights)
+        for fold, prediction in zip(folds, held_out, strict=True)
+        if fold.repeat == 0
+        for y, weights in [dataset.targets(fold.test)]
+    ]
+    return recalibration_gains(parts) if len(parts) > 1 else ()
+
+
+def _optimism_table(
+    dataset: Dataset,
+    metric: Metric,
+    choice: Choice,
+    estimates: Estimates | None,
+    position: int,
+    *,
+    fall_back: bool,
+) -> OptimismTable:
+    """Line up what the search, the fresh folds and the estimate say of what is shipped."""
+    finals = choice.finals
+    searched = choice.search.trials[finals.nominations[position].number].scores
+    assert searched is not None  # finalists are complete trials
+    fresh = finals.default_loss if fall_back else finals.selection_loss
+    squared = metric.squared_scale
+    rows = [
+        score_row("search folds", metric, pooled(searched.fold_losses, squared=squared)),
+        score_row("fresh folds", metric, fresh),
+    ]
+    if estimates:
+        claimed = estimates.default if fall_back else estimates.tuned
+        rows.append(score_row("estimate", metric, claimed.loss, (claimed.low, claimed.high)))
+        default = estimates.default
+        rows.append(score_row("default", metric, default.loss, (default.low, default.high)))
+    rows.append(score_row("chance", metric, chance_loss(dataset, metric)))
+    return OptimismTable(metric.name, tuple(rows))
+
+
+def _selection_loss(choice: Choice, settings: Settings, *, fall_back: bool) -> float:
     """Return the internal loss that selected what is claimed: the search's for bbc, else the fresh folds'."""
     finals = choice.finals
     if settings.estimate == "bbc":
@@ -82,6 +160,5 @@ def _selection_loss(choice: Choice, metric: Metric, settings: Settings, *, fall_
         best = min(complete, key=lambda trial: (trial.objective or 0.0, trial.number))
         return best.scores.nested_loss if best.scores else np.nan
     if fall_back:
-        default = finals.finalists[0].scores
-        return pooled(default.fold_losses, squared=metric.squared_scale) if default else np.nan
+        return finals.default_loss
     return finals.selection_loss

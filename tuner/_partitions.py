@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Literal
 
@@ -26,13 +27,19 @@ def draws(dataset: Dataset, n_folds: int, purpose: _Purpose, seed: int) -> Itera
     if dataset.time is not None:
         yield from _blocks(_time_order(dataset.time, dataset.groups), n_folds, purpose)
         return
-    n_units = dataset.n_rows if dataset.groups is None else np.unique(dataset.groups).size
+    n_units = dataset.n_rows if dataset.units is None else np.unique(dataset.units).size
     for draw in [0] if n_units == n_folds else count():  # one unit a fold: every seed gives the same
         yield _shuffled(dataset, n_folds, child_seed(seed, purpose, draw))
 
 
 def _shuffled(dataset: Dataset, n_folds: int, seed: int) -> IntArray:
-    """Return the fold number of every row, drawn from the seed."""
+    """Return the fold number of every row, drawn from the seed; copies of a row go together."""
+    if dataset.groups is None and dataset.copies is not None:
+        _, first, copy_of = np.unique(dataset.copies, return_index=True, return_inverse=True)
+        order = np.argsort(first)  # the rows that are left once copies are dropped, in their order
+        place = np.empty_like(order)
+        place[order] = np.arange(order.size)
+        return _shuffled(replace(dataset.take(first[order]), copies=None), n_folds, seed)[place[copy_of]]
     if dataset.groups is not None and dataset.task != "regression":
         return _dealt_groups(dataset.groups, dataset.y, n_folds, seed)
     rows = np.zeros((dataset.n_rows, 1))

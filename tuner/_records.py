@@ -5,9 +5,31 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from tuner._types import Phase, Scalar, State
+
+Severity = Literal["info", "warning", "error"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sentence about the data or the model, with what it rests on and what to do.
+
+    Attributes
+    ----------
+    code : str
+        "G001", ... of the data, before any fit; "D001", ... of the model; a page each in `tuner.findings`.
+    severity : {"info", "warning", "error"}
+        An error stops the run before any fit, unless its code is allowed.
+    title, evidence, next_step : str
+    """
+
+    code: str
+    severity: Severity
+    title: str
+    evidence: str
+    next_step: str
 
 
 @dataclass(frozen=True)
@@ -91,6 +113,65 @@ class Scores:
     path_value: float
     threshold: float | None
     skipped_folds: int
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """Losses of the winner's configuration on growing parts of the training rows (lower is better).
+
+    Attributes
+    ----------
+    rows : tuple of int
+        Training rows, growing; the last are those of the search.
+    losses : tuple of tuples of float
+        For each number of rows, the loss of every fold of one repeat.
+    """
+
+    rows: tuple[int, ...]
+    losses: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class SliceScore:
+    """How well some rows are predicted on folds that did not train on them.
+
+    Attributes
+    ----------
+    column, label : str
+        The rows with this label in this column.
+    n_rows : int
+    value, low, high : float
+        The metric in natural units with its 95% interval (corrected t over folds).
+    loss : float
+        The value as a loss (lower is better).
+    excess : tuple of float
+        For each fold of one repeat, the loss on these rows minus that on all others.
+    """
+
+    column: str
+    label: str
+    n_rows: int
+    value: float
+    low: float
+    high: float
+    loss: float
+    excess: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class GroupScores:
+    """The winner's configuration on random folds and on groups left out (losses, lower is better).
+
+    Attributes
+    ----------
+    random_losses : tuple of float
+        Of folds that ignore the groups.
+    left_out_losses : tuple of float
+        Of every group, or every fold of several, left out whole; NaN where it cannot be scored.
+    """
+
+    random_losses: tuple[float, ...]
+    left_out_losses: tuple[float, ...]
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,9 @@ def texts(result: TuningResult, config: TuningConfig, pictures: Mapping[str, byt
         "report.html": render(result, pictures),
         "report.md": markdown(result),
         "config.json": json.dumps(config_params(config), indent=2),
+        "checks.json": json.dumps([asdict(finding) for finding in result.checks], indent=2),
         "diagnosis.json": json.dumps([asdict(finding) for finding in result.diagnosis], indent=2),
+        "slices.json": json.dumps([asdict(each) for each in result.slices], indent=2),
         "trials.csv": result.trials.to_frame().to_csv(index=False),
     }
 
@@ -76,5 +78,5 @@ def tags(result: TuningResult) -> dict[str, str]:
         "tuner.fold_plan": result.fold_plan,
         "tuner.fold_plan_hash": result.fold_plan_hash,
         "tuner.seed": str(result.seed),
-        "tuner.findings": ", ".join(finding.code for finding in result.diagnosis) or "none",
+        "tuner.findings": ", ".join(each.code for each in (*result.checks, *result.diagnosis)) or "none",
     }

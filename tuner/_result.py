@@ -14,7 +14,8 @@ import numpy as np
 from tuner._card import ModelCard
 from tuner._metrics import Metric
 from tuner._model import Delivered, Latency
-from tuner._records import TrialRecord
+from tuner._optimism import OptimismTable
+from tuner._records import Finding, GroupScores, LearningCurve, SliceScore, TrialRecord
 from tuner._reliability import Reliability
 from tuner._selection import Nomination
 from tuner._shares import Blend
@@ -69,25 +70,6 @@ class Paid:
     low: float | None = None
     high: float | None = None
     scale: Scale = "loss"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One sentence of the diagnosis.
-
-    Attributes
-    ----------
-    code : str
-        "D001", ...
-    severity : {"info", "warning"}
-    title, evidence, next_step : str
-    """
-
-    code: str
-    severity: Literal["info", "warning"]
-    title: str
-    evidence: str
-    next_step: str
 
 
 class Trials(Sequence[TrialRecord]):
@@ -186,6 +168,16 @@ class TuningResult:
     blend : Blend or None
         Ensemble weights over the finalists, where the shipped model is an ensemble.
     diagnosis : tuple of Finding
+    checks : tuple of Finding
+        What the data said before any fit.
+    optimism_table : OptimismTable
+        Scores of search, fresh folds and estimate, of the default and of guessing, side by side.
+    slices : tuple of SliceScore
+        Scores of the slices asked for, on fresh folds.
+    learning_curve : LearningCurve or None
+        The winner's losses on fewer rows, where there was time.
+    group_scores : GroupScores or None
+        The winner's losses on random folds and on groups left out, where there are groups and was time.
     study : optuna.Study
         In memory.
     model : DeliveredClassifier or DeliveredRegressor
@@ -232,6 +224,11 @@ class TuningResult:
     fold_plan_hash: str
     fold_plan: str
     tracking: TrackingInfo | None = None
+    checks: tuple[Finding, ...] = ()
+    optimism_table: OptimismTable | None = None
+    slices: tuple[SliceScore, ...] = ()
+    learning_curve: LearningCurve | None = None
+    group_scores: GroupScores | None = None
 
     def report(self, path: str | Path) -> Path:
         """Write the story as one self-contained HTML page, and return where it is.
@@ -256,12 +253,19 @@ class TuningResult:
         if self.optimism is not None and math.isfinite(self.optimism):
             verdict = "flattered the winner" if self.optimism > 0 else "did not flatter the winner"
             lines.append(("optimism", f"{self.optimism:+.4g} (the search {verdict})"))
+        if self.optimism_table is not None:
+            lines.append(("scores", self.optimism_table.line()))
+        if self.slices:
+            lines.append(("worst slice", self._worst_slice_text()))
+        if self.group_scores is not None:
+            lines.append(("new groups", self._groups_text(self.group_scores)))
         lines.append(("gap", f"{self.gap:.4g} between training and held-out loss of the winner"))
         lines.append(("winner", self._winner_text()))
         lines.append(("model", self._model_text()))
         lines.append(("serving", self._serving_text()))
         lines.append(("trials", f"{self._counts()}; folds: {self.fold_plan}"))
-        lines += [(finding.code, f"{finding.title} {finding.next_step}") for finding in self.diagnosis]
+        found = (*self.checks, *self.diagnosis)
+        lines += [(finding.code, f"{finding.title} {finding.next_step}") for finding in found]
         lines += [("note", note) for note in self.notes]
         lines.append(("time", self._time_text()))
         return lines
@@ -285,6 +289,26 @@ class TuningResult:
             return text
         interval = f"[{self.paid.low:+.4g}, {self.paid.high:+.4g}]"
         return f"{text} ({self.paid.scale} difference {self.paid.difference:+.4g} {interval})"
+
+    def _groups_text(self, scores: GroupScores) -> str:
+        left_out, random = np.nanmean(scores.left_out_losses), np.nanmean(scores.random_losses)
+        return f"loss {left_out:.4g} of the winner on groups left out, {random:.4g} on random folds"
+
+    @property
+    def worst_slice(self) -> SliceScore | None:
+        """The slice with the largest loss on fresh folds; None where no slice was asked for or scored."""
+        scored = [each for each in self.slices if math.isfinite(each.loss)]
+        return max(scored, key=lambda each: each.loss, default=None)
+
+    def _worst_slice_text(self) -> str:
+        worst = self.worst_slice
+        if worst is None:
+            return "none could be scored"
+        interval = f"[{worst.low:.4f}, {worst.high:.4f}]"
+        return (
+            f"{worst.column} = {worst.label}: {self.metric} {worst.value:.4f}, 95% interval {interval} "
+            f"({worst.n_rows} rows, fresh folds; of {len(self.slices)} slices)"
+        )
 
     def _winner_text(self) -> str:
         scores = self.shipped.scores
@@ -344,15 +368,11 @@ def natural_estimate(
 ) -> Estimate:
     """Turn a loss with its interval into natural units, clipped to what the metric can be."""
     loss, low, high = interval
-    if metric.value != "minus_loss":  # every loss of our own is at least 0
-        low = max(low, 0.0)
-    if metric.value == "one_minus_loss" and metric.name != "r2":  # and these are at most 1
-        high = min(high, 1.0)
-    ends = sorted((metric.natural(low), metric.natural(high)))
+    ends = metric.natural_ends(low, high)
     return Estimate(
         value=metric.natural(loss),
-        low=float(ends[0]),
-        high=float(ends[1]),
+        low=ends[0],
+        high=ends[1],
         level=level,
         method=method,
         loss=float(loss),

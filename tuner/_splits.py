@@ -80,6 +80,7 @@ def plan_choosing(dataset: Dataset, *, n_folds: int, n_repeats: int, seed: int) 
     """Draw the folds every trial is judged on.
 
     Plain rows: stratified (classes) or shuffled K-fold. Groups: whole groups, dealt with classes balanced.
+    Copies of a row (`Dataset.copies`) go together, as if they were one row.
     Time: contiguous blocks, each validated by a model of all others; a further repeat shifts the
     boundaries by 1/4, 3/4, 1/8, ... of a block, so it has one block more, the first and last partial.
     Groups with time: the same, with groups placed whole by their median time.
@@ -221,6 +222,10 @@ def _kind(dataset: Dataset, *, forward: bool) -> Kind:
 def _limits(dataset: Dataset, *, forward: bool) -> Iterator[tuple[int, str]]:
     """Yield upper bounds on the number of folds, each with its reason."""
     yield dataset.n_rows, f"there are {dataset.n_rows} rows"
+    apart = dataset.time is None and dataset.groups is None
+    if apart and dataset.copies is not None:
+        n_distinct = np.unique(dataset.copies).size
+        yield n_distinct, f"there are {n_distinct} distinct rows"
     spare = 1 if forward else 0  # the first block is never tested
     first_trains = ", and the first block only trains" if forward else ""
     if dataset.groups is not None:
@@ -240,6 +245,8 @@ def _limits(dataset: Dataset, *, forward: bool) -> Iterator[tuple[int, str]]:
 
 def _class_limit(dataset: Dataset) -> tuple[int, str]:
     counts = _class_counts(dataset)
+    if dataset.groups is None and dataset.copies is not None:
+        counts = _class_counts(dataset.take(np.unique(dataset.copies, return_index=True)[1]))
     rarest = min(counts)
     # Of two classes, one with a lone row: the fold that tests it cannot train, so two others are needed.
     floor = 3 if len(counts) == 2 and rarest == 1 else 2

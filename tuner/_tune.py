@@ -19,15 +19,18 @@ from tuner._config import Settings, TuningConfig, check_config, resolve, resolve
 from tuner._data import Dataset, make_dataset, with_log_target
 from tuner._deadline import Deadline
 from tuner._estimate import Estimates, bbc, crossfit, nested
+from tuner._learning import Probe
 from tuner._listeners import Listeners, RunContext
 from tuner._metrics import Metric, resolve_metric
 from tuner._model import Blended
-from tuner._outcome import conclude
-from tuner._records import TrialRecord
+from tuner._outcome import Probed, conclude
+from tuner._records import Finding, TrialRecord
 from tuner._result import TuningResult
 from tuner._search import LAG, Notify
+from tuner._slices import check_slices
 from tuner._store import TrialStore
 from tuner._trials import Place
+from tuner.checks import check_dataset, refuse, with_copies
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 TRACKING_RESERVE = 5.0  # seconds to log the model and the last trials
 TRACKING_SHARE = 0.15  # of the budget, at most
 BBC_SHARE = 0.05  # of the budget: bootstraps of the stored predictions
+PROBE_SHARE = 0.03  # of the budget: a learning curve of the winner
 LEAST_CROSSFIT_FOLDS = 3  # one is left out, one scores, the others train
 
 
@@ -66,6 +70,8 @@ def tune(
     ------
     InputError
         On bad input, before any fit: rule, value, cure.
+    ChecksFailedError
+        If a check of the data ends in an error that is not allowed, before any fit.
     TrialsFailedError
         If no default configuration can be scored.
     """
@@ -92,6 +98,7 @@ def tune_dataset(
         has_time=dataset.time is not None,
         has_categories=dataset.table.has_categories,
     )
+    dataset, checks = gate(dataset, config)
     study_name = context.study_name or config.study_name or f"{context.name}-{study_hash(dataset, config)}"
     store, known = None, {}
     if config.storage is not None:
@@ -102,12 +109,34 @@ def tune_dataset(
     with listeners, _one_thread_a_fit():
         line = _Line(dataset, metric, settings, study_name, listeners.notify)
         result = line.run(_Clock(started, settings, tracking=config.tracking), known)
-    return listeners.finish(result)
+    return listeners.finish(replace(result, checks=checks))
+
+
+def gate(dataset: Dataset, config: TuningConfig) -> tuple[Dataset, tuple[Finding, ...]]:
+    """Return the rows with copies of each other marked, and what the checks say of them.
+
+    Raises
+    ------
+    ChecksFailedError
+        If a check ends in an error that is not allowed.
+    """
+    marked = with_copies(dataset, config.allow)
+    check_slices(marked, config.slices)
+    checks = check_dataset(marked, allow=config.allow, slices=tuple(config.slices))
+    refuse(checks, config.allow)
+    return marked, checks
 
 
 def study_hash(dataset: Dataset, config: TuningConfig) -> str:
     """Return the first 12 hex digits of sha256 over space, metric, folds and data."""
-    folds = (config.n_folds, config.n_repeats, config.outer_folds, str(config.random_state))
+    folds: tuple[object, ...] = (
+        config.n_folds,
+        config.n_repeats,
+        config.outer_folds,
+        str(config.random_state),
+    )
+    if "G001" in config.allow:
+        folds += ("copies apart",)
     what = (resolve_spaces(config), str(config.metric), folds, dataset.fingerprint())
     return hashlib.sha256(repr(what).encode()).hexdigest()[:12]
 
@@ -130,13 +159,22 @@ class _Clock:
 
     @property
     def end(self) -> Deadline:
-        """The end of all fitting."""
+        """The end of all fits that choose or claim."""
+        budget = self.settings.time_budget
+        if budget is None:
+            return Deadline()
+        reserve = PROBE_SHARE * budget
+        if self.settings.estimate == "bbc":
+            reserve += BBC_SHARE * budget
+        return self.probes.earlier(reserve)
+
+    @property
+    def probes(self) -> Deadline:
+        """The end of the fits that only explain; what is left then is for tracking."""
         budget = self.settings.time_budget
         if budget is None:
             return Deadline()
         reserve = min(TRACKING_RESERVE, TRACKING_SHARE * budget) if self.tracking else 0.0
-        if self.settings.estimate == "bbc":
-            reserve += BBC_SHARE * budget
         return Deadline(self.started + budget - reserve)
 
     @property
@@ -175,7 +213,10 @@ class _Line:
         elif self.settings.outer_share:
             estimates, notes = self._outer_estimates(choice, clock.end)
             choice = replace(choice, notes=choice.notes + notes)
-        return conclude(self.dataset, self.metric, self.settings, self.study_name, choice, estimates)
+        elected = choice.search.trials[choice.finals.nominations[choice.finals.winner].number]
+        probe = Probe(elected, choice.bench, self.settings, clock.probes)
+        probed = Probed(probe.learning_curve(), probe.groups())
+        return conclude(self.dataset, self.metric, self.settings, self.study_name, choice, estimates, probed)
 
     def _outer_estimates(self, choice: Choice, end: Deadline) -> tuple[Estimates | None, tuple[str, ...]]:
         """Estimate by folds around the procedure, or say why that is not possible."""

@@ -21,6 +21,7 @@ from tuner._secrets import mask_secrets
 from tuner.exceptions import InputError, TrialsFailedError
 
 if TYPE_CHECKING:
+    from tuner._records import Finding
     from tuner.jobs import JobOutcome
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 78, 130, 143
@@ -79,8 +80,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"tuner {_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="run a job file", description="Run a job file (TOML).")
-    run.add_argument("job", metavar="JOB", help="the job file")
+    check = commands.add_parser(
+        "check",
+        help="check a job's data",
+        description="Check the rows of a job file; nothing is fitted.",
+    )
+    for command in (run, check):
+        _add_common(command)
     run.add_argument(
+        "--run-key", metavar="KEY", default="", help="tells runs of one job apart, such as a date"
+    )
+    return parser
+
+
+def _add_common(command: argparse.ArgumentParser) -> None:
+    command.add_argument("job", metavar="JOB", help="the job file")
+    command.add_argument(
         "--set",
         dest="overrides",
         metavar="KEY=VALUE",
@@ -89,11 +104,7 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="set one key over the file, such as search.time_budget=10; may be repeated",
     )
-    run.add_argument(
-        "--run-key", metavar="KEY", default="", help="tells runs of one job apart, such as a date"
-    )
-    run.add_argument("--json", action="store_true", help="write the result as one JSON object")
-    return parser
+    command.add_argument("--json", action="store_true", help="write the result as one JSON object")
 
 
 def _version() -> str:
@@ -112,8 +123,11 @@ def _assignment(text: str) -> str:
 def _attempt(options: argparse.Namespace) -> str | Failure:
     """Run the job; return what to write to stdout, or why there is nothing."""
     try:
-        from tuner.jobs import run_job  # slow to import: --help and wrong usage need not wait for it
+        from tuner.jobs import check_job, run_job  # slow to import: --help and wrong usage need not wait
 
+        if options.command == "check":
+            findings = check_job(options.job, overrides=options.overrides)
+            return _json_line(checks_summary(findings)) if options.json else _found(findings)
         outcome = run_job(options.job, overrides=options.overrides, run_key=options.run_key)
         return _json_line(summary(outcome)) if options.json else _closing(outcome)
     except InputError as error:
@@ -171,6 +185,21 @@ def _closing(outcome: JobOutcome) -> str:
             text += f"\nEvery trial:  mlflow ui --backend-store-uri {shlex.quote(uri)}\n"
             text += f"       then:  {MLFLOW_UI}/{run}\n"
     return mask_secrets(text)
+
+
+def _found(findings: Sequence[Finding]) -> str:
+    """Return the findings for people, one a paragraph."""
+    if not findings:
+        return "No check has found anything.\n"
+    return "\n".join(
+        f"{each.code} ({each.severity}): {each.title}\n      {each.evidence}\n      {each.next_step}\n"
+        for each in findings
+    )
+
+
+def checks_summary(findings: Sequence[Finding]) -> dict[str, Any]:
+    """Return the JSON object of a check that lets a run begin."""
+    return {"status": "done", "checks": [asdict(finding) for finding in findings]}
 
 
 def summary(outcome: JobOutcome) -> dict[str, Any]:

@@ -46,6 +46,8 @@ class _Tuned(BaseEstimator):
         experiment_name: str | None = None,
         storage: str | None = None,
         study_name: str | None = None,
+        allow: Sequence[str] = (),
+        slices: Sequence[str] = (),
         verbose: int = 1,
     ) -> None:
         self.metric = metric
@@ -67,6 +69,8 @@ class _Tuned(BaseEstimator):
         self.experiment_name = experiment_name
         self.storage = storage
         self.study_name = study_name
+        self.allow = allow
+        self.slices = slices
         self.verbose = verbose
 
     result_: TuningResult
@@ -93,6 +97,8 @@ class _Tuned(BaseEstimator):
         ------
         InputError
             On bad input, before any fit: rule, value, cure.
+        ChecksFailedError
+            If a check of the data ends in an error that is not allowed, before any fit.
         TrialsFailedError
             If no default configuration can be scored.
         """
@@ -183,6 +189,10 @@ class TunedClassifier(ClassifierMixin, _Tuned):
         Database URL of the trial store. None: memory only, no durability.
     study_name : str or None, default=None
         Name of the study; None: derived from space, metric, folds and data.
+    allow : sequence of str, default=()
+        Codes of checks that may end in an error, such as "G003".
+    slices : sequence of str, default=()
+        Feature columns; the rows of each of their values are scored on their own.
     verbose : int, default=1
         0: silent, 1: progress on stderr.
 

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tuner._records import Finding
+
 
 class TunerError(Exception):
     """Base of every error this package raises on purpose."""
@@ -28,6 +34,25 @@ class InputError(TunerError, ValueError):
 
     def __str__(self) -> str:
         return f"{self.rule} Got {self.value}. {self.cure}"
+
+
+class ChecksFailedError(InputError):
+    """The checks found, before any fit, that these rows would be tuned on in vain.
+
+    Parameters
+    ----------
+    findings : sequence of Finding
+        The errors among the findings, none of them allowed.
+    """
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        rule = "No check of the data may end in an error."
+        value = "\n".join(f"{each.code}: {each.title} ({each.evidence})" for each in findings)
+        super().__init__(rule, value, " ".join(each.next_step for each in findings))
+        self.findings = tuple(findings)
+
+    def __reduce__(self) -> tuple[type[ChecksFailedError], tuple[tuple[Finding, ...]]]:
+        return type(self), (self.findings,)
 
 
 class TrialsFailedError(TunerError, RuntimeError):

@@ -15,8 +15,9 @@ from tuner._config import TuningConfig, check_config
 from tuner._job_file import KEYS, Job, absolute_uri, load_job, unknown_key_error
 from tuner._job_table import read_rows, read_table
 from tuner._listeners import RunContext
+from tuner._records import Finding
 from tuner._result import TuningResult
-from tuner._tune import study_hash, tune_dataset
+from tuner._tune import gate, study_hash, tune_dataset
 from tuner._types import Scalar
 from tuner.exceptions import InputError
 
@@ -26,6 +27,7 @@ __all__ = [
     "Job",
     "JobOutcome",
     "absolute_uri",
+    "check_job",
     "job_config",
     "load_job",
     "read_rows",
@@ -36,6 +38,7 @@ __all__ = [
 # TuningConfig's name -> the job file's key. A key the file leaves out keeps TuningConfig's default.
 CONFIG_KEYS = {
     "task": "data.task",
+    "slices": "data.slices",
     "families": "search.families",
     "time_budget": "search.time_budget",
     "max_trials": "search.max_trials",
@@ -46,6 +49,7 @@ CONFIG_KEYS = {
     "n_jobs": "search.n_jobs",
     "metric": "objective.metric",
     "gap_weight": "objective.gap_weight",
+    "allow": "checks.allow",
     "final": "final.model",
     "max_members": "final.max_members",
     "estimate": "final.estimate",
@@ -107,6 +111,19 @@ def run_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = "
     )
     result = tune_dataset(dataset, config, context, started=started)
     return JobOutcome(name=job.name, job_key=job_key, study_name=study_name, result=result)
+
+
+def check_job(path: str | Path, *, overrides: Sequence[str] = ()) -> tuple[Finding, ...]:
+    """Return what the gate says of a job's rows; nothing is fitted.
+
+    Raises
+    ------
+    InputError
+        For a bad job file or bad data; `ChecksFailedError` if a check ends in an error that is not allowed.
+    """
+    job = load_job(path, overrides)
+    config = job_config(job)
+    return gate(read_rows(job), config)[1]
 
 
 def job_config(job: Job) -> TuningConfig:

@@ -12,7 +12,8 @@ from tuner._importance import LEAST_TRIALS
 from tuner._page.blocks import Answer, Block, Note, Picture, Section, Table, Text, number
 
 if TYPE_CHECKING:
-    from tuner._result import Estimate, Finding, TuningResult
+    from tuner._records import Finding
+    from tuner._result import Estimate, TuningResult
 
 Pictures = Mapping[str, bytes]
 

@@ -1,0 +1,106 @@
+"""The winner on fewer rows, on random folds and on groups left out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_breast_cancer
+
+from tuner import TuningConfig, tune
+from tuner._bench import Bench
+from tuner._config import resolve
+from tuner._data import make_dataset
+from tuner._deadline import Deadline
+from tuner._learning import Probe, leave_groups_out
+from tuner._metrics import resolve_metric
+from tuner._search import initial_configurations
+from tuner._splits import plan_choosing
+from tuner._trials import Place, run_trial
+
+CONFIG = TuningConfig(max_trials=1, time_budget=None, families=["linear"], random_state=0, n_jobs=1)
+
+
+@pytest.fixture
+def probe():
+    """Return a builder of probes of the default linear model on breast cancer rows."""
+
+    def build(deadline=Deadline(), n_jobs=1, n_rows=300, **roles):  # noqa: B008  a frozen record
+        X, y = load_breast_cancer(return_X_y=True)
+        dataset = make_dataset(X[:n_rows], y[:n_rows], **roles)
+        config = replace(CONFIG, n_jobs=n_jobs)
+        settings = resolve(config, task="binary", has_time=False)
+        plan = plan_choosing(dataset, n_folds=3, n_repeats=1, seed=0)
+        bench = Bench(dataset, plan, resolve_metric("log_loss", "binary"), 0)
+        trial = run_trial(initial_configurations(settings)[0], bench, place=Place("s", "search"), number=0)
+        return Probe(trial.record, bench, replace(settings, n_folds=3), deadline)
+
+    return build
+
+
+def test_the_curve_grows_to_the_search_itself(probe):
+    """A quarter, a half, three quarters and all of 200 training rows; the last losses are the search's."""
+    asked = probe()
+    curve = asked.learning_curve()
+    assert curve.rows == (50, 100, 150, 200)
+    assert curve.losses[-1] == asked.winner.scores.fold_losses
+    assert np.mean(curve.losses[0]) > np.mean(curve.losses[-1])
+
+
+def test_smaller_parts_lie_in_larger_ones_and_hold_whole_groups(probe):
+    """Rows are drawn once: nested parts, groups whole, nobody tested trains."""
+    groups = np.arange(300) // 5
+    asked = probe(groups=groups)
+    fold = asked.bench.plan.folds[0]
+    quarter, half = (asked._part(fold, share).train for share in (0.25, 0.5))
+    assert set(quarter) < set(half) < set(fold.train)
+    assert not set(groups[half]) & set(groups[fold.test])
+    assert np.isin(np.flatnonzero(np.isin(groups, groups[half])), half).all()
+
+
+def test_threads_do_not_change_the_curve(probe):
+    """The curve is a function of the seed."""
+    assert probe(n_jobs=1).learning_curve() == probe(n_jobs=2).learning_curve()
+
+
+def test_no_time_or_few_rows_give_no_curve(probe):
+    """It is skipped where it would not fit into what is left, or a quarter of it is too little."""
+    assert probe(deadline=Deadline.after(0.0)).learning_curve() is None
+    assert probe(n_rows=60).learning_curve() is None
+    assert probe(groups=np.arange(300) % 3).learning_curve() is None  # two groups have no quarter
+
+
+def test_groups_are_left_out_one_by_one_or_in_ten_parts():
+    """Four groups make four folds; 60 make ten of six groups each."""
+    X = np.random.default_rng(0).normal(size=(120, 2))
+    few = leave_groups_out(make_dataset(X, np.arange(120) % 2, groups=np.arange(120) // 30), 0)
+    assert [set(fold.test // 30) for fold in few.folds] == [{0}, {1}, {2}, {3}]
+    groups = np.arange(120) // 2
+    many = leave_groups_out(make_dataset(X, np.arange(120) % 2, groups=groups), 0)
+    assert [len(set(groups[fold.test])) for fold in many.folds] == [6] * 10
+    assert sorted(np.concatenate([fold.test for fold in many.folds])) == list(range(120))
+
+
+def test_groups_left_out_are_compared_with_random_folds(probe):
+    """With groups both losses are there; without, or with time, there is nothing to compare."""
+    scores = probe(groups=np.arange(300) % 6).groups()
+    assert (len(scores.random_losses), len(scores.left_out_losses)) == (3, 6)
+    assert probe().groups() is None
+
+
+def test_a_run_on_sites_that_differ_warns_of_new_ones():
+    """D012: each site has labels of its own kind, told by a site number that new sites do not share."""
+    rng = np.random.default_rng(0)
+    site = np.repeat(np.arange(12), 40)
+    flips = rng.permutation(np.arange(12) % 2)
+    x = rng.normal(size=480)
+    y = ((x > 0) ^ flips[site].astype(bool)).astype(int)
+    config = TuningConfig(
+        max_trials=1, time_budget=None, families=["lightgbm"], estimate=None, tracking=False, verbose=0,
+        random_state=0, search_space={"lightgbm": {"learning_rate": 0.3}},
+    )  # fmt: skip
+    result = tune(np.column_stack([x, site + 0.0]), y, groups=site, config=config)
+    assert "D012" in [each.code for each in result.diagnosis]
+    assert "on groups left out" in str(result)
+    assert np.mean(result.group_scores.left_out_losses) > np.mean(result.group_scores.random_losses)
