@@ -8,11 +8,12 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from importlib.util import find_spec
 from typing import Literal
 
 import numpy as np
 
-from search_spaces import DEFAULT_FAMILIES, PORTFOLIOS, SPACES, Dimension, SearchSpace
+from search_spaces import DEFAULT_FAMILIES, EXTRAS, PORTFOLIOS, SPACES, Dimension, SearchSpace
 from tuner._types import Scalar, Task
 from tuner.exceptions import InputError
 
@@ -163,6 +164,8 @@ def resolve(config: TuningConfig, *, task: Task, has_time: bool, has_categories:
     spaces = resolve_spaces(config)
     if not has_categories:
         spaces = tuple(space.without_categories() for space in spaces)
+    if task == "regression":
+        spaces = tuple(space.without_classes() for space in spaces)
     search_weight, nominating = _weights(config.gap_weight)
     estimate = _estimate_method(config.estimate, has_time=has_time)
     return Settings(
@@ -192,6 +195,7 @@ def resolve_spaces(config: TuningConfig) -> tuple[SearchSpace, ...]:
         raise InputError("`families` must be a list of names.", repr(given), 'Try ["lightgbm"].')
     for family in families:
         _check_known("family", family, tuple(SPACES))
+        _check_installed(family)
     if len(set(families)) < len(families):
         raise InputError("`families` must name each family once.", list(families), "Drop the repeated name.")
     changes = {} if config.search_space is None else config.search_space
@@ -233,6 +237,16 @@ def _check_mapping(name: str, value: object) -> None:
 def _check_known(what: str, name: object, valid: Sequence[str]) -> None:
     if name not in valid:
         raise InputError(f"A {what} must be a known one.", repr(name), nearest(name, valid))
+
+
+def _check_installed(family: str) -> None:
+    package, extra = EXTRAS.get(family, ("", ""))
+    if package and find_spec(package) is None:
+        raise InputError(
+            f"The family {family!r} trains with the package `{package}`.",
+            "no such package in this environment",
+            f'Install it: pip install "honest-tuner[{extra}]".',
+        )
 
 
 def _check_choice(name: str, value: object, valid: Sequence[str | None]) -> None:

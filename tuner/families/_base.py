@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from tuner._preparation import Design
 from tuner._table import Table
@@ -132,4 +132,18 @@ class Family(Protocol):
 
     def start(self, params: Mapping[str, Scalar], prepared: Any, *, seed: int) -> PathFit:
         """Begin a fit on a prepared fold."""
+        ...
+
+
+@runtime_checkable
+class TogetherFamily(Family, Protocol):
+    """A family that can fit all folds of a trial at once."""
+
+    def start_together(
+        self, params: Mapping[str, Scalar], prepared: Sequence[Any], seeds: Sequence[int]
+    ) -> Sequence[PathFit]:
+        """Begin a fit on each prepared fold; each gives what it gives alone, up to rounding.
+
+        A fold that advances may take the others along: a fit belongs to one thread and its trial.
+        """
         ...
