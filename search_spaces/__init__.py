@@ -11,7 +11,7 @@ Examples
 
 from __future__ import annotations
 
-from search_spaces import extra_trees, kernel, lightgbm, linear, mlp
+from search_spaces import augmentation, extra_trees, kernel, lightgbm, linear, mlp
 from search_spaces.dimensions import Categorical, Dimension, Float, Int, Scalar
 from search_spaces.from_toml import dimension_from_toml
 from search_spaces.space import Condition, SearchSpace
@@ -44,5 +44,6 @@ __all__ = [
     "Int",
     "Scalar",
     "SearchSpace",
+    "augmentation",
     "dimension_from_toml",
 ]

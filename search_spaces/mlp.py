@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 
+from search_spaces import augmentation
 from search_spaces.dimensions import Categorical, Float, Int, Scalar
 from search_spaces.space import SearchSpace
 
@@ -60,7 +61,9 @@ SPACE = SearchSpace(
         "norm": NORM,
         "learning_rate": LEARNING_RATE,
         "numeric": NUMERIC,
+        **augmentation.DIMENSIONS,
     },
+    conditions=augmentation.CONDITIONS,
     limits={
         "width": (1, 4096),
         "depth": (1, 16),
@@ -69,6 +72,7 @@ SPACE = SearchSpace(
         "l2": (0.0, math.inf),
         "label_smoothing": (0.0, 0.9),
         "learning_rate": (1e-6, 1.0),
+        **augmentation.LIMITS,
     },
     for_classes=("label_smoothing",),
     source="TabArena's space for networks around RealMLP's defaults, for tables of 200 to 5,000 rows.",

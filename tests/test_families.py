@@ -214,6 +214,8 @@ def test_held_out_targets_are_never_given(name):
         "n_classes",
         "absolute_error",
         "n_threads",
+        "image_shape",
+        "made",
         "designs",
     }
     assert list(inspect.signature(FAMILIES[name].prepare).parameters) == ["params", "rows", "seed"]

@@ -164,6 +164,13 @@ def _side_by_side(table: Table) -> FloatArray:
     return np.hstack([table.numeric, table.categorical.astype(np.float64)])
 
 
+def stacked(X: Any, below: Any) -> Any:
+    """Return one matrix on top of another, sparse where the first is."""
+    if isinstance(X, np.ndarray):
+        return np.concatenate([X, below])
+    return as_csr(sparse.vstack([X, below]))
+
+
 def present_classes(y: IntArray, n_classes: int) -> IntArray | None:
     """Return the class codes that occur in training rows, or None where all do."""
     present = np.unique(y)

@@ -139,8 +139,9 @@ class MLPFamily:
         """Fit the design on the training rows and apply it to both parts."""
         designed = rows.designed(str(params["numeric"]), seed=seed)
         inputs = Inputs.fit(designed.design, designed.X, seed=seed)
-        present, labels = local_labels(rows.y, rows.n_classes)
-        weights = np.ones(len(labels)) if rows.weights is None else rows.weights / rows.weights.mean()
+        y, given = rows.fit_targets
+        present, labels = local_labels(y, rows.n_classes)
+        weights = np.ones(len(labels)) if given is None else given / given.mean()
         center, scale = 0.0, 1.0
         if not rows.n_classes:
             center = float(np.average(labels, weights=weights))
@@ -149,7 +150,7 @@ class MLPFamily:
         kind = _kind(rows, present)
         return PreparedNetwork(
             rows=Rows(
-                inputs.dense(designed.X),
+                inputs.dense(rows.fit_rows(designed.X, designed.design.transform)),
                 labels if kind == "multiclass" else np.asarray(labels, dtype=np.float32),
                 weights.astype(np.float32),
                 _start(kind, labels, weights),
