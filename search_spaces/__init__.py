@@ -11,12 +11,12 @@ Examples
 
 from __future__ import annotations
 
-from search_spaces import extra_trees, kernel, lightgbm, linear
+from search_spaces import augmentation, extra_trees, kernel, lightgbm, linear, mlp
 from search_spaces.dimensions import Categorical, Dimension, Float, Int, Scalar
 from search_spaces.from_toml import dimension_from_toml
 from search_spaces.space import Condition, SearchSpace
 
-_MODULES = (lightgbm, linear, extra_trees, kernel)
+_MODULES = (lightgbm, linear, extra_trees, kernel, mlp)
 
 SPACES: dict[str, SearchSpace] = {module.SPACE.family: module.SPACE for module in _MODULES}
 """The space of every family, by name."""
@@ -29,8 +29,12 @@ PORTFOLIOS: dict[str, tuple[dict[str, Scalar], ...]] = {
 DEFAULT_FAMILIES = ("lightgbm", "linear", "extra_trees", "kernel")
 """The families that are searched unless others are named."""
 
+EXTRAS = {"mlp": ("torch", "neural")}
+"""Families that train with a package which is not always there: its name, and the extra that brings it."""
+
 __all__ = [
     "DEFAULT_FAMILIES",
+    "EXTRAS",
     "PORTFOLIOS",
     "SPACES",
     "Categorical",
@@ -40,5 +44,6 @@ __all__ = [
     "Int",
     "Scalar",
     "SearchSpace",
+    "augmentation",
     "dimension_from_toml",
 ]

@@ -13,6 +13,7 @@ References
 
 from __future__ import annotations
 
+from search_spaces import augmentation
 from search_spaces.dimensions import Categorical, Float, Int, Scalar
 from search_spaces.space import SearchSpace
 
@@ -29,9 +30,15 @@ NUMERIC = Categorical(("standardize", "quantile_normal"))
 
 SPACE = SearchSpace(
     family="extra_trees",
-    dimensions={"max_features": MAX_FEATURES, "min_samples_leaf": MIN_SAMPLES_LEAF, "numeric": NUMERIC},
+    dimensions={
+        "max_features": MAX_FEATURES,
+        "min_samples_leaf": MIN_SAMPLES_LEAF,
+        "numeric": NUMERIC,
+        **augmentation.DIMENSIONS,
+    },
+    conditions=augmentation.CONDITIONS,
     # The ranges of [2].
-    limits={"max_features": (1e-6, 1.0), "min_samples_leaf": (1, 1_000_000)},
+    limits={"max_features": (1e-6, 1.0), "min_samples_leaf": (1, 1_000_000), **augmentation.LIMITS},
     source="scikit-learn's parameters with the advice of Geurts et al. (2006).",
 )
 

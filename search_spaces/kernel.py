@@ -12,6 +12,7 @@ References
 
 from __future__ import annotations
 
+from search_spaces import augmentation
 from search_spaces.dimensions import Categorical, Float, Scalar
 from search_spaces.space import SearchSpace
 
@@ -25,8 +26,9 @@ NUMERIC = Categorical(("standardize", "quantile_normal"))
 
 SPACE = SearchSpace(
     family="kernel",
-    dimensions={"width": WIDTH, "numeric": NUMERIC},
-    limits={"width": (1e-6, 1e6)},
+    dimensions={"width": WIDTH, "numeric": NUMERIC, **augmentation.DIMENSIONS},
+    conditions=augmentation.CONDITIONS,
+    limits={"width": (1e-6, 1e6), **augmentation.LIMITS},
     source="A Gaussian kernel around the scale that standardized columns suggest.",
 )
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 
+from search_spaces import augmentation
 from search_spaces.dimensions import Categorical, Float, Int, Scalar
 from search_spaces.space import Condition, SearchSpace
 
@@ -101,8 +102,14 @@ SPACE = SearchSpace(
         "drop_rate": DROP_RATE,
         "skip_drop": SKIP_DROP,
         "max_drop": MAX_DROP,
+        **augmentation.DIMENSIONS,
     },
-    conditions={"drop_rate": _ONLY_DART, "skip_drop": _ONLY_DART, "max_drop": _ONLY_DART},
+    conditions={
+        "drop_rate": _ONLY_DART,
+        "skip_drop": _ONLY_DART,
+        "max_drop": _ONLY_DART,
+        **augmentation.CONDITIONS,
+    },
     for_categories=("min_data_per_group", "max_cat_to_onehot"),
     # The ranges of [1]. "Above 0" is written as 1e-6; values that mean "no limit" (`max_depth` and `max_drop`
     # of 0 or -1) are left out, because then a smaller number would not be the smaller limit.
@@ -121,6 +128,7 @@ SPACE = SearchSpace(
         "drop_rate": (0.0, 1.0),
         "skip_drop": (0.0, 1.0),
         "max_drop": (1, math.inf),
+        **augmentation.LIMITS,
     },
     source="LightGBM's parameter ranges, narrowed after TabArena's space for tables of 200 to 5,000 rows.",
 )

@@ -44,14 +44,14 @@ class SearchSpace:
         The smallest and the largest number the library accepts, where that is known.
     source : str, optional
         Where the space comes from.
-    for_categories : tuple of str, optional
-        Parameters that change nothing where no column is categorical.
+    for_categories, for_classes : tuple of str, optional
+        Parameters that change nothing where no column is categorical, where the target holds no classes.
 
     Raises
     ------
     ValueError
-        If a condition, a limit or `for_categories` names an unknown parameter, conditions form a circle, or a
-        dimension leaves its limits.
+        If a condition, a limit, `for_categories` or `for_classes` names an unknown parameter, conditions form
+        a circle, or a dimension leaves its limits.
 
     Examples
     --------
@@ -68,12 +68,13 @@ class SearchSpace:
     limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     source: str = ""
     for_categories: tuple[str, ...] = ()
+    for_classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         # Copies, so that nobody changes a space from outside. Plain dicts, because they can be pickled.
         for mapping in ("dimensions", "conditions", "limits"):
             object.__setattr__(self, mapping, dict(getattr(self, mapping)))
-        self._check_names((*self.conditions, *self.limits, *self.for_categories))
+        self._check_names((*self.conditions, *self.limits, *self.for_categories, *self.for_classes))
         self._check_names(condition.parent for condition in self.conditions.values())
         for name, limits in self.limits.items():
             check_limits(f"{self.family}.{name}", self.dimensions[name], limits)
@@ -187,7 +188,21 @@ class SearchSpace:
         SearchSpace
             The same space with the parameters in `for_categories` at their defaults.
         """
-        return self.override({name: self._fit(name, None) for name in self.for_categories})
+        return self._without(self.for_categories)
+
+    def without_classes(self) -> SearchSpace:
+        """
+        Fix what changes nothing where the target is a number.
+
+        Returns
+        -------
+        SearchSpace
+            The same space with the parameters in `for_classes` at their defaults.
+        """
+        return self._without(self.for_classes)
+
+    def _without(self, names: Iterable[str]) -> SearchSpace:
+        return self.override({name: self._fit(name, None) for name in names})
 
     def complete(self, params: Mapping[str, Scalar]) -> dict[str, Scalar]:
         """

@@ -6,7 +6,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from search_spaces import DEFAULT_FAMILIES, PORTFOLIOS, Categorical, Float, Int
+from search_spaces import DEFAULT_FAMILIES, PORTFOLIOS, SPACES, Categorical, Float, Int
 from tuner._config import (
     AUTO_NOMINATING_WEIGHTS,
     AUTO_SEARCH_WEIGHT,
@@ -258,3 +258,24 @@ def test_changes_reach_the_space_they_name():
     assert boosted.dimensions["num_leaves"].default == 31
     assert boosted.dimensions["learning_rate"] == 0.05
     assert linear == resolve_spaces(TuningConfig())[1]
+
+
+def test_a_family_whose_package_is_missing_says_how_to_install_it(monkeypatch):
+    """Asking for networks without torch is an error with its cure; the default families do without."""
+    monkeypatch.setattr("tuner._config.find_spec", lambda _: None)
+    with pytest.raises(InputError) as caught:
+        check_config(TuningConfig(families=["lightgbm", "mlp"]))
+    assert "torch" in caught.value.rule
+    assert 'pip install "honest-tuner[neural]"' in caught.value.cure
+    check_config(TuningConfig())
+
+
+def test_label_smoothing_is_searched_for_classes_only():
+    """Where the target is a number it stays at its default."""
+    pytest.importorskip("torch", reason="torch is not installed: the neural extra")
+    config = TuningConfig(families=["mlp"])
+    by_task = {
+        task: resolve(config, task=task, has_time=False).space("mlp").dimensions["label_smoothing"]
+        for task in ("binary", "regression")
+    }
+    assert by_task == {"binary": SPACES["mlp"].dimensions["label_smoothing"], "regression": 0.0}

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tuner._augmentation import augmentation_of, made_rows
 from tuner._data import Dataset
 from tuner._metrics import Metric
 from tuner._seeds import child_seed
@@ -52,8 +53,11 @@ class Bench:
     def prepared(self, family: Family, params: Mapping[str, Scalar], index: int) -> Any:
         """Return the prepared fold ``index``, made on first use.
 
-        One at a time: a preparation is short beside a trial, and it copies the fold's rows.
+        One at a time: a preparation is short beside a trial, and it copies the fold's rows. An augmented one
+        belongs to its trial and is not held: no other is likely to want the same copies.
         """
+        if augmentation_of(params):
+            return self._prepare(family, params, index)
         key = (family.preparation_key(params), index)
         if key in self._prepared:
             return self._prepared[key]
@@ -79,6 +83,7 @@ class Bench:
         rows = training_rows(self.dataset, fold, self.metric, n_threads=self.n_threads)
         if not self.walks_alone(family):
             rows = replace(rows, designs=self._designs.setdefault(index, {}))
+        rows = augmented(rows, params, seed=child_seed(self.seed, "augment", fold.repeat, fold.index))
         return family.prepare(params, rows, seed=child_seed(self.seed, "prepare", fold.repeat, fold.index))
 
 
@@ -100,4 +105,22 @@ def training_rows(dataset: Dataset, fold: Fold, metric: Metric, *, n_threads: in
         n_classes=dataset.n_classes,
         absolute_error=metric.name == "mae",
         n_threads=n_threads,
+        image_shape=dataset.schema.image_shape,
     )
+
+
+def augmented(rows: TrainingRows, params: Mapping[str, Scalar], *, seed: int) -> TrainingRows:
+    """Return the rows with the copies of the training rows that the configuration wants, if any."""
+    chosen = augmentation_of(params)
+    if not chosen:
+        return rows
+    made = made_rows(
+        chosen,
+        rows.table,
+        rows.y,
+        rows.weights,
+        image_shape=rows.image_shape,
+        has_classes=bool(rows.n_classes),
+        seed=seed,
+    )
+    return replace(rows, made=made)

@@ -8,11 +8,21 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from importlib.util import find_spec
 from typing import Literal
 
 import numpy as np
 
-from search_spaces import DEFAULT_FAMILIES, PORTFOLIOS, SPACES, Dimension, SearchSpace
+from search_spaces import (
+    DEFAULT_FAMILIES,
+    EXTRAS,
+    PORTFOLIOS,
+    SPACES,
+    Categorical,
+    Dimension,
+    SearchSpace,
+    augmentation,
+)
 from tuner._types import Scalar, Task
 from tuner.exceptions import InputError
 from tuner.findings import codes
@@ -168,18 +178,36 @@ def check_config(config: TuningConfig) -> None:
     resolve_spaces(config)
 
 
-def resolve(config: TuningConfig, *, task: Task, has_time: bool, has_categories: bool = True) -> Settings:
-    """Turn a checked config into the settings of one run."""
-    spaces = resolve_spaces(config)
+def resolve(
+    config: TuningConfig,
+    *,
+    task: Task,
+    has_time: bool,
+    has_categories: bool = True,
+    has_images: bool = False,
+    is_sparse: bool = False,
+) -> Settings:
+    """Turn a checked config into the settings of one run.
+
+    Raises
+    ------
+    InputError
+        If what was asked for does not fit the data.
+    """
+    kind = "image" if has_images else "sparse" if is_sparse else "table"
+    changes = config.search_space or {}
+    spaces = tuple(_augmented(space, changes.get(space.family, {}), kind) for space in resolve_spaces(config))
     if not has_categories:
         spaces = tuple(space.without_categories() for space in spaces)
+    if task == "regression":
+        spaces = tuple(space.without_classes() for space in spaces)
     search_weight, nominating = _weights(config.gap_weight)
     estimate = _estimate_method(config.estimate, has_time=has_time)
     return Settings(
         task=task,
         seed=_seed(config.random_state),
         spaces=spaces,
-        portfolios={space.family: PORTFOLIOS.get(space.family, ()) for space in spaces},
+        portfolios={space.family: _known_good(space, has_images=has_images) for space in spaces},
         search_weight=search_weight,
         nominating_weights=nominating,
         final=config.final,  # type: ignore[arg-type]
@@ -203,6 +231,7 @@ def resolve_spaces(config: TuningConfig) -> tuple[SearchSpace, ...]:
         raise InputError("`families` must be a list of names.", repr(given), 'Try ["lightgbm"].')
     for family in families:
         _check_known("family", family, tuple(SPACES))
+        _check_installed(family)
     if len(set(families)) < len(families):
         raise InputError("`families` must name each family once.", list(families), "Drop the repeated name.")
     changes = {} if config.search_space is None else config.search_space
@@ -215,6 +244,38 @@ def resolve_spaces(config: TuningConfig) -> tuple[SearchSpace, ...]:
         return tuple(SPACES[family].override(changes.get(family, {})) for family in ordered)
     except ValueError as error:
         raise _space_error(str(error)) from error
+
+
+def _augmented(space: SearchSpace, changes: Mapping[str, Dimension | Scalar], kind: str) -> SearchSpace:
+    """Let augmentation vary where the rows are images or the user names some of it, and nowhere else."""
+    if "augment" not in space.dimensions:
+        return space
+    named = {
+        kind_named
+        for kind_named, names in (("image", augmentation.IMAGE), ("table", augmentation.TABLE))
+        if names.keys() & changes.keys() or kind_named in _choices(changes.get("augment"))
+    }
+    for unfit in named - ({"image", "table"} if kind == "image" else {kind}):
+        wanted = "images of shape (n, h, w) or (n, h, w, c)" if unfit == "image" else "a dense table"
+        raise InputError(
+            f"Augmentation of kind {unfit!r} needs {wanted}.",
+            f"`search_space` for {space.family!r} on {'sparse rows' if kind == 'sparse' else 'a table'}",
+            "Leave it out, or pass the rows in that form.",
+        )
+    if "augment" in changes:
+        return space
+    kinds = sorted(named | ({"image"} if kind == "image" else set()))
+    return space.override({"augment": Categorical(("none", *kinds)) if kinds else "none"})
+
+
+def _choices(change: object) -> tuple[object, ...]:
+    return change.choices if isinstance(change, Categorical) else (change,)
+
+
+def _known_good(space: SearchSpace, *, has_images: bool) -> tuple[Mapping[str, Scalar], ...]:
+    """Return the family's known-good configurations, on images after one of each kind of transform."""
+    first = augmentation.FIRST if has_images and "augment" in space.dimensions else ()
+    return (*first, *PORTFOLIOS.get(space.family, ()))
 
 
 def nearest(name: object, valid: Sequence[str]) -> str:
@@ -244,6 +305,16 @@ def _check_mapping(name: str, value: object) -> None:
 def _check_known(what: str, name: object, valid: Sequence[str]) -> None:
     if name not in valid:
         raise InputError(f"A {what} must be a known one.", repr(name), nearest(name, valid))
+
+
+def _check_installed(family: str) -> None:
+    package, extra = EXTRAS.get(family, ("", ""))
+    if package and find_spec(package) is None:
+        raise InputError(
+            f"The family {family!r} trains with the package `{package}`.",
+            "no such package in this environment",
+            f'Install it: pip install "honest-tuner[{extra}]".',
+        )
 
 
 def _check_choice(name: str, value: object, valid: Sequence[str | None]) -> None:

@@ -22,7 +22,7 @@ from tuner._records import Configuration, Curves, Scores
 from tuner._seeds import child_seed
 from tuner._types import FloatArray
 from tuner.exceptions import DeadlineReachedError, RaceLostError
-from tuner.families import FAMILIES, Check, Family, PathFit, Predictor
+from tuner.families import FAMILIES, Check, PathFit, Predictor, TogetherFamily
 
 MAX_BYTES_AHEAD = 2**26  # of predictions of folds that walk ahead; a trial needing more is not raced
 
@@ -97,21 +97,18 @@ def evaluate(
 class _Track:
     """One fold on the path: its fit and what was read from it."""
 
-    def __init__(self, family: Family, configuration: Configuration, bench: Bench, index: int) -> None:
+    def __init__(self, fit: PathFit, bench: Bench, index: int) -> None:
         fold = bench.plan.folds[index]
         targets = bench.dataset.targets
-        self.fit: PathFit = family.start(
-            configuration.params,
-            bench.prepared(family, configuration.params, index),
-            seed=child_seed(bench.seed, "fit", fold.repeat, fold.index),
-        )
+        self.fit = fit
         self.train: list[FloatArray] = []
         self.validation: list[FloatArray] = []
         self._losses = bench.metric.losses
         self._y_train, self._w_train = targets(fold.train)
         self._y_test, self._w_test = targets(fold.test)
         self.has_ended = False  # and the fit was let go
-        self.predictors: tuple[Predictor, ...] = ()  # of all points, where it was
+        self._keeps_predictors = False
+        self.predictors: list[Predictor] = []  # of all points, where it was
         self._ahead: dict[int, FloatArray] = {}
 
     def step(self, check: Check) -> FloatArray:
@@ -122,16 +119,17 @@ class _Track:
             raise FloatingPointError("non-finite predictions")
         self.train.append(self._losses(self._y_train, self.fit.train_prediction(), self._w_train)[0])
         self.validation.append(self._losses(self._y_test, held_out, self._w_test)[0])
+        if self._keeps_predictors:
+            self.predictors.append(self.fit.predictor(len(self.validation) - 1))
         return held_out
 
     def run_alone(self, n_points: int, check: Check, *, keep_models: bool) -> None:
         """Walk the whole path and let the rows go; only what was read stays, and models where asked for."""
         self.has_ended = True
+        self._keeps_predictors = keep_models
         try:
             self.run_ahead(n_points, n_points, check)
         finally:
-            if keep_models:
-                self.predictors = tuple(self.fit.predictor(size) for size in range(len(self.validation)))
             del self.fit
 
     def predictor(self, size: int) -> Predictor:
@@ -181,6 +179,7 @@ class _Walk:
         self._patience = self.family.patience(configuration.params)
         self._repeats = np.array([fold.repeat for fold in bench.plan.folds])
         self._tracks: list[_Track] = []
+        self._together: tuple[PathFit, ...] = ()  # of a family that fits all folds at once
         self._n_points = 0
         self.shortened = False
         self._best = np.full(len(self._repeats), np.inf)  # smallest mean loss of the other folds so far
@@ -213,7 +212,7 @@ class _Walk:
 
         if self._stop() and not self._shorten:
             raise DeadlineReachedError(f"cut before fold {index}")
-        track = _Track(self.family, self._configuration, self._bench, index)
+        track = _Track(self._start(index), self._bench, index)
         try:
             track.run_alone(len(self._grid), check, keep_models=self._keep_models)
         except DeadlineReachedError:
@@ -268,8 +267,30 @@ class _Walk:
     def _track(self, index: int) -> _Track:
         """Return a fold's track, begun on first use and in the order of folds."""
         if index == len(self._tracks):
-            self._tracks.append(_Track(self.family, self._configuration, self._bench, index))
+            self._tracks.append(_Track(self._start_beside_others(index), self._bench, index))
         return self._tracks[index]
+
+    def _start(self, index: int) -> PathFit:
+        params = self._configuration.params
+        return self.family.start(
+            params, self._bench.prepared(self.family, params, index), seed=self._seed(index)
+        )
+
+    def _start_beside_others(self, index: int) -> PathFit:
+        """Return a fold's fit; a family that fits all folds at once begins them all with the first one."""
+        if not isinstance(self.family, TogetherFamily):
+            return self._start(index)
+        if not self._together:
+            indices = range(len(self._repeats))
+            params = self._configuration.params
+            prepared = [self._bench.prepared(self.family, params, each) for each in indices]
+            seeds = [self._seed(each) for each in indices]
+            self._together = tuple(self.family.start_together(params, prepared, seeds))
+        return self._together[index]
+
+    def _seed(self, index: int) -> int:
+        fold = self._bench.plan.folds[index]
+        return child_seed(self._bench.seed, "fit", fold.repeat, fold.index)
 
     def _step(self, size: int) -> None:
         predictions = []

@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 
-from tuner._bench import Bench, all_rows
+from tuner._bench import Bench, all_rows, augmented
 from tuner._calibration import choose_temperature, tempered
 from tuner._config import Settings
 from tuner._data import Dataset
@@ -209,6 +209,7 @@ def refit(configuration: Configuration, path_value: float, rows: TrainingRows, *
     """Fit once on the rows up to a path value; the value is not scaled with their number."""
     family = FAMILIES[configuration.family]
     size = family.path_values(configuration.params).index(path_value)
+    rows = augmented(rows, configuration.params, seed=child_seed(seed, "augment-refit"))
     prepared = family.prepare(configuration.params, rows, seed=child_seed(seed, "prepare-refit"))
     fit = family.start(configuration.params, prepared, seed=child_seed(seed, "refit"))
     for _ in range(size + 1):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -22,6 +23,7 @@ from tuner._types import FloatArray, IntArray
 MAX_CATEGORIES = 64  # one-hot columns per input column; the rest share one
 MIN_CATEGORY_ROWS = 5  # a rarer category cannot hold a coefficient of its own
 CLIP = 10.0  # standard deviations; a stray unit error must not become a leverage point
+BEND = 3.0  # where the smooth scaling levels off, in spreads
 MAX_FIT_ROWS = 100_000  # medians, scales and quantiles of so many rows are known to a third of a percent
 CHUNK_ROWS = 2**16  # transformed at a time: the steps of a pipeline copy
 MAX_DOUBLE_BYTES = 2**26  # of a training table; designs of larger ones are of single precision
@@ -72,7 +74,7 @@ class Design:
         ----------
         table : Table
             Training rows only.
-        numeric : {"standardize", "quantile_normal"}
+        numeric : {"standardize", "quantile_normal", "robust"}
             How numbers are scaled; sparse numbers are divided by their largest magnitude.
         seed : int
             For the rows learned from.
@@ -123,8 +125,33 @@ def _precision(table: Table) -> Any:
     return np.float64 if table.numeric.size * 8 <= MAX_DOUBLE_BYTES else np.float32
 
 
+class SmoothScaler(TransformerMixin, BaseEstimator):
+    """Numbers by their median and quartiles, bent smoothly so that none exceeds ``BEND``.
+
+    A column of mostly one value, whose quartiles are equal, is scaled by half its range.
+
+    References
+    ----------
+    Holzmüller, Grinsztajn, Steinwart (2024), Better by Default: robust scaling and smooth clipping.
+    """
+
+    def fit(self, X: FloatArray, y: Any = None) -> SmoothScaler:  # noqa: ARG002 - scikit-learn's signature
+        """Learn the middle and the spread of each column."""
+        low, first, self.center_, third, high = np.quantile(X, [0, 0.25, 0.5, 0.75, 1], axis=0)
+        spread = np.where(third > first, third - first, (high - low) / 2)
+        self.scale_ = np.where(spread > 0, spread, 1.0)
+        return self
+
+    def transform(self, X: FloatArray) -> FloatArray:
+        """Return numbers between -3 and 3, in the middle of the column as if scaled only."""
+        scaled = (X - self.center_) / self.scale_
+        return np.asarray(scaled / np.sqrt(1 + (scaled / BEND) ** 2))
+
+
 def _scaler(numeric: str, n_rows: int, seed: int) -> Pipeline:
     imputer = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
+    if numeric == "robust":
+        return make_pipeline(imputer, SmoothScaler())
     if numeric == "quantile_normal":
         quantiles = QuantileTransformer(
             n_quantiles=min(n_rows, 1000), output_distribution="normal", subsample=None, random_state=seed
@@ -135,6 +162,13 @@ def _scaler(numeric: str, n_rows: int, seed: int) -> Pipeline:
 
 def _side_by_side(table: Table) -> FloatArray:
     return np.hstack([table.numeric, table.categorical.astype(np.float64)])
+
+
+def stacked(X: Any, below: Any) -> Any:
+    """Return one matrix on top of another, sparse where the first is."""
+    if isinstance(X, np.ndarray):
+        return np.concatenate([X, below])
+    return as_csr(sparse.vstack([X, below]))
 
 
 def present_classes(y: IntArray, n_classes: int) -> IntArray | None:

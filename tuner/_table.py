@@ -278,6 +278,9 @@ def read_schema(X: Any) -> tuple[Schema, Table, tuple[str, ...]]:
         frame_names = _position_names(frame.shape[1])
         check_finite(frame)
         keep = varying_columns(frame)
+        if image_shape is not None:
+            _check_pixels(frame)
+            keep = list(range(frame.shape[1]))  # a border that never varies does once images are shifted
         columns = tuple(Column(frame_names[index], "numeric") for index in keep)
         table = Table(
             frame if len(keep) == frame.shape[1] else frame[:, keep],
@@ -295,6 +298,16 @@ def read_schema(X: Any) -> tuple[Schema, Table, tuple[str, ...]]:
     schema = Schema(columns, tuple(names) if is_named(X) else None, len(names))
     table = Table(*encode_columns(frame.iloc[:, used], columns))
     return schema, table, _dropped_note(names, columns)
+
+
+def _check_pixels(pixels: Any) -> None:
+    missing = int(np.isnan(pixels).sum())
+    if missing:
+        raise InputError(
+            "Pixels of images must be numbers.",
+            f"{missing} missing (NaN)",
+            "Fill them in, or pass the rows flattened: then they are missing values of a table.",
+        )
 
 
 def _check_unique(frame: pd.DataFrame) -> None:

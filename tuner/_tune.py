@@ -97,6 +97,8 @@ def tune_dataset(
         task=dataset.task,
         has_time=dataset.time is not None,
         has_categories=dataset.table.has_categories,
+        has_images=dataset.schema.image_shape is not None,
+        is_sparse=dataset.table.is_sparse,
     )
     dataset, checks = gate(dataset, config)
     study_name = context.study_name or config.study_name or f"{context.name}-{study_hash(dataset, config)}"

@@ -28,7 +28,8 @@ from engine_cells import CELLS  # noqa: E402 - beside this file, whatever the wo
 SIZES = (300, 1_000, 5_000, 20_000, 100_000)
 TASKS = ("binary", "multiclass", "regression")
 EXPECTED = {300: 5.0, 1_000: 5.0, 5_000: 3.0, 20_000: 1.8, 100_000: 1.2}  # same work, on two cores
-SECTIONS = ("same_work", "search", "share", "logging", "overrun", "memory", "scaling")
+SECTIONS = ("same_work", "search", "share", "logging", "overrun", "memory", "scaling", "networks")
+WIDTHS = (16, 32, 64, 128, 256)  # of networks of two layers
 
 
 def main() -> None:
@@ -85,6 +86,7 @@ def cells(arguments: argparse.Namespace) -> list[tuple[str, dict[str, Any]]]:
         ],
         "memory": [{"n_rows": arguments.rows}],
         "scaling": [{"n_rows": 10**power} for power in range(3, 7) if 10**power <= arguments.rows],
+        "networks": [{"n_rows": 500, "width": width} for width in WIDTHS],
         "search": [
             {
                 "n_rows": n,
@@ -143,7 +145,8 @@ def report(rows: list[dict[str, Any]], plot: str) -> None:
         )
     if len(of["scaling"]) > 1:
         summary["exponent"] = report_scaling(of["scaling"])
-    for section in ("share", "logging", "memory"):
+    report_networks(of["networks"])
+    for section in ("share", "logging", "memory", "networks"):
         summary[section] = [{k: v for k, v in row.items() if k != "options"} for row in of[section]]
     print(json.dumps(summary))
 
@@ -190,6 +193,15 @@ def report_overrun(rows: list[dict[str, Any]]) -> dict[str, Any]:
         f"({worst['table']}); {sum(share > 1 for share in late)} beyond max(2 s, 5%)"
     )
     return {"worst_seconds": worst["overrun"], "beyond": sum(share > 1 for share in late), "runs": len(rows)}
+
+
+def report_networks(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        print(
+            f"networks of {row['width']:3d} units at {row['n_rows']} rows: five folds together "
+            f"{row['together_ms']:.0f} ms, one by one {row['alone_ms']:.0f} ms, ratio {row['ratio']:.2f}, "
+            f"expected 3.0"
+        )
 
 
 def report_scaling(rows: list[dict[str, Any]]) -> float:

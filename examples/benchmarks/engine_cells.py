@@ -32,6 +32,7 @@ from tuner.families import FAMILIES
 from tuner.families.lightgbm import LightGBMFamily, booster_params
 
 ROUNDS = 100
+EPOCH_POINTS = 15  # of the networks' path
 LARGE, LARGE_ROUNDS = 100_000, 20  # from so many rows on, so few rounds: a round is the same work either way
 CORES = os.cpu_count() or 1
 SETTINGS = {  # of the peer: (threads of a model, folds at once, trials at once)
@@ -368,6 +369,30 @@ def scaling(n_rows: int) -> dict[str, Any]:
     return {"seconds": time.perf_counter() - started, "points": len(done.curves.path_values)}
 
 
+def networks(n_rows: int, width: int) -> dict[str, Any]:
+    """Time the same epochs of five folds' networks, trained as one and one after the other, on one thread."""
+    bench = make_bench(*table(n_rows, "binary"), "binary")
+    family = FAMILIES["mlp"]
+    params = SPACES["mlp"].complete({"width": width})
+    prepared = [bench.prepared(family, params, fold) for fold in range(5)]
+    seconds: dict[str, list[float]] = {"together": [], "alone": []}
+    with threadpool_limits(1):
+        for _ in range(3):
+            for name, spent in seconds.items():
+                started = time.perf_counter()
+                if name == "together":
+                    fits = family.start_together(params, prepared, range(5))
+                else:
+                    fits = [family.start(params, fold, seed=seed) for seed, fold in enumerate(prepared)]
+                for _ in range(EPOCH_POINTS):
+                    for fit in fits:
+                        fit.advance()
+                spent.append(time.perf_counter() - started)
+    together, alone = (median(seconds[name]) for name in ("together", "alone"))
+    return {"together_ms": 1e3 * together, "alone_ms": 1e3 * alone, "ratio": alone / together}
+
+
 CELLS: dict[str, Callable[..., dict[str, Any]]] = {
-    section.__name__: section for section in (same_work, search, share, logging, overrun, memory, scaling)
+    section.__name__: section
+    for section in (same_work, search, share, logging, overrun, memory, scaling, networks)
 }

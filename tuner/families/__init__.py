@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from tuner.families._base import Check, Designed, Family, PathFit, Predictor, TrainingRows
+from tuner.families._base import Check, Designed, Family, PathFit, Predictor, TogetherFamily, TrainingRows
 from tuner.families.extra_trees import ExtraTreesFamily
 from tuner.families.kernel import KernelFamily
 from tuner.families.lightgbm import LightGBMFamily
 from tuner.families.linear import LinearFamily
+from tuner.families.mlp import MLPFamily
 
 FAMILIES: dict[str, Family] = {
-    family.name: family for family in (LightGBMFamily(), LinearFamily(), ExtraTreesFamily(), KernelFamily())
+    family.name: family
+    for family in (LightGBMFamily(), LinearFamily(), ExtraTreesFamily(), KernelFamily(), MLPFamily())
 }
 
-__all__ = ["FAMILIES", "Check", "Designed", "Family", "PathFit", "Predictor", "TrainingRows"]
+__all__ = [
+    "FAMILIES",
+    "Check",
+    "Designed",
+    "Family",
+    "PathFit",
+    "Predictor",
+    "TogetherFamily",
+    "TrainingRows",
+]

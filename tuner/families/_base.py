@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-from tuner._preparation import Design
+import numpy as np
+
+from tuner._augmentation import MadeRows
+from tuner._preparation import Design, stacked
 from tuner._table import Table
 from tuner._types import FloatArray, Scalar, Task
 
@@ -43,6 +46,10 @@ class TrainingRows:
         The metric is the mean absolute error.
     n_threads : int
         Threads that a fit on them may use; the fit does not depend on it.
+    image_shape : tuple of int or None
+        Of one image, where the rows are images.
+    made : MadeRows or None
+        Changed copies of the training rows to fit on beside them; no scaling learns from them.
     designs : dict
         Designs made of these rows so far, by scaling: families that want the same one share it.
     """
@@ -55,6 +62,8 @@ class TrainingRows:
     n_classes: int
     absolute_error: bool = False
     n_threads: int = 1
+    image_shape: tuple[int, ...] | None = None
+    made: MadeRows | None = None
     designs: dict[str, Designed] = field(default_factory=dict)
 
     def designed(self, numeric: str, *, seed: int) -> Designed:
@@ -65,6 +74,18 @@ class TrainingRows:
                 design, design.transform(self.table), design.transform(self.validation)
             )
         return self.designs[numeric]
+
+    @property
+    def fit_targets(self) -> tuple[Any, FloatArray | None]:
+        """The targets and weights to fit on: of the training rows, then of those made from them."""
+        if self.made is None:
+            return self.y, self.weights
+        weights = np.ones(self.table.n_rows) if self.weights is None else self.weights
+        return np.concatenate([self.y, self.made.y]), np.concatenate([weights, self.made.weights])
+
+    def fit_rows(self, X: Any, encode: Callable[[Table], Any]) -> Any:
+        """Return encoded training rows, followed by those made from them."""
+        return X if self.made is None else stacked(X, encode(self.made.table))
 
 
 class Predictor(Protocol):
@@ -132,4 +153,18 @@ class Family(Protocol):
 
     def start(self, params: Mapping[str, Scalar], prepared: Any, *, seed: int) -> PathFit:
         """Begin a fit on a prepared fold."""
+        ...
+
+
+@runtime_checkable
+class TogetherFamily(Family, Protocol):
+    """A family that can fit all folds of a trial at once."""
+
+    def start_together(
+        self, params: Mapping[str, Scalar], prepared: Sequence[Any], seeds: Sequence[int]
+    ) -> Sequence[PathFit]:
+        """Begin a fit on each prepared fold; each gives what it gives alone, up to rounding.
+
+        A fold that advances may take the others along: a fit belongs to one thread and its trial.
+        """
         ...

@@ -31,7 +31,10 @@ LEAST_TREES = 16
 
 @dataclass(frozen=True, eq=False)
 class PreparedForest:
-    """One fold's design matrices, of single precision as the trees want them."""
+    """One fold's design matrices, of single precision as the trees want them.
+
+    The first ``n_clean`` rows of X are the training rows themselves.
+    """
 
     X: Any
     X_validation: Any
@@ -42,6 +45,7 @@ class PreparedForest:
     center: float
     present: IntArray | None
     n_classes: int
+    n_clean: int
     n_threads: int
 
 
@@ -73,24 +77,26 @@ class ExtraTreesFamily:
     def prepare(self, params: Mapping[str, Scalar], rows: TrainingRows, *, seed: int) -> PreparedForest:
         """Fit the design on the training rows and apply it to both parts."""
         designed = rows.designed(str(params["numeric"]), seed=seed)
-        present, labels = local_labels(rows.y, rows.n_classes)
+        y, weights = rows.fit_targets
+        present, labels = local_labels(y, rows.n_classes)
         prior, center = None, 0.0
         if rows.n_classes:
-            counts = np.bincount(labels, weights=rows.weights)
+            counts = np.bincount(labels, weights=weights)
             prior = counts / counts.sum()
         else:  # nodes are of single precision
-            center = float(np.average(labels, weights=rows.weights))
+            center = float(np.average(labels, weights=weights))
             labels = labels - center
         return PreparedForest(
-            X=_single(designed.X),
+            X=_single(rows.fit_rows(designed.X, designed.design.transform)),
             X_validation=_single(designed.X_validation),
             labels=labels,
-            weights=rows.weights,
+            weights=weights,
             design=designed.design,
             prior=prior,
             center=center,
             present=present,
             n_classes=rows.n_classes,
+            n_clean=rows.table.n_rows,
             n_threads=rows.n_threads,
         )
 
@@ -155,7 +161,7 @@ class ForestPath:
             center=prepared.center,
             present=prepared.present,
             n_classes=prepared.n_classes,
-            n_train=int(prepared.X.shape[0]),
+            n_train=prepared.n_clean,
         )
 
     def _grow(self, check: Check) -> None:
@@ -168,7 +174,7 @@ class ForestPath:
             self._forest.fit(prepared.X, prepared.labels, sample_weight=prepared.weights)
         self._nodes = Nodes.of(self._forest.estimators_)
         self._above = self._nodes.parents()
-        self._leaves = self._reached(prepared.X), self._reached(prepared.X_validation)
+        self._leaves = self._reached(prepared.X[: prepared.n_clean]), self._reached(prepared.X_validation)
         del self._forest
 
     def _reached(self, X: Any) -> IntArray:
@@ -185,8 +191,8 @@ class ForestPath:
         assert self._nodes is not None  # grown
         prepared = self._prepared
         raw = self._nodes.average(leaves, self._end)
-        n_train = prepared.X.shape[0]
-        return prepared.center + _smoothed(raw, prepared.prior, prepared.present, prepared.n_classes, n_train)
+        prior, present = prepared.prior, prepared.present
+        return prepared.center + _smoothed(raw, prior, present, prepared.n_classes, prepared.n_clean)
 
 
 @dataclass(frozen=True, eq=False)

@@ -71,23 +71,35 @@ class LightGBMFamily:
 
     def prepare(self, params: Mapping[str, Scalar], rows: TrainingRows, *, seed: int) -> PreparedTrees:  # noqa: ARG002
         """Bin the training rows and the held-out rows by the same bins."""
-        present, labels = local_labels(rows.y, rows.n_classes)
+        y, weights = rows.fit_targets
+        present, labels = local_labels(y, rows.n_classes)
         # LightGBM keeps the mean of the target in the first tree, which DART may drop: centre it here.
-        center = 0.0 if rows.n_classes else float(np.average(rows.y, weights=rows.weights))
+        center = 0.0 if rows.n_classes else float(np.average(y, weights=weights))
         binning = {
             "feature_pre_filter": False,
             "data_random_seed": seed,
             "num_threads": rows.n_threads,
             "verbosity": -1,
         }
+        labels = labels if rows.n_classes else labels - center
+        n_train = rows.table.n_rows
         train = lgb.Dataset(
             code_matrix(rows.table),
-            label=labels if rows.n_classes else labels - center,
-            weight=rows.weights,
+            label=labels[:n_train],
+            weight=None if weights is None else weights[:n_train],
             categorical_feature=categorical_indices(rows.table),
             params=binning,
             free_raw_data=True,
         ).construct()
+        if rows.made is not None:  # into the bins of the training rows
+            train = lgb.Dataset(
+                rows.fit_rows(code_matrix(rows.table), code_matrix),
+                label=labels,
+                weight=weights,
+                reference=train,
+                params=binning,
+                free_raw_data=True,
+            ).construct()
         validation = lgb.Dataset(
             code_matrix(rows.validation), reference=train, params=binning, free_raw_data=True
         ).construct()
@@ -98,7 +110,7 @@ class LightGBMFamily:
             objective=_objective(rows, n_local),
             present=present,
             n_classes=rows.n_classes,
-            n_train=rows.table.n_rows,
+            n_train=n_train,
             center=center,
             n_threads=rows.n_threads,
         )
@@ -157,7 +169,7 @@ class TreePath:
 
     def train_prediction(self) -> FloatArray:
         """Return the training rows' predictions, read from the booster's own scores."""
-        return self._read(self._booster.eval_train)
+        return self._read(self._booster.eval_train)[: self._prepared.n_train]
 
     def validation_prediction(self) -> FloatArray:
         """Return the held-out rows' predictions, read from the booster's own scores."""
@@ -199,9 +211,10 @@ def booster_params(
 ) -> dict[str, Scalar]:
     """Return LightGBM's parameters for one fit that depends on nothing but them, the seed and the rows."""
     bagging = {"bagging_freq": 1} if float(params["bagging_fraction"]) < 1.0 else {}
+    own = {name: value for name, value in params.items() if not name.startswith("augment")}
     return {
         **objective,
-        **params,
+        **own,
         **bagging,
         "metric": "none",
         "seed": seed,

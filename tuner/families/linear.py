@@ -38,7 +38,7 @@ class Features(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class PreparedLinear:
-    """One fold's design matrices."""
+    """One fold's design matrices; the first ``n_clean`` rows of X are the training rows themselves."""
 
     X: Any
     X_validation: Any
@@ -48,6 +48,7 @@ class PreparedLinear:
     task: str
     present: IntArray | None
     n_classes: int
+    n_clean: int
 
 
 class LinearFamily:
@@ -78,10 +79,11 @@ class LinearFamily:
     def prepare(self, params: Mapping[str, Scalar], rows: TrainingRows, *, seed: int) -> PreparedLinear:
         """Fit the design on the training rows and apply it to both parts."""
         designed = rows.designed(str(params["numeric"]), seed=seed)
-        present, labels = local_labels(rows.y, rows.n_classes)
-        weights = None if rows.weights is None else rows.weights / rows.weights.mean()
+        y, weights = rows.fit_targets
+        present, labels = local_labels(y, rows.n_classes)
+        weights = None if weights is None else weights / weights.mean()
         return PreparedLinear(
-            designed.X,
+            rows.fit_rows(designed.X, designed.design.transform),
             designed.X_validation,
             labels,
             weights,
@@ -89,6 +91,7 @@ class LinearFamily:
             rows.task,
             present,
             rows.n_classes,
+            rows.table.n_rows,
         )
 
     def start(self, params: Mapping[str, Scalar], prepared: PreparedLinear, *, seed: int) -> LinearPath:
@@ -120,7 +123,7 @@ class LinearPath:
 
     def train_prediction(self) -> FloatArray:
         """Return the training rows' predictions."""
-        return self._points[self._index].predict_design(self._prepared.X)
+        return self._points[self._index].predict_design(self._prepared.X[: self._prepared.n_clean])
 
     def validation_prediction(self) -> FloatArray:
         """Return the held-out rows' predictions."""
@@ -185,7 +188,7 @@ class LinearPath:
             intercepts=np.array(np.atleast_1d(intercepts)),
             present=prepared.present,
             n_classes=prepared.n_classes,
-            n_train=int(prepared.X.shape[0]),
+            n_train=prepared.n_clean,
         )
 
 

@@ -1,0 +1,91 @@
+"""The contracts for users: what is here passes them, and each broken rule is found."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from search_spaces import SPACES, augmentation
+from tuner._augment_images import IMAGE_TRANSFORMS, shifted
+from tuner.families import FAMILIES
+from tuner.families.kernel import KernelFamily
+from tuner.testing import check_augmentation, check_family
+
+IMAGES = np.random.default_rng(0).uniform(2, 5, (12, 6, 6))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name != "mlp"])
+def test_every_family_keeps_the_contract(name):
+    """The check can be passed; what it returns is nothing."""
+    assert check_family(FAMILIES[name], SPACES[name].default()) is None
+
+
+def test_networks_keep_the_contract_mlp():
+    """So do networks, where torch is installed."""
+    pytest.importorskip("torch", reason="torch is not installed: the neural extra")
+    assert check_family(FAMILIES["mlp"], SPACES["mlp"].default()) is None
+
+
+class Leaking(KernelFamily):
+    """Moves training targets by what held-out rows look like."""
+
+    def prepare(self, params, rows, *, seed):
+        """Add the held-out rows' mean to the targets."""
+        prepared = super().prepare(params, rows, seed=seed)
+        if rows.task != "regression":
+            return prepared
+        return replace(prepared, labels=prepared.labels + np.nanmean(rows.validation.numeric))
+
+
+class Drifting(KernelFamily):
+    """Draws from no seed."""
+
+    n_starts = 0
+
+    def start(self, params, prepared, *, seed):
+        """Start from another seed every time."""
+        Drifting.n_starts += 1
+        width = params["width"] * (1 + 0.1 * Drifting.n_starts)
+        return super().start({**params, "width": width}, prepared, seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("family", "said"), [(Leaking(), "held-out rows are not learned from"), (Drifting(), "same bits")]
+)
+def test_a_family_that_breaks_a_rule_is_found(family, said):
+    """The error names the rule."""
+    with pytest.raises(AssertionError, match=said):
+        check_family(family, SPACES["kernel"].default())
+
+
+@pytest.mark.parametrize("name", IMAGE_TRANSFORMS)
+def test_every_image_transform_keeps_the_contract(name):
+    """At its largest strength."""
+    strength = augmentation.IMAGE[name].choices[-1]
+    assert check_augmentation(IMAGE_TRANSFORMS[name], IMAGES.copy(), strength) is None
+
+
+def changes_its_input(copies, strength, generator, rows):
+    """Write into the copies."""
+    copies[:] = shifted(copies, strength, generator, rows)
+    return copies
+
+
+@pytest.mark.parametrize(
+    ("transform", "said"),
+    [
+        (changes_its_input, "input is left"),
+        (lambda copies, *_: copies + 0.1, "another generator"),
+        (lambda copies, *_: copies[:, :-1], "shape"),
+        (lambda copies, *_: copies.copy(), "changes something"),
+        (lambda copies, *_: copies * np.nan, "finite"),
+    ],
+    ids=["input", "generator", "shape", "nothing", "finite"],
+)
+def test_a_transform_that_breaks_a_rule_is_found(transform, said):
+    """The error names the rule."""
+    with pytest.raises(AssertionError, match=said):
+        check_augmentation(transform, IMAGES.copy(), 0.2)

@@ -1,0 +1,111 @@
+"""A trained network as plain numbers: its layout, and how it predicts without the library that trained it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from scipy.special import expit
+
+from tuner._types import FloatArray
+
+SMALLEST_VARIANCE = 1e-5  # added to variances before their root is divided by, as in training
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the parameters of one network lie in one row of numbers.
+
+    Attributes
+    ----------
+    n_inputs, n_outputs, width, depth : int
+        Columns of the design, columns predicted, units of a hidden layer, number of hidden layers.
+    norm : {"none", "layer", "batch"}
+        What every hidden layer's sums are centred and scaled over: nothing, its units, or the rows.
+    """
+
+    n_inputs: int
+    n_outputs: int
+    width: int
+    depth: int
+    norm: str
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Matrix and offset of each layer, hidden ones with gain and shift where they are normalized."""
+        sizes = [self.n_inputs, *[self.width] * self.depth]
+        extra = () if self.norm == "none" else ((self.width,), (self.width,))
+        hidden = [((below, self.width), (self.width,), *extra) for below in sizes[:-1]]
+        output = ((sizes[-1], self.n_outputs), (self.n_outputs,))
+        return tuple(shape for layer in (*hidden, output) for shape in layer)
+
+    @property
+    def n_parameters(self) -> int:
+        """Length of the row of numbers."""
+        return sum(map(prod, self.shapes))
+
+    def layers(self, flat: Any) -> list[list[Any]]:
+        """Return views into rows of parameters, layer by layer; leading dimensions stay."""
+        views, start = [], 0
+        for shape in self.shapes:
+            stop = start + prod(shape)
+            views.append(flat[..., start:stop].reshape(*flat.shape[:-1], *shape))
+            start = stop
+        of_layer = 2 if self.norm == "none" else 4
+        hidden = [views[at : at + of_layer] for at in range(0, of_layer * self.depth, of_layer)]
+        return [*hidden, views[-2:]]
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """Parameters at one epoch.
+
+    Attributes
+    ----------
+    layout : Layout
+    flat : float32 array of shape (n_parameters,)
+    centers, scales : tuples of float32 arrays of shape (width,)
+        Of each hidden layer's sums over the training rows, where they are normalized over rows.
+    """
+
+    layout: Layout
+    flat: FloatArray
+    centers: tuple[FloatArray, ...] = ()
+    scales: tuple[FloatArray, ...] = ()
+
+    @classmethod
+    def settled(cls, layout: Layout, flat: FloatArray, X: FloatArray) -> Network:
+        """Return the network with its statistics over rows taken from all training rows at once."""
+        if layout.norm != "batch":
+            return cls(layout, flat)
+        centers: list[FloatArray] = []
+        scales: list[FloatArray] = []
+        for *layer, gain, shift in layout.layers(flat)[:-1]:
+            sums = X @ layer[0] + layer[1]
+            centers.append(sums.mean(axis=0))
+            scales.append(np.sqrt(sums.var(axis=0) + SMALLEST_VARIANCE))
+            X = _silu((sums - centers[-1]) / scales[-1] * gain + shift)
+        return cls(layout, flat, tuple(centers), tuple(scales))
+
+    def outputs(self, X: FloatArray) -> FloatArray:
+        """Return the last layer's sums of shape (n_rows, n_outputs); no unit is silenced."""
+        *hidden, (matrix, offset) = self.layout.layers(self.flat)
+        for place, layer in enumerate(hidden):
+            X = _silu(self._normalized(place, X @ layer[0] + layer[1], layer[2:]))
+        return np.asarray(X @ matrix + offset)
+
+    def _normalized(self, place: int, sums: FloatArray, gain_and_shift: list[FloatArray]) -> FloatArray:
+        if not gain_and_shift:
+            return sums
+        gain, shift = gain_and_shift
+        if self.layout.norm == "batch":
+            return np.asarray((sums - self.centers[place]) / self.scales[place] * gain + shift)
+        center = sums.mean(axis=1, keepdims=True)
+        scale = np.sqrt(sums.var(axis=1, keepdims=True) + SMALLEST_VARIANCE)
+        return np.asarray((sums - center) / scale * gain + shift)
+
+
+def _silu(sums: FloatArray) -> FloatArray:
+    return np.asarray(sums * expit(sums))
