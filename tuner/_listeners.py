@@ -38,12 +38,15 @@ class RunContext:
     register_as : str or None
         Registered model name in MLflow.
     study_name : str or None
+    store : TrialStore or None
+        The study's store, held by the caller; None: the run holds it itself.
     """
 
     name: str = "tuner"
     job_key: str | None = None
     register_as: str | None = None
     study_name: str | None = None
+    store: TrialStore | None = None
 
 
 @dataclass(eq=False)
@@ -79,7 +82,7 @@ class Listeners:
 
     def notify(self, record: TrialRecord) -> None:
         """Hear of a judged record: durable first, then shown, then logged."""
-        if self.store is not None and record.phase == "search":
+        if self.store is not None:
             self.store.save(record)
         if self._progress is not None:
             self._progress.trial(record)

@@ -6,7 +6,7 @@ import hashlib
 import math
 import warnings
 from collections.abc import Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from tuner._listeners import Listeners, RunContext
 from tuner._metrics import Metric, resolve_metric
 from tuner._model import Blended
 from tuner._outcome import conclude
-from tuner._records import Finding, TrialRecord
+from tuner._records import Configuration, Finding, TrialRecord
 from tuner._result import TuningResult
 from tuner._search import LAG, Notify
 from tuner._store import TrialStore
@@ -97,16 +97,36 @@ def tune_dataset(
     )
     dataset, checks = gate(dataset, config)
     study_name = context.study_name or config.study_name or f"{context.name}-{study_hash(dataset, config)}"
-    store, known = None, {}
-    if config.storage is not None:
-        store = TrialStore(config.storage, study_name)
-        settings = replace(settings, seed=store.open(seed=settings.seed, spaces=settings.spaces, lag=LAG))
-        known = store.load()
-    listeners = Listeners(dataset, metric, config, context, study_name, store, started)
-    with listeners, _one_thread_a_fit():
-        line = _Line(dataset, metric, settings, study_name, listeners.notify)
-        result = line.run(_Clock(started, settings, tracking=config.tracking), known)
-    return listeners.finish(replace(result, checks=checks))
+    with _held(config, context, study_name) as store:
+        known: Mapping[int, TrialRecord] = {}
+        if store is not None:
+            settings = replace(settings, seed=store.open(seed=settings.seed, spaces=settings.spaces, lag=LAG))
+            settings = _begun_with(settings, store.old_winner(context.name) if context.job_key else None)
+            known = store.load()
+        listeners = Listeners(dataset, metric, config, context, study_name, store, started)
+        with listeners, _one_thread_a_fit():
+            line = _Line(dataset, metric, settings, study_name, listeners.notify)
+            result = line.run(_Clock(started, settings, tracking=config.tracking), known)
+        return listeners.finish(replace(result, checks=checks))
+
+
+def _held(
+    config: TuningConfig, context: RunContext, study_name: str
+) -> AbstractContextManager[TrialStore | None]:
+    """Return the study's store, held by this run or by its caller; None where trials live in memory."""
+    if context.store is not None or config.storage is None:
+        return nullcontext(context.store)
+    return TrialStore(config.storage, study_name)
+
+
+def _begun_with(settings: Settings, winner: Configuration | None) -> Settings:
+    """Return the settings with a configuration first among the known-good ones of its family."""
+    if winner is None or winner.family not in settings.portfolios:
+        return settings
+    known = settings.space(winner.family).dimensions
+    params = {name: value for name, value in winner.params.items() if name in known}
+    entries = (params, *settings.portfolios[winner.family])
+    return replace(settings, portfolios={**settings.portfolios, winner.family: entries})
 
 
 def gate(dataset: Dataset, config: TuningConfig) -> tuple[Dataset, tuple[Finding, ...]]:
