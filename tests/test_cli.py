@@ -91,13 +91,13 @@ def core(monkeypatch):
     def replace(outcome) -> list:
         calls = []
 
-        def tune_dataset(dataset, config, context, *, started):
-            calls.append((dataset, config, context, started))
+        def tune_checked(checked, config, context, *, started):
+            calls.append((checked.dataset, config, context, started))
             if isinstance(outcome, BaseException):
                 raise outcome
             return outcome() if callable(outcome) else outcome
 
-        monkeypatch.setattr("tuner.jobs.tune_dataset", tune_dataset)
+        monkeypatch.setattr("tuner.jobs.tune_checked", tune_checked)
         return calls
 
     return replace

@@ -62,6 +62,8 @@ class Listeners:
     started: float
     _tracker: Tracker | None = field(default=None, init=False)
     _progress: Progress | None = field(default=None, init=False)
+    _best: TrialRecord | None = field(default=None, init=False)
+    _n_judged: int = field(default=0, init=False)
 
     def __enter__(self) -> Listeners:
         if self.config.verbose:
@@ -76,12 +78,17 @@ class Listeners:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
+        if error is not None and not isinstance(error, Exception):
+            error.add_note(self._so_far())
         if kind is not None and self._tracker is not None:
             status = "FAILED" if issubclass(kind, Exception) else "KILLED"
             self._tracker.abort(status, f"{kind.__name__}: {error}")
 
     def notify(self, record: TrialRecord) -> None:
         """Hear of a judged record: durable first, then shown, then logged."""
+        self._n_judged += 1
+        if record.phase == "search" and record.objective is not None:
+            self._best = min(self._best or record, record, key=lambda each: each.objective or 0.0)
         if self.store is not None:
             self.store.save(record)
         if self._progress is not None:
@@ -114,6 +121,16 @@ class Listeners:
         info = self._tracker.finish(summary, timeout=max(FLUSH_SECONDS, left))
         notes = result.notes + _notes(info)
         return replace(result, tracking=info, notes=notes, seconds=monotonic() - self.started)
+
+    def _so_far(self) -> str:
+        """Say what a run that is stopped has reached."""
+        kept = "in memory only" if self.store is None else "kept in the trial store"
+        text = f"after {self._n_judged} trials, {kept}"
+        if self._best is None:
+            return text
+        configuration = self._best.configuration
+        settings = ", ".join(f"{name}={value}" for name, value in configuration.params.items())
+        return f"{text}; best so far {self._best.objective:.4g} by {configuration.family} ({settings})"
 
     def _opening(self) -> str:
         dataset = self.dataset

@@ -79,11 +79,34 @@ def tune(
     return tune_dataset(dataset, config, RunContext(), started=started)
 
 
-def tune_dataset(
-    dataset: Dataset, config: TuningConfig, context: RunContext, *, started: float | None = None
-) -> TuningResult:
-    """Tune on a validated dataset; the clock began at ``started`` (``time.monotonic()``), or begins now."""
-    started = monotonic() if started is None else started
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """What a run needs beside its options, checked and resolved; nothing is opened or fitted yet.
+
+    Attributes
+    ----------
+    dataset : Dataset
+        With the metric's target, copies of rows marked.
+    metric : Metric
+    settings : Settings
+    findings : tuple of Finding
+        What the checks of the data say.
+    """
+
+    dataset: Dataset
+    metric: Metric
+    settings: Settings
+    findings: tuple[Finding, ...]
+
+
+def check_run(dataset: Dataset, config: TuningConfig) -> Checked:
+    """Check the rows against the options.
+
+    Raises
+    ------
+    InputError
+        If the metric does not fit; `ChecksFailedError` if a check ends in an error that is not allowed.
+    """
     metric = resolve_metric(
         config.metric, dataset.task, classes=dataset.classes, weighted=dataset.weights is not None
     )
@@ -95,8 +118,27 @@ def tune_dataset(
         has_time=dataset.time is not None,
         has_categories=dataset.table.has_categories,
     )
-    dataset, checks = gate(dataset, config)
+    dataset, findings = gate(dataset, config)
+    return Checked(dataset, metric, settings, findings)
+
+
+def tune_dataset(
+    dataset: Dataset, config: TuningConfig, context: RunContext, *, started: float | None = None
+) -> TuningResult:
+    """Tune on a validated dataset; the clock began at ``started`` (``time.monotonic()``), or begins now."""
+    started = monotonic() if started is None else started
     study_name = context.study_name or config.study_name or f"{context.name}-{study_hash(dataset, config)}"
+    checked = check_run(dataset, config)
+    return tune_checked(checked, config, replace(context, study_name=study_name), started=started)
+
+
+def tune_checked(
+    checked: Checked, config: TuningConfig, context: RunContext, *, started: float
+) -> TuningResult:
+    """Tune on checked rows, in the study that the context names."""
+    dataset, metric, settings = checked.dataset, checked.metric, checked.settings
+    study_name = context.study_name
+    assert study_name is not None  # the caller names it
     with _held(config, context, study_name) as store:
         known: Mapping[int, TrialRecord] = {}
         if store is not None:
@@ -107,7 +149,7 @@ def tune_dataset(
         with listeners, _one_thread_a_fit():
             line = _Line(dataset, metric, settings, study_name, listeners.notify)
             result = line.run(_Clock(started, settings, tracking=config.tracking), known)
-        return listeners.finish(replace(result, checks=checks))
+        return listeners.finish(replace(result, checks=checked.findings))
 
 
 def _held(

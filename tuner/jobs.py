@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from time import monotonic
@@ -12,12 +13,15 @@ from typing import Any
 
 from search_spaces import SPACES, Dimension, dimension_from_toml
 from tuner._config import TuningConfig, check_config
+from tuner._failpoints import failpoint
 from tuner._job_file import KEYS, Job, absolute_uri, load_job, unknown_key_error
+from tuner._job_outcome import JobOutcome, make_outcome
 from tuner._job_table import read_rows, read_table
 from tuner._listeners import RunContext
 from tuner._records import Finding
-from tuner._result import TuningResult
-from tuner._tune import gate, study_hash, tune_dataset
+from tuner._report import config_params
+from tuner._store import TrialStore
+from tuner._tune import check_run, gate, study_hash, tune_checked
 from tuner._types import Scalar
 from tuner.exceptions import InputError
 
@@ -58,27 +62,6 @@ CONFIG_KEYS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class JobOutcome:
-    """What a job gave.
-
-    Attributes
-    ----------
-    name : str
-        The job's name.
-    job_key : str
-        ``{name}+{run key}-{hash}``, without ``+`` where there is no run key.
-    study_name : str
-        ``{name}-{hash}``.
-    result : TuningResult
-    """
-
-    name: str
-    job_key: str
-    study_name: str
-    result: TuningResult
-
-
 def run_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = "") -> JobOutcome:
     """Run a job file: everything that can be checked without data is checked before data is read.
 
@@ -91,10 +74,17 @@ def run_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = "
     run_key : str
         Tells runs of one job apart, such as a schedule's date.
 
+    A job that is done is not run again: with a trial store, the same key and the same configuration give
+    what came out then.
+
     Raises
     ------
     InputError
         For a bad job file or bad data, before any fit.
+    LockedError
+        If another run holds the study.
+    StoreError
+        If the trial store cannot be written.
     TrialsFailedError
         If no trial could be scored.
     """
@@ -108,8 +98,26 @@ def run_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = "
     context = RunContext(
         name=job.name, job_key=job_key, register_as=job.tracking.register_as, study_name=study_name
     )
-    result = tune_dataset(dataset, config, context, started=started)
-    return JobOutcome(name=job.name, job_key=job_key, study_name=study_name, result=result)
+    checked = check_run(dataset, config)
+    if config.storage is None:
+        result = tune_checked(checked, config, context, started=started)
+        return make_outcome(result, name=job.name, job_key=job_key)
+    key = f"{job_key} {_config_hash(config)}"
+    with TrialStore(config.storage, study_name) as store:
+        done = store.finished(key)
+        if done is not None:
+            return JobOutcome.from_json(done)
+        result = tune_checked(checked, config, replace(context, store=store), started=started)
+        outcome = make_outcome(result, name=job.name, job_key=job_key)
+        failpoint("job.before_finish")
+        store.finish(key, outcome.to_json())
+        failpoint("job.after_finish")
+    return outcome
+
+
+def _config_hash(config: TuningConfig) -> str:
+    """Return what tells two configurations apart: with other limits a job is not done yet."""
+    return hashlib.sha256(repr(config_params(config)).encode()).hexdigest()[:12]
 
 
 def check_job(path: str | Path, *, overrides: Sequence[str] = ()) -> tuple[Finding, ...]:
