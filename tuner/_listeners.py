@@ -148,6 +148,7 @@ class Listeners:
             run_name=self.context.name,
             study=self.study_name,
             job_key=self.context.job_key,
+            run_key=None if self.store is None else self.context.job_key or self.study_name,
             dataset=DatasetInfo(
                 name=self.context.name,
                 digest=self.dataset.fingerprint(),

@@ -7,10 +7,12 @@ import hashlib
 import re
 import tempfile
 from pathlib import Path
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING
 
 from tuner.exceptions import InputError, LockedError
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 
 class StudyLock:
@@ -27,7 +29,7 @@ class StudyLock:
     def __init__(self, url: str, study_name: str) -> None:
         self._study_name = study_name
         self.path = _lock_path(url, study_name)
-        self._lock = FileLock(self.path)
+        self._held: FileLock | None = None
 
     def acquire(self) -> None:
         """Take the lock.
@@ -39,8 +41,11 @@ class StudyLock:
         InputError
             If there is no place for it.
         """
+        from filelock import FileLock, Timeout  # a served model does without it
+
+        self._held = FileLock(self.path)
         try:
-            self._lock.acquire(timeout=0)
+            self._held.acquire(timeout=0)
         except Timeout as error:
             raise LockedError(
                 "One run at a time may continue a study.",
@@ -56,7 +61,8 @@ class StudyLock:
 
     def release(self) -> None:
         """Let the next run in."""
-        self._lock.release()
+        if self._held is not None:
+            self._held.release()
 
 
 def _lock_path(url: str, study_name: str) -> Path:
