@@ -266,15 +266,15 @@ def test_finalists_and_outer_trials_lie_beside_the_search(url, make_trial):
     assert len(optuna.load_study(study_name="study.finals", storage=url).trials) == 2
 
 
-def test_what_came_out_of_a_job_is_kept_under_its_key(url):
-    """A job that is done says so under its own key; a study that never began has nothing to say."""
+def test_a_text_is_kept_with_its_study(url):
+    """It comes back under its name; a study that never began has nothing to say."""
     with TrialStore(url, "study") as store:
-        assert store.finished("a") is None
+        assert store.kept("a") is None
     with held(url) as store:
-        store.finish("a", "the outcome")
+        store.keep("a", "the outcome")
     with TrialStore(url, "study") as store:
-        assert store.finished("a") == "the outcome"
-        assert store.finished("b") is None
+        assert store.kept("a") == "the outcome"
+        assert store.kept("b") is None
 
 
 def test_a_new_study_begins_with_the_old_winner(url, make_trial):

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tuner._listeners import RunContext
 from tuner._result import TuningResult
 from tuner._secrets import mask_secrets
 
@@ -43,18 +44,10 @@ class JobOutcome:
         return cls(**json.loads(text), was_done=True)
 
 
-def make_outcome(result: TuningResult, *, name: str, job_key: str) -> JobOutcome:
-    """Return what a job says of its result.
-
-    Parameters
-    ----------
-    name : str
-        The job's name.
-    job_key : str
-        ``{name}+{run key}-{hash}``, without ``+`` where there is no run key.
-    """
-    summary = plain({"status": "done", "job": name, "job_key": job_key, **_summary(result)})
-    return JobOutcome(summary=summary, text=_text(result))
+def make_outcome(result: TuningResult, context: RunContext) -> JobOutcome:
+    """Return what a job says of its result."""
+    names = {"status": "done", "job": context.name, "job_key": context.job_key}
+    return JobOutcome(summary=plain({**names, **_summary(result)}), text=_text(result))
 
 
 def plain(value: Any) -> Any:

@@ -21,8 +21,10 @@ from tuner._tracking import DatasetInfo, RunSummary, Tracker
 from tuner._tracking_info import TrackingInfo
 from tuner.exceptions import TimeBudgetWarning
 
+SUMMARY = "mlflow summary"  # its name in the store
 FLUSH_SECONDS = 5.0
 PATIENT_FLUSH_SECONDS = 60.0  # where no time budget presses
+CONNECT_SECONDS = 30.0  # a replay waits for MLflow
 OVERRUN_SECONDS, OVERRUN_SHARE = 2.0, 0.05  # what a run may take beyond its budget, the larger of both
 
 
@@ -72,7 +74,9 @@ class Listeners:
             )
             self._progress.say(self._opening())
         if self.config.tracking:
-            self._tracker = self._start_tracker()
+            self._tracker = start_tracker(
+                self.dataset, self.config, self.context, self.study_name, is_stored=self.store is not None
+            )
         return self
 
     def __exit__(
@@ -116,6 +120,8 @@ class Listeners:
             sample=self.dataset.sample,
             register_as=self.context.register_as,
         )
+        if self.store is not None:
+            self.store.keep(SUMMARY, summary.to_json())
         budget = self.config.time_budget
         left = PATIENT_FLUSH_SECONDS if budget is None else self.started + budget - monotonic()
         info = self._tracker.finish(summary, timeout=max(FLUSH_SECONDS, left))
@@ -141,23 +147,42 @@ class Listeners:
             f"for {self.metric.name}, at most {' or '.join(limits)}"
         )
 
-    def _start_tracker(self) -> Tracker:
-        tracker = Tracker(
-            uri=self.config.tracking_uri,
-            experiment=self.config.experiment_name,
-            run_name=self.context.name,
-            study=self.study_name,
-            job_key=self.context.job_key,
-            run_key=None if self.store is None else self.context.job_key or self.study_name,
-            dataset=DatasetInfo(
-                name=self.context.name,
-                digest=self.dataset.fingerprint(),
-                n_rows=self.dataset.n_rows,
-                n_columns=self.dataset.schema.n_inputs,
-            ),
-        )
-        tracker.start()
-        return tracker
+
+def start_tracker(
+    dataset: Dataset, config: TuningConfig, context: RunContext, study_name: str, *, is_stored: bool
+) -> Tracker:
+    """Begin, or with a stored study continue, the study's run in MLflow."""
+    tracker = Tracker(
+        uri=config.tracking_uri,
+        experiment=config.experiment_name,
+        run_name=context.name,
+        study=study_name,
+        job_key=context.job_key,
+        run_key=context.job_key or study_name if is_stored else None,
+        dataset=DatasetInfo(
+            name=context.name,
+            digest=dataset.fingerprint(),
+            n_rows=dataset.n_rows,
+            n_columns=dataset.schema.n_inputs,
+        ),
+    )
+    tracker.start()
+    return tracker
+
+
+def replay(store: TrialStore, tracker: Tracker, *, timeout: float) -> TrackingInfo:
+    """Tell the tracker again all that the store holds: what MLflow has is left alone, the rest written.
+
+    The store keeps neither figures nor the model: run the job again for these.
+    """
+    for record in store.records():
+        tracker.trial(record)
+    if not tracker.connects(timeout=min(CONNECT_SECONDS, timeout)):
+        return tracker.abort("KILLED", timeout=0.0)
+    summary = store.kept(SUMMARY)
+    if summary is None:
+        return tracker.abort("KILLED", "not finished; run the job again to go on", timeout=timeout)
+    return tracker.finish(RunSummary.from_json(summary), timeout=timeout)
 
 
 def _overrun(result: TuningResult) -> str | None:

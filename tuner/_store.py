@@ -129,20 +129,28 @@ class TrialStore:
         self._saved[record.trial_key] = record
         failpoint("store.after_save")
 
-    def finish(self, key: str, outcome: str) -> None:
-        """Note that a job is done, and what came out."""
+    def keep(self, name: str, text: str) -> None:
+        """Keep a text with the study, such as what came out of a job."""
         with _clear_errors():
-            self._studies[True].set_user_attr(f"finished {key}", outcome)
+            self._studies[True].set_user_attr(name, text)
 
-    def finished(self, key: str) -> str | None:
-        """Return what came out of a job that is done; None of one that is not."""
-        name = self._study_name
+    def kept(self, name: str) -> str | None:
+        """Return a text kept with the study; None where there is none, or no study yet."""
+        if not self.attach():
+            return None
+        with _clear_errors():
+            text = self._studies[True].user_attrs.get(name)
+        return None if text is None else str(text)
+
+    def attach(self) -> bool:
+        """Look for a study begun earlier; return whether there is one."""
+        names = {True: self._study_name, False: f"{self._study_name}{REST}"}
         with _quiet(), _clear_errors():
-            if name not in optuna.get_all_study_names(self._storage):
-                return None
-            study = optuna.load_study(study_name=name, storage=self._storage)
-            outcome = study.user_attrs.get(f"finished {key}")
-        return None if outcome is None else str(outcome)
+            there = set(optuna.get_all_study_names(self._storage))
+            for is_search, name in names.items():
+                if name in there and is_search not in self._studies:
+                    self._studies[is_search] = optuna.load_study(study_name=name, storage=self._storage)
+        return True in self._studies
 
     def old_winner(self, job: str) -> Configuration | None:
         """Return the best configuration of the job's latest other study, for this one to begin with.

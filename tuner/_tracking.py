@@ -117,7 +117,7 @@ class Tracker:
         self._errors: tuple[type[Exception], ...] = ()
         self._failing = self._done = False
         self._trials_until = math.inf
-        self._given_up = Event()
+        self._connected, self._given_up = Event(), Event()
         self._thread = Thread(target=self._run, name="mlflow-writer", daemon=True)
 
     def start(self) -> None:
@@ -135,6 +135,10 @@ class Tracker:
         with self._count:
             self._n_records += 1
         self._queue.put(record)
+
+    def connects(self, *, timeout: float) -> bool:
+        """Wait until the store is reached, at most ``timeout`` seconds; return whether it was."""
+        return self._connected.wait(timeout)
 
     def finish(self, summary: RunSummary, *, timeout: float) -> TrackingInfo:
         """Let the writer end the parent run as FINISHED; wait at most ``timeout`` seconds."""
@@ -196,6 +200,7 @@ class Tracker:
                 self._problem("connection", error)
             else:
                 self._problems.pop("connection", None)
+                self._connected.set()
                 return place
             self._given_up.wait(delay)
             delay = min(2 * delay, MAX_DELAY)

@@ -107,11 +107,7 @@ def check_run(dataset: Dataset, config: TuningConfig) -> Checked:
     InputError
         If the metric does not fit; `ChecksFailedError` if a check ends in an error that is not allowed.
     """
-    metric = resolve_metric(
-        config.metric, dataset.task, classes=dataset.classes, weighted=dataset.weights is not None
-    )
-    if metric.log_target:
-        dataset = with_log_target(dataset)
+    metric, dataset = with_metric(dataset, config)
     settings = resolve(
         config,
         task=dataset.task,
@@ -120,6 +116,14 @@ def check_run(dataset: Dataset, config: TuningConfig) -> Checked:
     )
     dataset, findings = gate(dataset, config)
     return Checked(dataset, metric, settings, findings)
+
+
+def with_metric(dataset: Dataset, config: TuningConfig) -> tuple[Metric, Dataset]:
+    """Return the metric, and the rows with the target as it wants it."""
+    metric = resolve_metric(
+        config.metric, dataset.task, classes=dataset.classes, weighted=dataset.weights is not None
+    )
+    return metric, with_log_target(dataset) if metric.log_target else dataset
 
 
 def tune_dataset(

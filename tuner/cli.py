@@ -21,6 +21,7 @@ from tuner.exceptions import InputError, LockedError, RuleError, TrialsFailedErr
 
 if TYPE_CHECKING:
     from tuner._records import Finding
+    from tuner._tracking_info import TrackingInfo
 
 DONE, FAILED, LOCKED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 75, 78, 130, 143
 
@@ -80,11 +81,17 @@ def _parser() -> argparse.ArgumentParser:
         help="check a job's data",
         description="Check the rows of a job file; nothing is fitted.",
     )
-    for command in (run, check):
-        _add_common(command)
-    run.add_argument(
-        "--run-key", metavar="KEY", default="", help="tells runs of one job apart, such as a date"
+    sync = commands.add_parser(
+        "sync",
+        help="write to MLflow what it misses of a job",
+        description="Write to MLflow what it misses of a job's trials; nothing is fitted.",
     )
+    for command in (run, check, sync):
+        _add_common(command)
+    for command in (run, sync):
+        command.add_argument(
+            "--run-key", metavar="KEY", default="", help="tells runs of one job apart, such as a date"
+        )
     return parser
 
 
@@ -124,11 +131,15 @@ NOTHING_TO_DO = (
 def _attempt(options: argparse.Namespace) -> str | Failure:
     """Run the job; return what to write to stdout, or why there is nothing."""
     try:
-        from tuner.jobs import check_job, run_job  # slow to import: --help and wrong usage need not wait
+        from tuner.jobs import check_job, run_job, sync_job  # slow to import, and --help need not wait
 
         if options.command == "check":
             findings = check_job(options.job, overrides=options.overrides)
             return json.dumps(checks_summary(findings)) + "\n" if options.json else _found(findings)
+        if options.command == "sync":
+            return _synced(
+                sync_job(options.job, overrides=options.overrides, run_key=options.run_key), options
+            )
         outcome = run_job(options.job, overrides=options.overrides, run_key=options.run_key)
         if outcome.was_done:
             sys.stderr.write(NOTHING_TO_DO)
@@ -148,6 +159,16 @@ def _attempt(options: argparse.Namespace) -> str | Failure:
         sys.stderr.write(mask_secrets(traceback.format_exc()))
         value = f"{type(error).__name__}: {error}"
         return _failure(FAILED, "A run must not fail unexpectedly.", value, "Report it with its traceback.")
+
+
+def _synced(info: TrackingInfo, options: argparse.Namespace) -> str | Failure:
+    if info.n_missing or info.problems:
+        value = "; ".join([f"{info.n_missing} trials missing in MLflow", *info.problems])
+        return _failure(FAILED, "MLflow must take every trial.", value, "Mend it, then sync again.")
+    summary = {"status": "done", "tracking_uri": info.uri, "run_id": info.run_id, "trials": info.n_logged}
+    if options.json:
+        return json.dumps(summary) + "\n"
+    return f"MLflow has all {info.n_logged} trials: run {info.run_id} at {info.uri}\n"
 
 
 def _failure(code: int, rule: str, value: object, cure: str) -> Failure:

@@ -13,15 +13,17 @@ from typing import Any
 
 from search_spaces import SPACES, Dimension, dimension_from_toml
 from tuner._config import TuningConfig, check_config
+from tuner._data import Dataset
 from tuner._failpoints import failpoint
 from tuner._job_file import KEYS, Job, absolute_uri, load_job, unknown_key_error
 from tuner._job_outcome import JobOutcome, make_outcome
 from tuner._job_table import read_rows, read_table
-from tuner._listeners import RunContext
+from tuner._listeners import RunContext, replay, start_tracker
 from tuner._records import Finding
 from tuner._report import config_params
 from tuner._store import TrialStore
-from tuner._tune import check_run, gate, study_hash, tune_checked
+from tuner._tracking_info import TrackingInfo
+from tuner._tune import check_run, gate, study_hash, tune_checked, with_metric
 from tuner._types import Scalar
 from tuner.exceptions import InputError
 
@@ -37,7 +39,10 @@ __all__ = [
     "read_rows",
     "read_table",
     "run_job",
+    "sync_job",
 ]
+
+SYNC_SECONDS = 600.0  # to replay ten thousand trials
 
 # TuningConfig's name -> the job file's key. A key the file leaves out keeps TuningConfig's default.
 CONFIG_KEYS = {
@@ -89,30 +94,64 @@ def run_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = "
         If no trial could be scored.
     """
     started = monotonic()  # reading counts against the time budget
+    config, dataset, context = _opened(path, overrides, run_key)
+    checked = check_run(dataset, config)
+    if config.storage is None:
+        return make_outcome(tune_checked(checked, config, context, started=started), context)
+    key = f"finished {context.job_key} {_config_hash(config)}"
+    with TrialStore(config.storage, str(context.study_name)) as store:
+        done = store.kept(key)
+        if done is not None:
+            return JobOutcome.from_json(done)
+        context = replace(context, store=store)
+        outcome = make_outcome(tune_checked(checked, config, context, started=started), context)
+        failpoint("job.before_finish")
+        store.keep(key, outcome.to_json())
+        failpoint("job.after_finish")
+    return outcome
+
+
+def sync_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = "") -> TrackingInfo:
+    """Write to MLflow what it misses of a job's trials; nothing is fitted.
+
+    Raises
+    ------
+    InputError
+        For a bad job file or bad data, or if the job has no trial store or has not been run.
+    LockedError
+        If a run of the job is on its way.
+    """
+    config, dataset, context = _opened(path, overrides, run_key)
+    if config.storage is None:
+        cure = 'Write `url = "sqlite:///tuner.db"` under [storage], and run the job.'
+        raise InputError("`tuner sync` needs a trial store.", "a job without `storage.url`", cure)
+    study_name = str(context.study_name)
+    with TrialStore(config.storage, study_name) as store:
+        if not store.attach():
+            raise InputError("Only what was run can be replayed.", f"no study {study_name!r}", "Run the job.")
+        _, dataset = with_metric(dataset, config)
+        tracker = start_tracker(dataset, config, context, study_name, is_stored=True)
+        return replay(store, tracker, timeout=SYNC_SECONDS)
+
+
+def _opened(
+    path: str | Path, overrides: Sequence[str], run_key: str
+) -> tuple[TuningConfig, Dataset, RunContext]:
+    """Return a job's options, its rows and the names it runs under."""
     job = load_job(path, overrides)
     config = job_config(job)
     dataset = read_rows(job)
     digest = study_hash(dataset, config)
-    study_name = f"{job.name}-{digest}"
-    job_key = f"{job.name}{'+' + run_key if run_key else ''}-{digest}"
-    context = RunContext(
-        name=job.name, job_key=job_key, register_as=job.tracking.register_as, study_name=study_name
+    return (
+        config,
+        dataset,
+        RunContext(
+            name=job.name,
+            job_key=f"{job.name}{'+' + run_key if run_key else ''}-{digest}",
+            register_as=job.tracking.register_as,
+            study_name=f"{job.name}-{digest}",
+        ),
     )
-    checked = check_run(dataset, config)
-    if config.storage is None:
-        result = tune_checked(checked, config, context, started=started)
-        return make_outcome(result, name=job.name, job_key=job_key)
-    key = f"{job_key} {_config_hash(config)}"
-    with TrialStore(config.storage, study_name) as store:
-        done = store.finished(key)
-        if done is not None:
-            return JobOutcome.from_json(done)
-        result = tune_checked(checked, config, replace(context, store=store), started=started)
-        outcome = make_outcome(result, name=job.name, job_key=job_key)
-        failpoint("job.before_finish")
-        store.finish(key, outcome.to_json())
-        failpoint("job.after_finish")
-    return outcome
 
 
 def _config_hash(config: TuningConfig) -> str:
