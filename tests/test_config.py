@@ -68,6 +68,7 @@ def test_the_defaults_are_those_of_the_contract():
         "storage": None,
         "study_name": None,
         "allow": (),
+        "max_memory": None,
         "verbose": 1,
     }
     check_config(TuningConfig())

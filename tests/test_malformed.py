@@ -188,6 +188,8 @@ OPTIONS = {
     "value as text": {"search_space": {"lightgbm": {"num_leaves": "many"}}},
     "value NaN": {"search_space": {"lightgbm": {"learning_rate": NAN}}},
     "unknown choice": {"search_space": {"lightgbm": {"boosting": "rf"}}},
+    "no memory": {"max_memory": 0},
+    "memory as text": {"max_memory": "4GB"},
     "unknown code": {"allow": ["X001"]},
     "codes as text": {"allow": "G001"},
     "a store that is none": {"storage": "tuner"},

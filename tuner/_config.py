@@ -70,6 +70,8 @@ class TuningConfig:
         Name of the study; None: derived.
     allow : sequence of str
         Codes of checks that may end in an error, such as "G003"; with "G001" folds part copies of a row.
+    max_memory : int or None
+        Bytes a run may take beyond its table; None: 80% of what is available when it starts.
     verbose : int
         0: silent, 1: progress on stderr.
     """
@@ -95,6 +97,7 @@ class TuningConfig:
     storage: str | None = None
     study_name: str | None = None
     allow: Sequence[str] = ()
+    max_memory: int | None = None
     verbose: int = 1
 
 
@@ -273,9 +276,9 @@ def _check_limits(config: TuningConfig) -> None:
 
 def _check_counts(config: TuningConfig) -> None:
     lowest = {"max_trials": 1, "max_members": 1, "outer_folds": 2, "n_folds": 2, "n_repeats": 1}
-    for name, least in lowest.items():
+    for name, least in (lowest | {"max_memory": 1}).items():
         value = getattr(config, name)
-        if value is None and name in ("max_trials", "max_members"):
+        if value is None and name in ("max_trials", "max_members", "max_memory"):
             continue
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
             raise InputError(

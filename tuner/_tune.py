@@ -20,6 +20,7 @@ from tuner._data import Dataset, make_dataset, with_log_target
 from tuner._deadline import Deadline
 from tuner._estimate import Estimates, bbc, crossfit, nested
 from tuner._listeners import Listeners, RunContext
+from tuner._memory import check_memory
 from tuner._metrics import Metric, resolve_metric
 from tuner._model import Blended
 from tuner._outcome import conclude
@@ -107,6 +108,7 @@ def check_run(dataset: Dataset, config: TuningConfig) -> Checked:
     InputError
         If the metric does not fit; `ChecksFailedError` if a check ends in an error that is not allowed.
     """
+    check_memory(dataset.table, config.max_memory)
     metric, dataset = with_metric(dataset, config)
     settings = resolve(
         config,

@@ -47,6 +47,7 @@ class _Tuned(BaseEstimator):
         storage: str | None = None,
         study_name: str | None = None,
         allow: Sequence[str] = (),
+        max_memory: int | None = None,
         verbose: int = 1,
     ) -> None:
         self.metric = metric
@@ -69,6 +70,7 @@ class _Tuned(BaseEstimator):
         self.storage = storage
         self.study_name = study_name
         self.allow = allow
+        self.max_memory = max_memory
         self.verbose = verbose
 
     result_: TuningResult
@@ -189,6 +191,8 @@ class TunedClassifier(ClassifierMixin, _Tuned):
         Name of the study; None: derived from space, metric, folds and data.
     allow : sequence of str, default=()
         Codes of checks that may end in an error, such as "G003".
+    max_memory : int or None, default=None
+        Bytes a run may take beyond its table; None: 80% of what is available when it starts.
     verbose : int, default=1
         0: silent, 1: progress on stderr.
 

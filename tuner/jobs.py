@@ -58,6 +58,7 @@ CONFIG_KEYS = {
     "metric": "objective.metric",
     "gap_weight": "objective.gap_weight",
     "allow": "checks.allow",
+    "max_memory": "limits.max_memory",
     "final": "final.model",
     "max_members": "final.max_members",
     "estimate": "final.estimate",
