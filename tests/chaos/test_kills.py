@@ -25,6 +25,7 @@ pytestmark = [
 
 ROOT = Path(__file__).parents[2]
 N_TRIALS = 8
+N_ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "1"))  # of three random kills; see examples/benchmarks/chaos.py
 JOB = f"""
 [job]
 name = "churn"
@@ -171,11 +172,12 @@ def test_killed_at_a_write_and_run_again(tmp_path, whole, place):
     assert_equal(finish(job), whole[0])
 
 
-def test_killed_at_random_moments_and_run_again(tmp_path, whole):
+@pytest.mark.parametrize("number", range(N_ROUNDS))
+def test_killed_at_random_moments_and_run_again(tmp_path, whole, number):
     """Three kills in a row, wherever the run is by then; the fourth run completes it."""
     job = make_job(tmp_path)
     expected, seconds = whole
-    generator = np.random.default_rng(int(time.time()))
+    generator = np.random.default_rng([number, int(time.time())])
     for _ in range(3):
         process = start(job)
         try:
