@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,12 +17,24 @@ import pytest
 
 from tuner._result import Estimate
 from tuner._secrets import mask_secrets
+from tuner._store import TrialStore
 from tuner._tracking_info import TrackingInfo
 from tuner.cli import main
 from tuner.exceptions import InputError, TrialsFailedError
+from tuner.jobs import _opened
 
 MINIMAL = '[job]\nname = "churn"\n[data]\ntrain = "rows.csv"\ntarget = "label"\n'
 ROOT = Path(__file__).parents[1]
+
+
+STORED = '[storage]\nurl = "sqlite:///tuner.db"\n'
+
+
+def free_port() -> int:
+    """Return a port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def rows(n_rows: int = 60) -> pd.DataFrame:
@@ -91,13 +104,13 @@ def core(monkeypatch):
     def replace(outcome) -> list:
         calls = []
 
-        def tune_dataset(dataset, config, context, *, started):
-            calls.append((dataset, config, context, started))
+        def tune_checked(checked, config, context, *, started):
+            calls.append((checked.dataset, config, context, started))
             if isinstance(outcome, BaseException):
                 raise outcome
             return outcome() if callable(outcome) else outcome
 
-        monkeypatch.setattr("tuner.jobs.tune_dataset", tune_dataset)
+        monkeypatch.setattr("tuner.jobs.tune_checked", tune_checked)
         return calls
 
     return replace
@@ -526,3 +539,122 @@ def test_an_error_of_a_check_ends_with_78(job, capsys, command):
     assert out["value"].startswith("G003: Column `leak`")
     assert 'allow=["G003"]' in out["cure"]
     assert main(["check", str(job('[checks]\nallow = ["G003"]\n', table))]) == 0
+
+
+# ---- runs that are done, held or stopped
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
+def test_a_job_that_is_done_is_not_run_again(job, capsys):
+    """The same key gives the same object at once; other limits go on with the study; another key runs."""
+    path = str(job(SMALL + STORED))
+    assert main(["run", path, "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert main(["run", path, "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == first
+    assert captured.err.startswith("Nothing to do: this job is done")
+    assert main(["run", path]) == 0
+    assert capsys.readouterr().out.startswith("estimate")
+    assert main(["run", path, "--json", "--set", "search.max_trials=3"]) == 0
+    longer = json.loads(capsys.readouterr().out)
+    assert (first["trials"]["finished"], longer["trials"]["finished"]) == (2, 3)
+    assert longer["run_id"] == first["run_id"]  # one tuning run, continued
+    assert main(["run", path, "--json", "--run-key", "W48"]) == 0
+    other = json.loads(capsys.readouterr().out)
+    assert (other["study"], other["run_id"] != first["run_id"]) == (first["study"], True)
+
+
+def test_a_second_run_ends_with_75_at_once(job, capsys):
+    """While another process holds the study nothing is read or changed."""
+    path = job(SMALL + STORED)
+    config, dataset, context = _opened(path, (), "")
+    with TrialStore(config.storage, context.study_name):
+        assert main(["run", str(path), "--json"]) == 75
+    out = json.loads(capsys.readouterr().out)
+    assert (out["status"], out["code"]) == ("error", 75)
+    assert out["rule"] == "One run at a time may continue a study."
+    assert dataset.n_rows == 60
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
+def test_what_mlflow_misses_is_synced(job, capsys, monkeypatch):
+    """With MLflow away a run ends all the same; `sync` writes its trials and its summary, once."""
+    from mlflow import MlflowClient
+
+    for name in ("FLUSH_SECONDS", "PATIENT_FLUSH_SECONDS"):
+        monkeypatch.setattr(f"tuner._listeners.{name}", 0.2)
+    path = str(job(SMALL + STORED))
+    away = ["--set", f"tracking.uri=http://127.0.0.1:{free_port()}"]
+    assert main(["run", path, "--json", *away]) == 0
+    assert json.loads(capsys.readouterr().out)["run_id"] is None
+    with monkeypatch.context() as patched:
+        patched.setattr("tuner._listeners.CONNECT_SECONDS", 0.2)
+        assert main(["sync", path, "--json", *away]) == 1
+    assert json.loads(capsys.readouterr().out)["rule"] == "MLflow must take every trial."
+    for _ in range(2):
+        assert main(["sync", path, "--json"]) == 0
+        synced = json.loads(capsys.readouterr().out)
+    client = MlflowClient(synced["tracking_uri"])
+    runs = client.search_runs([client.get_experiment_by_name("churn").experiment_id])
+    children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
+    keys = {run.data.tags["tuner.trial_key"] for run in children}
+    assert len(children) == len(keys) == synced["trials"] > 2
+    parent = client.get_run(synced["run_id"])
+    assert parent.info.status == "FINISHED"
+    assert "estimate" in parent.data.metrics
+
+
+def test_sync_says_what_it_needs(job, capsys):
+    """No store, or a job that was never run: rule, value, cure."""
+    assert main(["sync", str(job()), "--json"]) == 78
+    assert "[storage]" in json.loads(capsys.readouterr().out)["cure"]
+    path = job(STORED)
+    assert main(["sync", str(path), "--json"]) == 78
+    assert json.loads(capsys.readouterr().out)["cure"] == "Run the job."
+
+
+def test_a_stopped_run_says_what_it_has(job, capsys, monkeypatch):
+    """The first signal ends the run with its best so far; trials stay in the store for the next run."""
+    path = job(SMALL.replace("max_trials = 2", "max_trials = 4") + STORED)
+    save = TrialStore.save
+
+    def stop_after_two(self, record):
+        save(self, record)
+        if record.number == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(TrialStore, "save", stop_after_two)
+    assert main(["run", str(path), "--json", "--set", "tracking.uri=sqlite:///other.db"]) == 130
+    out = json.loads(capsys.readouterr().out)
+    assert out["value"].startswith("SIGINT after 2 trials, kept in the trial store; best so far ")
+    assert out["cure"] == "Run the command again."
+
+
+@pytest.mark.slow
+def test_a_second_signal_ends_the_process_at_once(job):
+    """Where the run does not end at the first SIGTERM, the second does not wait for it."""
+    path = job(SMALL.replace("max_trials = 2", "max_trials = 100000"))
+    code = (
+        "import sys, time, tuner.jobs, tuner.cli\n"
+        "def stubborn(*args, **kwargs):\n"
+        "    try:\n"
+        "        print('running', file=sys.stderr, flush=True); time.sleep(60)\n"
+        "    finally:\n"
+        "        print('ending', file=sys.stderr, flush=True); time.sleep(60)\n"
+        "tuner.jobs.run_job = stubborn\n"
+        f"sys.exit(tuner.cli.main(['run', {str(path)!r}]))\n"
+    )
+    command = [sys.executable, "-c", code]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            if line.startswith(("running", "ending")):
+                process.send_signal(signal.SIGTERM)
+            if line.startswith("ending"):
+                break
+        assert process.wait(timeout=10) == 143

@@ -69,6 +69,7 @@ def test_the_defaults_are_those_of_the_contract():
         "study_name": None,
         "allow": (),
         "slices": (),
+        "max_memory": None,
         "verbose": 1,
     }
     check_config(TuningConfig())

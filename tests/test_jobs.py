@@ -70,6 +70,7 @@ def test_every_key_of_the_contract_reaches_the_config(write_job):
         "n_folds = 4\nn_repeats = 2\nouter_folds = 3\nn_jobs = 2\n"
         "[search.space.lightgbm]\nnum_leaves = {low = 4, high = 64, log = true}\nlearning_rate = 0.05\n"
         '[objective]\nmetric = "roc_auc"\ngap_weight = 0.1\n[checks]\nallow = ["G003"]\n'
+        "[limits]\nmax_memory = 4000000000\n"
         '[final]\nmodel = "bag"\n'
         'max_members = 4\nestimate = "nested"\n'
         '[tracking]\nuri = "http://mlflow:5000"\nexperiment = "other"\nregister_as = "Churn"\n'
@@ -91,6 +92,7 @@ def test_every_key_of_the_contract_reaches_the_config(write_job):
         "metric": "roc_auc",
         "allow": ("G003",),
         "slices": ("size",),
+        "max_memory": 4_000_000_000,
         "gap_weight": 0.1,
         "final": "bag",
         "max_members": 4,

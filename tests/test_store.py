@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -22,7 +23,7 @@ from tuner._search import LAG, Search
 from tuner._splits import plan_choosing
 from tuner._store import TrialStore
 from tuner._trials import Place
-from tuner.exceptions import InputError
+from tuner.exceptions import InputError, LockedError, StoreError
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -40,11 +41,12 @@ def url(tmp_path):
     return f"sqlite:///{tmp_path}/tuner.db"
 
 
-def opened(url, name="study", *, seed=7):
-    """Return an open store."""
-    store = TrialStore(url, name)
-    store.open(seed=seed, spaces=SPACES_USED, lag=LAG)
-    return store
+@contextmanager
+def held(url, name="study", *, seed=7):
+    """Hold an open store."""
+    with TrialStore(url, name) as store:
+        store.open(seed=seed, spaces=SPACES_USED, lag=LAG)
+        yield store
 
 
 @pytest.fixture
@@ -67,11 +69,12 @@ def records(make_trial, make_curves, make_scores):
 
 def test_records_come_back_bit_for_bit(url, records):
     """What was saved is loaded by another store, NaN and states included."""
-    store = opened(url)
-    assert store.load() == {}
-    for record in records:
-        store.save(record)
-    loaded = opened(url).load()
+    with held(url) as store:
+        assert store.load() == {}
+        for record in records:
+            store.save(record)
+    with held(url) as store:
+        loaded = store.load()
     assert list(loaded) == [0, 1, 2]
     assert [loaded[number].to_json() for number in loaded] == [record.to_json() for record in records]
     assert loaded[1] == records[1]
@@ -79,26 +82,27 @@ def test_records_come_back_bit_for_bit(url, records):
 
 def test_a_saved_record_is_durable_at_once(url, records):
     """A second connection sees the trial as soon as `save` returns."""
-    writer = opened(url)
-    for count, record in enumerate(records, start=1):
-        writer.save(record)
-        assert len(opened(url).load()) == count
+    with held(url) as store:
+        for count, record in enumerate(records, start=1):
+            store.save(record)
+            assert len(optuna.load_study(study_name="study", storage=url).trials) == count
 
 
 def test_a_record_is_saved_once(url, records):
     """Saving again, also after a reopening, adds nothing."""
-    store = opened(url)
-    for record in (*records, *records):
-        store.save(record)
-    again = opened(url)
-    again.load()
-    again.save(records[0])
-    assert len(opened(url).load()) == 3
+    with held(url) as store:
+        for record in (*records, *records):
+            store.save(record)
+    with held(url) as store:
+        store.load()
+        store.save(records[0])
+    assert len(optuna.load_study(study_name="study", storage=url).trials) == 3
 
 
 def test_sqlite_writes_ahead(url, records, tmp_path):
     """The database is in WAL mode, so that readers do not block a run."""
-    opened(url).save(records[0])
+    with held(url) as store:
+        store.save(records[0])
     with sqlite3.connect(tmp_path / "tuner.db") as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()
@@ -106,9 +110,9 @@ def test_sqlite_writes_ahead(url, records, tmp_path):
 
 def test_the_study_is_a_real_optuna_study(url, records):
     """Optuna itself loads it: states, values, names with their family, fixed values not among them."""
-    store = opened(url)
-    for record in records:
-        store.save(record)
+    with held(url) as store:
+        for record in records:
+            store.save(record)
     study = optuna.load_study(study_name="study", storage=url)
     assert [trial.state for trial in study.trials] == [
         TrialState.COMPLETE,
@@ -132,17 +136,17 @@ def test_the_study_is_a_real_optuna_study(url, records):
 
 def test_the_first_seed_stays_with_the_study(url):
     """A continued study goes on with the seed it began with, and remembers its lag."""
-    store = TrialStore(url, "study")
-    assert store.open(seed=7, spaces=SPACES_USED, lag=LAG) == 7
-    assert TrialStore(url, "study").open(seed=8, spaces=SPACES_USED, lag=LAG) == 7
-    assert TrialStore(url, "other").open(seed=8, spaces=SPACES_USED, lag=LAG) == 8
+    for name, seed, kept in (("study", 7, 7), ("study", 8, 7), ("other", 8, 8)):
+        with TrialStore(url, name) as store:
+            assert store.open(seed=seed, spaces=SPACES_USED, lag=LAG) == kept
     assert optuna.load_study(study_name="study", storage=url).user_attrs["lag"] == LAG
 
 
 def test_studies_in_one_database_are_apart(url, records):
     """Another name sees none of the trials."""
-    opened(url, "one").save(records[0])
-    assert opened(url, "two").load() == {}
+    with held(url, "one") as one, held(url, "two") as two:
+        one.save(records[0])
+        assert two.load() == {}
 
 
 @pytest.mark.parametrize(
@@ -150,16 +154,16 @@ def test_studies_in_one_database_are_apart(url, records):
 )
 def test_a_store_that_cannot_be_opened_is_bad_input(url):
     """A missing folder or an unknown kind of URL: rule, value, cure."""
-    with pytest.raises(InputError) as caught:
-        opened(url)
+    with pytest.raises(InputError) as caught, TrialStore(url, "study"):
+        pass
     assert caught.value.rule.startswith("The trial store must be a database")
     assert "storage=" in caught.value.cure
 
 
 def test_a_password_in_the_url_is_not_repeated():
     """The error names the kind of URL only."""
-    with pytest.raises(InputError) as caught:
-        opened("nodatabase://user:secret@host/db")
+    with pytest.raises(InputError) as caught, TrialStore("nodatabase://user:secret@host/db", "study"):
+        pass
     assert "secret" not in str(caught.value)
     assert "nodatabase" in str(caught.value)
 
@@ -201,29 +205,124 @@ def test_an_interrupted_search_resumes_identically(url, monkeypatch, stopped_aft
         if record.number + 1 == stopped_after:
             raise KeyboardInterrupt
 
-    store = TrialStore(url, "study")
-    store.open(seed=0, spaces=settings.spaces, lag=LAG)
-    with pytest.raises(KeyboardInterrupt):
-        run(save_then_stop)
+    with TrialStore(url, "study") as store:
+        store.open(seed=0, spaces=settings.spaces, lag=LAG)
+        with pytest.raises(KeyboardInterrupt):
+            run(save_then_stop)
 
-    store = TrialStore(url, "study")
-    store.open(seed=1, spaces=settings.spaces, lag=LAG)
-    known = store.load()
-    assert list(known) == list(range(stopped_after))
-    fitted = []
-    real = _search.run_trial
-    monkeypatch.setattr(
-        _search, "run_trial", lambda *args, **kwargs: fitted.append(kwargs["number"]) or real(*args, **kwargs)
-    )
-    resumed = run(store.save, known)
-    assert sorted(fitted) == list(range(stopped_after, 10))
-    for one, other in zip(whole.trials, resumed.trials, strict=True):
-        assert one.configuration == other.configuration
-        assert replace(one, fit_seconds=0, started=0, completed=0) == replace(
-            other, fit_seconds=0, started=0, completed=0
+    with TrialStore(url, "study") as store:
+        store.open(seed=1, spaces=settings.spaces, lag=LAG)
+        known = store.load()
+        assert list(known) == list(range(stopped_after))
+        fitted = []
+        real = _search.run_trial
+        monkeypatch.setattr(
+            _search,
+            "run_trial",
+            lambda *args, **kwargs: fitted.append(kwargs["number"]) or real(*args, **kwargs),
         )
-    assert (whole.cap, len(store.load())) == (resumed.cap, 10)
-    with_predictions = run(store.save, known, keep_predictions=True)
+        resumed = run(store.save, known)
+        assert sorted(fitted) == list(range(stopped_after, 10))
+        for one, other in zip(whole.trials, resumed.trials, strict=True):
+            assert one.configuration == other.configuration
+            assert replace(one, fit_seconds=0, started=0, completed=0) == replace(
+                other, fit_seconds=0, started=0, completed=0
+            )
+        assert (whole.cap, len(store.load())) == (resumed.cap, 10)
+        with_predictions = run(store.save, known, keep_predictions=True)
     complete = [trial.number for trial in whole.trials if trial.state == "COMPLETE"]
     assert list(with_predictions.predictions) == complete
     assert [trial.objective for trial in with_predictions.trials] == [t.objective for t in whole.trials]
+
+
+# Holding
+
+
+def test_a_second_run_is_refused_at_once_and_a_third_goes_on(url, records):
+    """While one holds the study another gets an error; afterwards it finds what the first left."""
+    with held(url) as store:
+        store.save(records[0])
+        with pytest.raises(LockedError) as caught, TrialStore(url, "study"):
+            pass
+        assert "'study'" in caught.value.cure
+    with held(url) as store:
+        assert list(store.load()) == [0]
+
+
+def test_finalists_and_outer_trials_lie_beside_the_search(url, make_trial):
+    """They come back by key, the later of two, and the search's study does not show them."""
+    first, second = (
+        make_trial(0, phase="finalist", configuration=CONFIGURATIONS[0], fit_seconds=seconds, **fields)
+        for seconds, fields in ((1.0, {"state": "PRUNED", "reason": "time"}), (2.0, {"objective": 0.5}))
+    )
+    with held(url) as store:
+        store.save(first)
+        store.save(second)
+        store.save(second)
+    with held(url) as store:
+        assert store.load() == {}
+        assert [record.fit_seconds for record in store.records()] == [2.0]
+    assert optuna.load_study(study_name="study", storage=url).trials == []
+    assert len(optuna.load_study(study_name="study.finals", storage=url).trials) == 2
+
+
+def test_a_text_is_kept_with_its_study(url):
+    """It comes back under its name; a study that never began has nothing to say."""
+    with TrialStore(url, "study") as store:
+        assert store.kept("a") is None
+    with held(url) as store:
+        store.keep("a", "the outcome")
+    with TrialStore(url, "study") as store:
+        assert store.kept("a") == "the outcome"
+        assert store.kept("b") is None
+
+
+def test_a_new_study_begins_with_the_old_winner(url, make_trial):
+    """The best trial of the job's latest other study; kept, so that a continued run begins alike."""
+    old, new = "churn-0123456789ab", "churn-ba9876543210"
+    for name, loss in (("churn-eu-0123456789ab", 0.1), (old, 0.3)):
+        with held(url, name) as store:
+            for number, objective in ((0, loss + 0.1), (1, loss)):
+                configuration = CONFIGURATIONS[number]
+                store.save(make_trial(number, configuration=configuration, objective=objective))
+    with held(url, new) as store:
+        assert store.old_winner("churn") == CONFIGURATIONS[1]
+        store.save(make_trial(0, configuration=CONFIGURATIONS[2], objective=0.01))
+    with held(url, new) as store:
+        assert store.old_winner("churn") == CONFIGURATIONS[1]
+    with held(url, "first-0123456789ab") as store:
+        assert store.old_winner("first") is None
+
+
+def test_a_database_locked_by_another_process_is_a_clear_error(url, records, tmp_path, monkeypatch):
+    """Rule, value, cure; what was saved before is kept, and saving works once the database is free."""
+    monkeypatch.setattr("tuner._store.BUSY_SECONDS", 0.2)
+    with held(url) as store:
+        store.save(records[0])
+        other = sqlite3.connect(tmp_path / "tuner.db", isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreError) as caught:
+            store.save(records[1])
+        other.execute("ROLLBACK")
+        other.close()
+        assert "locked" in caught.value.value
+        store.save(records[1])
+    assert len(optuna.load_study(study_name="study", storage=url).trials) == 2
+
+
+def test_a_full_disk_is_a_clear_error_and_keeps_what_was_saved(url, records):
+    """A file that may not grow stands for a disk that is full."""
+    import resource
+
+    with held(url) as store:
+        store.save(records[0])
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+        try:
+            with pytest.raises(StoreError) as caught:
+                store.save(records[1])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert "Free the disk" in caught.value.cure
+    with held(url) as store:
+        assert list(store.load()) == [0]

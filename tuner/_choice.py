@@ -11,6 +11,7 @@ from tuner._bench import Bench, threads_a_fit
 from tuner._config import Settings
 from tuner._data import Dataset
 from tuner._deadline import Deadline
+from tuner._failpoints import failpoint
 from tuner._finals import Finals, assemble, is_refitted, rescore
 from tuner._metrics import Metric
 from tuner._objective import nested_scores
@@ -103,7 +104,9 @@ def choose(
     if fresh is not None:
         bench.let_go()
         benches = [Bench(dataset, fresh, metric, settings.seed, n_threads), bench]
+    failpoint("finals.before")
     finals, notes = _elected(search, benches, pace, place, notify)
+    failpoint("finals.after")
     bench.let_go()
     known_notes = plan.notes if fresh is None else tuple(dict.fromkeys(plan.notes + fresh.notes))
     return Choice(bench, search, finals, known_notes + _how_it_ended(search) + notes)

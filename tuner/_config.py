@@ -82,6 +82,8 @@ class TuningConfig:
         Codes of checks that may end in an error, such as "G003"; with "G001" folds part copies of a row.
     slices : sequence of str
         Feature columns; the rows of each of their values are scored on their own.
+    max_memory : int or None
+        Bytes a run may take beyond its table; None: 80% of what is available when it starts.
     verbose : int
         0: silent, 1: progress on stderr.
     """
@@ -108,6 +110,7 @@ class TuningConfig:
     study_name: str | None = None
     allow: Sequence[str] = ()
     slices: Sequence[str] = ()
+    max_memory: int | None = None
     verbose: int = 1
 
 
@@ -350,9 +353,9 @@ def _check_limits(config: TuningConfig) -> None:
 
 def _check_counts(config: TuningConfig) -> None:
     lowest = {"max_trials": 1, "max_members": 1, "outer_folds": 2, "n_folds": 2, "n_repeats": 1}
-    for name, least in lowest.items():
+    for name, least in (lowest | {"max_memory": 1}).items():
         value = getattr(config, name)
-        if value is None and name in ("max_trials", "max_members"):
+        if value is None and name in ("max_trials", "max_members", "max_memory"):
             continue
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
             raise InputError(

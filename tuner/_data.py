@@ -234,11 +234,13 @@ def _as_vector(values: Any, name: str) -> Any:
     if isinstance(values, pd.Series):
         missing = bool(values.isna().any())
         values = values.to_numpy(dtype=None if not missing else object)
-    values = np.asarray(values)
-    if values.dtype.kind == "c":
-        raise InputError(f"`{name}` must be real.", "Complex data not supported", "Pass real numbers.")
     try:
+        values = np.asarray(values)
+        if values.dtype.kind == "c":
+            raise InputError(f"`{name}` must be real.", "Complex data not supported", "Pass real numbers.")
         vector = column_or_1d(values, warn=True)
+    except InputError:
+        raise
     except ValueError as error:
         raise InputError(f"`{name}` must hold one value per row.", str(error), "Pass a 1d array.") from error
     return _checked_vector(vector, name)

@@ -96,6 +96,12 @@ class ChecksSection(_Section):
     allow: _Names = Field(default=(), examples=[["G003"]])
 
 
+class LimitsSection(_Section):
+    """``[limits]``: what a run may take of the machine."""
+
+    max_memory: int | None = Field(default=None, examples=[4_000_000_000])
+
+
 class FinalSection(_Section):
     """``[final]``: the delivered model and how its score is estimated; ``estimate`` may be "none"."""
 
@@ -135,6 +141,7 @@ class Job(_Section):
     search: SearchSection = SearchSection()
     objective: ObjectiveSection = ObjectiveSection()
     checks: ChecksSection = ChecksSection()
+    limits: LimitsSection = LimitsSection()
     final: FinalSection = FinalSection()
     tracking: TrackingSection = TrackingSection()
     storage: StorageSection = StorageSection()

@@ -22,8 +22,10 @@ from tuner._tracking import DatasetInfo, RunSummary, Tracker
 from tuner._tracking_info import TrackingInfo
 from tuner.exceptions import TimeBudgetWarning
 
+SUMMARY = "mlflow summary"  # its name in the store
 FLUSH_SECONDS = 5.0
 PATIENT_FLUSH_SECONDS = 60.0  # where no time budget presses
+CONNECT_SECONDS = 30.0  # a replay waits for MLflow
 OVERRUN_SECONDS, OVERRUN_SHARE = 2.0, 0.05  # what a run may take beyond its budget, the larger of both
 
 
@@ -39,12 +41,15 @@ class RunContext:
     register_as : str or None
         Registered model name in MLflow.
     study_name : str or None
+    store : TrialStore or None
+        The study's store, held by the caller; None: the run holds it itself.
     """
 
     name: str = "tuner"
     job_key: str | None = None
     register_as: str | None = None
     study_name: str | None = None
+    store: TrialStore | None = None
 
 
 @dataclass(eq=False)
@@ -60,6 +65,8 @@ class Listeners:
     started: float
     _tracker: Tracker | None = field(default=None, init=False)
     _progress: Progress | None = field(default=None, init=False)
+    _best: TrialRecord | None = field(default=None, init=False)
+    _n_judged: int = field(default=0, init=False)
 
     def __enter__(self) -> Listeners:
         if self.config.verbose:
@@ -68,19 +75,26 @@ class Listeners:
             )
             self._progress.say(self._opening())
         if self.config.tracking:
-            self._tracker = self._start_tracker()
+            self._tracker = start_tracker(
+                self.dataset, self.config, self.context, self.study_name, is_stored=self.store is not None
+            )
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
+        if error is not None and not isinstance(error, Exception):
+            error.add_note(self._so_far())
         if kind is not None and self._tracker is not None:
             status = "FAILED" if issubclass(kind, Exception) else "KILLED"
             self._tracker.abort(status, f"{kind.__name__}: {error}")
 
     def notify(self, record: TrialRecord) -> None:
         """Hear of a judged record: durable first, then shown, then logged."""
-        if self.store is not None and record.phase == "search":
+        self._n_judged += 1
+        if record.phase == "search" and record.objective is not None:
+            self._best = min(self._best or record, record, key=lambda each: each.objective or 0.0)
+        if self.store is not None:
             self.store.save(record)
         if self._progress is not None:
             self._progress.trial(record)
@@ -108,11 +122,23 @@ class Listeners:
             sample=self.dataset.sample,
             register_as=self.context.register_as,
         )
+        if self.store is not None:
+            self.store.keep(SUMMARY, summary.to_json())
         budget = self.config.time_budget
         left = PATIENT_FLUSH_SECONDS if budget is None else self.started + budget - monotonic()
         info = self._tracker.finish(summary, timeout=max(FLUSH_SECONDS, left))
         notes = result.notes + _notes(info)
         return replace(result, tracking=info, notes=notes, seconds=monotonic() - self.started)
+
+    def _so_far(self) -> str:
+        """Say what a run that is stopped has reached."""
+        kept = "in memory only" if self.store is None else "kept in the trial store"
+        text = f"after {self._n_judged} trials, {kept}"
+        if self._best is None:
+            return text
+        configuration = self._best.configuration
+        settings = ", ".join(f"{name}={value}" for name, value in configuration.params.items())
+        return f"{text}; best so far {self._best.objective:.4g} by {configuration.family} ({settings})"
 
     def _opening(self) -> str:
         dataset = self.dataset
@@ -123,22 +149,42 @@ class Listeners:
             f"for {self.metric.name}, at most {' or '.join(limits)}"
         )
 
-    def _start_tracker(self) -> Tracker:
-        tracker = Tracker(
-            uri=self.config.tracking_uri,
-            experiment=self.config.experiment_name,
-            run_name=self.context.name,
-            study=self.study_name,
-            job_key=self.context.job_key,
-            dataset=DatasetInfo(
-                name=self.context.name,
-                digest=self.dataset.fingerprint(),
-                n_rows=self.dataset.n_rows,
-                n_columns=self.dataset.schema.n_inputs,
-            ),
-        )
-        tracker.start()
-        return tracker
+
+def start_tracker(
+    dataset: Dataset, config: TuningConfig, context: RunContext, study_name: str, *, is_stored: bool
+) -> Tracker:
+    """Begin, or with a stored study continue, the study's run in MLflow."""
+    tracker = Tracker(
+        uri=config.tracking_uri,
+        experiment=config.experiment_name,
+        run_name=context.name,
+        study=study_name,
+        job_key=context.job_key,
+        run_key=context.job_key or study_name if is_stored else None,
+        dataset=DatasetInfo(
+            name=context.name,
+            digest=dataset.fingerprint(),
+            n_rows=dataset.n_rows,
+            n_columns=dataset.schema.n_inputs,
+        ),
+    )
+    tracker.start()
+    return tracker
+
+
+def replay(store: TrialStore, tracker: Tracker, *, timeout: float) -> TrackingInfo:
+    """Tell the tracker again all that the store holds: what MLflow has is left alone, the rest written.
+
+    The store keeps neither figures nor the model: run the job again for these.
+    """
+    for record in store.records():
+        tracker.trial(record)
+    if not tracker.connects(timeout=min(CONNECT_SECONDS, timeout)):
+        return tracker.abort("KILLED", timeout=0.0)
+    summary = store.kept(SUMMARY)
+    if summary is None:
+        return tracker.abort("KILLED", "not finished; run the job again to go on", timeout=timeout)
+    return tracker.finish(RunSummary.from_json(summary), timeout=timeout)
 
 
 def _overrun(result: TuningResult) -> str | None:

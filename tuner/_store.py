@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -22,12 +24,22 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from search_spaces import Categorical, Float, Int, SearchSpace
-from tuner._records import TrialRecord
-from tuner.exceptions import InputError
+from tuner._failpoints import failpoint
+from tuner._lock import StudyLock
+from tuner._records import Configuration, TrialRecord
+from tuner._secrets import mask_secrets
+from tuner.exceptions import InputError, StoreError
+
+BUSY_SECONDS = 10.0  # to wait for an SQLite file that another process is writing
+REST = ".finals"  # ends the name of the study of finalists and outer folds
 
 
 class TrialStore:
-    """A study in a database.
+    """A study in a database, held by one run at a time.
+
+    The search trials are the study `study_name`; what finals and outer folds judge lies in a second study
+    beside it, for `tuner sync` to replay. An entry is one transaction: a killed run leaves it whole or not
+    at all.
 
     Parameters
     ----------
@@ -39,51 +51,163 @@ class TrialStore:
     def __init__(self, url: str, study_name: str) -> None:
         self._url = url
         self._study_name = study_name
-        self._study: optuna.Study | None = None
+        self._lock = StudyLock(url, study_name)
+        self._storage: Any = None  # while it is held
+        self._studies: dict[bool, optuna.Study] = {}  # by: is it the search?
         self._spaces: tuple[SearchSpace, ...] = ()
-        self._saved: set[int] = set()
+        self._saved: dict[str, TrialRecord] = {}
 
-    def open(self, *, seed: int, spaces: Sequence[SearchSpace], lag: int) -> int:
-        """Create or continue the study; return the seed it was begun with.
+    def __enter__(self) -> TrialStore:
+        """Hold the study.
 
         Raises
         ------
-        InputError
+        LockedError
+            If another run holds it.
+        StoreError, InputError
             If the database cannot be opened.
         """
-        verbosity = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._lock.acquire()
         try:
-            self._study = optuna.create_study(
-                storage=_connect(self._url),
-                study_name=self._study_name,
-                direction="minimize",
-                load_if_exists=True,
-            )
-        finally:
-            optuna.logging.set_verbosity(verbosity)
+            with _quiet(), _clear_errors():
+                self._storage = _connect(self._url)
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._storage is not None:
+            self._storage.engine.dispose()
+        self._lock.release()
+
+    def open(self, *, seed: int, spaces: Sequence[SearchSpace], lag: int) -> int:
+        """Create or continue the study; return the seed it was begun with."""
         self._spaces = tuple(spaces)
-        attributes = self._study.user_attrs
-        if "seed" not in attributes:
-            self._study.set_user_attr("seed", seed)
-            self._study.set_user_attr("lag", lag)
-            return seed
+        with _quiet(), _clear_errors():
+            for is_search in (True, False):
+                name = self._study_name if is_search else f"{self._study_name}{REST}"
+                self._studies[is_search] = optuna.create_study(
+                    storage=self._storage, study_name=name, direction="minimize", load_if_exists=True
+                )
+            search = self._studies[True]
+            attributes = search.user_attrs
+            if "seed" not in attributes:
+                search.set_user_attr("lag", lag)
+                search.set_user_attr("seed", seed)  # last: with it the study has begun
+                return seed
         return int(attributes["seed"])
 
     def load(self) -> dict[int, TrialRecord]:
-        """Return the stored records by number."""
-        assert self._study is not None  # opened first
-        texts = [trial.user_attrs.get("record") for trial in self._study.get_trials(deepcopy=False)]
-        records = [TrialRecord.from_json(text) for text in texts if text is not None]
-        self._saved = {record.number for record in records}
-        return {record.number: record for record in records}
+        """Return the stored search records by number."""
+        return {each.number: each for each in self.records() if each.phase == "search"}
+
+    def records(self) -> list[TrialRecord]:
+        """Return all stored records; of two with one key the later."""
+        with _clear_errors():
+            for study in self._studies.values():
+                for trial in study.get_trials(deepcopy=False):
+                    if "record" in trial.user_attrs:
+                        record = TrialRecord.from_json(trial.user_attrs["record"])
+                        self._saved[record.trial_key] = record
+        return list(self._saved.values())
 
     def save(self, record: TrialRecord) -> None:
-        """Make a judged search trial durable; a known one is left alone."""
-        assert self._study is not None  # opened first
-        if record.number not in self._saved:
-            self._study.add_trial(_frozen(record, self._spaces))
-            self._saved.add(record.number)
+        """Make a judged record durable; one that is known is left alone.
+
+        Raises
+        ------
+        StoreError
+            If the database cannot be written; what it holds is kept.
+        """
+        known = self._saved.get(record.trial_key)
+        if known is not None and _is_same(known, record):
+            return
+        failpoint("store.before_save")
+        with _clear_errors():
+            self._studies[record.phase == "search"].add_trial(_frozen(record, self._spaces))
+        self._saved[record.trial_key] = record
+        failpoint("store.after_save")
+
+    def keep(self, name: str, text: str) -> None:
+        """Keep a text with the study, such as what came out of a job."""
+        with _clear_errors():
+            self._studies[True].set_user_attr(name, text)
+
+    def kept(self, name: str) -> str | None:
+        """Return a text kept with the study; None where there is none, or no study yet."""
+        if not self.attach():
+            return None
+        with _clear_errors():
+            text = self._studies[True].user_attrs.get(name)
+        return None if text is None else str(text)
+
+    def attach(self) -> bool:
+        """Look for a study begun earlier; return whether there is one."""
+        names = {True: self._study_name, False: f"{self._study_name}{REST}"}
+        with _quiet(), _clear_errors():
+            there = set(optuna.get_all_study_names(self._storage))
+            for is_search, name in names.items():
+                if name in there and is_search not in self._studies:
+                    self._studies[is_search] = optuna.load_study(study_name=name, storage=self._storage)
+        return True in self._studies
+
+    def old_winner(self, job: str) -> Configuration | None:
+        """Return the best configuration of the job's latest other study, for this one to begin with.
+
+        It is kept with the study, so that a continued run begins as the first did.
+        """
+        search = self._studies[True]
+        with _quiet(), _clear_errors():
+            if "old_winner" not in search.user_attrs:
+                search.set_user_attr("old_winner", self._find_old_winner(job))
+            text = search.user_attrs["old_winner"]
+        return None if text is None else TrialRecord.from_json(text).configuration
+
+    def _find_old_winner(self, job: str) -> str | None:
+        name = re.compile(rf"{re.escape(job)}-[0-9a-f]{{12}}")
+        best = [
+            study.best_trial
+            for study in optuna.get_all_study_summaries(self._storage)
+            if name.fullmatch(study.study_name) and study.study_name != self._study_name and study.best_trial
+        ]
+        latest = max(best, key=lambda trial: (trial.datetime_complete, trial.number), default=None)
+        return None if latest is None else latest.user_attrs.get("record")
+
+
+def _is_same(one: TrialRecord, other: TrialRecord) -> bool:
+    """Whether a record repeats another; a search trial is judged once."""
+    if one.phase == "search":
+        return True
+    # By their text: NaN differs from itself.
+    mine, others = ((each.state, each.configuration, each.scores) for each in (one, other))
+    return repr(mine) == repr(others)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Optuna from announcing studies."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+
+
+@contextmanager
+def _clear_errors() -> Iterator[None]:
+    """Turn what a database raises (disk full, locked, read-only, gone) into one clear error."""
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
+        reason = str(getattr(cause, "orig", None) or type(cause).__name__)
+        raise StoreError(
+            "The trial store must be writable, as no trial may be lost.",
+            mask_secrets(reason),
+            "Finished trials are kept. Free the disk or the database, then run again to go on.",
+        ) from error
 
 
 def _connect(url: str) -> optuna.storages.RDBStorage:
@@ -109,6 +233,7 @@ def _use_wal(engine: Engine) -> None:
         if isinstance(connection, sqlite3.Connection):
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute(f"PRAGMA busy_timeout={int(BUSY_SECONDS * 1000)}")
 
     event.listen(engine, "connect", configure)
     engine.dispose()

@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
 
+from tuner._failpoints import failpoint
 from tuner._records import TrialRecord
 from tuner._secrets import mask_secrets
 from tuner._tracking_info import DatasetInfo, RunSummary, TrackingInfo
@@ -25,6 +26,8 @@ from tuner._tracking_model import import_what_logs_models, log_model, register_m
 from tuner._tracking_write import (
     Place,
     artifacts_beside,
+    children,
+    create_database,
     create_run,
     find_experiment,
     find_run,
@@ -33,6 +36,7 @@ from tuner._tracking_write import (
     origin_tags,
     store_errors,
     write_items,
+    write_summary,
     writer_settings,
 )
 
@@ -68,6 +72,8 @@ class Tracker:
     study : str
     job_key : str or None
     dataset : DatasetInfo
+    run_key : str or None
+        What a run that is continued finds its parent run by; None: no run is continued.
     artifact_location : str or None
         For a new experiment; None: ``mlartifacts`` beside an embedded SQLite database, else the server's.
     """
@@ -81,6 +87,7 @@ class Tracker:
         study: str,
         job_key: str | None,
         dataset: DatasetInfo,
+        run_key: str | None = None,
         artifact_location: str | None = None,
     ) -> None:
         self._uri = uri
@@ -93,7 +100,7 @@ class Tracker:
             "mlflow.runName": run_name,
             "tuner.study": study,
             "tuner.role": "parent",
-            "tuner.run_key": uuid.uuid4().hex,
+            "tuner.run_key": run_key or uuid.uuid4().hex,
             "tuner.dataset": dataset.digest,
             **({"tuner.fold_plan_hash": dataset.fold_plan_hash} if dataset.fold_plan_hash else {}),
         }
@@ -110,7 +117,7 @@ class Tracker:
         self._errors: tuple[type[Exception], ...] = ()
         self._failing = self._done = False
         self._trials_until = math.inf
-        self._given_up = Event()
+        self._connected, self._given_up = Event(), Event()
         self._thread = Thread(target=self._run, name="mlflow-writer", daemon=True)
 
     def start(self) -> None:
@@ -128,6 +135,10 @@ class Tracker:
         with self._count:
             self._n_records += 1
         self._queue.put(record)
+
+    def connects(self, *, timeout: float) -> bool:
+        """Wait until the store is reached, at most ``timeout`` seconds; return whether it was."""
+        return self._connected.wait(timeout)
 
     def finish(self, summary: RunSummary, *, timeout: float) -> TrackingInfo:
         """Let the writer end the parent run as FINISHED; wait at most ``timeout`` seconds."""
@@ -189,6 +200,7 @@ class Tracker:
                 self._problem("connection", error)
             else:
                 self._problems.pop("connection", None)
+                self._connected.set()
                 return place
             self._given_up.wait(delay)
             delay = min(2 * delay, MAX_DELAY)
@@ -198,18 +210,24 @@ class Tracker:
         import mlflow
 
         self._uri = self._uri or mlflow.get_tracking_uri()
+        create_database(self._uri)
         client = mlflow.MlflowClient(self._uri)
         if self._experiment_id is None:
             self._experiment_id = find_experiment(
                 client, self._experiment, self._artifact_location or artifacts_beside(self._uri)
             )
+        left = {}
         if self._run_id is None:
             key = {"tuner.run_key": self._parent_tags["tuner.run_key"]}
-            self._run_id = find_run(client, self._experiment_id, key) or create_run(
-                client, self._experiment_id, self._started, self._parent_tags
-            )
+            self._run_id = find_run(client, self._experiment_id, key)
+        if self._run_id is None:
+            self._run_id = create_run(client, self._experiment_id, self._started, self._parent_tags)
+            failpoint("tracking.parent_created")
+        else:
+            client.update_run(self._run_id, status="RUNNING")
+            left = children(client, self._experiment_id, self._run_id)
         log_dataset(client, self._run_id, self._dataset)
-        return Place(client, self._experiment_id, self._run_id)
+        return Place(client, self._experiment_id, self._run_id, left)
 
     def _drain(self, place: Place) -> _End:
         """Write trials until the end comes."""
@@ -254,14 +272,17 @@ class Tracker:
         if not self._missing:
             self._problems.pop("trials", None)
         self._write_best(place, everything=True)
+        if not self._missing:
+            self._attempt("trials of a killed run", lambda _: place.close_left())
         if end.summary is not None:
             self._write_summary(place, end.summary)
+        failpoint("tracking.before_end")
         self._done = self._attempt("end of the run", lambda _: self._terminate(place, end))
 
     def _write_summary(self, place: Place, summary: RunSummary) -> None:
         client, run_id = place.client, place.run_id
         now = time.time()
-        self._attempt("summary", lambda _: write_items(client, run_id, summary_items(summary, now)))
+        self._attempt("summary", lambda _: write_summary(client, run_id, list(summary_items(summary, now))))
         self._attempt("artifacts", lambda _: log_files(client, run_id, summary.texts, summary.figures))
         model, name = summary.model, summary.register_as
         if model is None:
@@ -269,10 +290,12 @@ class Tracker:
 
         def keep_model(_: object) -> None:
             self._model_id = log_model(client, run_id, place.experiment_id, model, summary.sample)
+            failpoint("tracking.model_logged")
 
         if self._attempt("model", keep_model) and name and self._model_id:
             model_id = self._model_id
             self._attempt("registration", lambda _: register_model(client, name, model_id, run_id))
+            failpoint("tracking.model_registered")
 
     def _terminate(self, place: Place, end: _End) -> None:
         tags = {"tuner.reason": end.reason[:MAX_TAG]} if end.reason else {}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tuner._model import Delivered
+
+MAX_KEPT_TEXT = 100_000  # characters of an artifact that the trial store keeps as well
 
 
 @dataclass(frozen=True)
@@ -87,3 +90,14 @@ class RunSummary:
     model: Delivered | None
     sample: Any
     register_as: str | None = None
+
+    def to_json(self) -> str:
+        """Return what is plain text as JSON: neither figures nor the model."""
+        plain = ("params", "metrics", "tags", "note")
+        texts = {name: text for name, text in self.texts.items() if len(text) <= MAX_KEPT_TEXT}
+        return json.dumps({"texts": texts, **{name: getattr(self, name) for name in plain}})
+
+    @classmethod
+    def from_json(cls, text: str) -> RunSummary:
+        """Return a summary without figures and model."""
+        return cls(**json.loads(text), figures={}, model=None, sample=None)

@@ -6,6 +6,7 @@ Everything goes through one `MlflowClient`, so the user's global tracking URI is
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from tuner._model import Delivered
 
 MODEL_NAME = "model"
+DIGEST = "tuner.digest"
 # What a delivered model may be made of besides what skops trusts by itself; other types are an error.
 TRUSTED_MODULES = (
     "tuner._model.",
@@ -51,6 +53,8 @@ def import_what_logs_models() -> None:
 def log_model(client: MlflowClient, run_id: str, experiment_id: str, model: Delivered, sample: Any) -> str:
     """Log the model to a run and return its id (``models:/<id>`` loads it).
 
+    A model that a killed part of the run has logged, and that predicts the same, is not logged again.
+
     Parameters
     ----------
     client : MlflowClient
@@ -71,8 +75,16 @@ def log_model(client: MlflowClient, run_id: str, experiment_id: str, model: Deli
 
     trusted = trusted_types(model)
     signature = infer_signature(model, sample)
+    digest = _digest(model, sample)
+    earlier = _logged_before(client, run_id, experiment_id, digest)
+    if earlier is not None:
+        return earlier
     logged = client.create_logged_model(
-        experiment_id, name=MODEL_NAME, source_run_id=run_id, model_type=type(model).__name__
+        experiment_id,
+        name=MODEL_NAME,
+        source_run_id=run_id,
+        model_type=type(model).__name__,
+        tags={DIGEST: digest},
     )
     finished = False
     try:
@@ -102,8 +114,31 @@ def log_model(client: MlflowClient, run_id: str, experiment_id: str, model: Deli
     return str(logged.model_id)
 
 
+def _digest(model: Delivered, sample: Any) -> str:
+    """Return what tells models of one run apart: what they are made of and what they predict."""
+    members = (
+        [] if model.blended is None else [(m.family, m.weight, len(m.models)) for m in model.blended.members]
+    )
+    output = np.asarray(getattr(model, _predict_name(model))(sample), dtype=np.float64)
+    return hashlib.sha256(repr(members).encode() + output.tobytes()).hexdigest()[:16]
+
+
+def _logged_before(client: MlflowClient, run_id: str, experiment_id: str, digest: str) -> str | None:
+    """Return the run's finished model with this digest; what was broken off becomes FAILED."""
+    found = None
+    for model in client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'"):
+        if str(model.status) == "READY" and model.tags.get(DIGEST) == digest:
+            found = str(model.model_id)
+        elif str(model.status) == "PENDING":
+            client.finalize_logged_model(model.model_id, "FAILED")
+    return found
+
+
 def register_model(client: MlflowClient, name: str, model_id: str, run_id: str) -> str:
-    """Make the logged model a new version of a registered model, created if needed; return the version."""
+    """Make the logged model a version of a registered model, created if needed; return the version.
+
+    A version that a killed part of the run has made of it stays the only one.
+    """
     from mlflow.exceptions import MlflowException
 
     try:
@@ -115,6 +150,9 @@ def register_model(client: MlflowClient, name: str, model_id: str, run_id: str) 
     if not client.tracking_uri.startswith(("http", "databricks")):
         # A database store would look the id up in the global tracking URI, which may be another store.
         source = client.get_logged_model(model_id).artifact_location
+    for earlier in client.search_model_versions(f"run_id = '{run_id}'"):
+        if earlier.name == name and earlier.source == source:
+            return str(earlier.version)
     made = client.create_model_version(name, source, run_id=run_id, model_id=model_id, await_creation_for=0)
     return str(made.version)
 

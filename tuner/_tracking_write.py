@@ -9,21 +9,23 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tuner._failpoints import failpoint
 from tuner._records import TrialRecord
 from tuner._tracking_info import DatasetInfo
-from tuner._tracking_items import LogItem, Metric, Param, Tag, log_items
+from tuner._tracking_items import MAX_TAG, LogItem, Metric, Param, Tag, log_items
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 RUN_STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
+NEW = ".new-"  # between the name of a database and the process that is making it
 # MLflow's own 7 retries of 120 s hang for minutes: we retry outside, where we can also look up and give up.
 SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
@@ -33,15 +35,30 @@ SETTINGS = {
 
 
 @dataclass(frozen=True)
+class Child:
+    """A trial's run that an interrupted run left behind."""
+
+    run_id: str
+    status: str
+
+
+@dataclass(frozen=True)
 class Place:
-    """Where a tracked run lives in MLflow."""
+    """Where a tracked run lives in MLflow.
+
+    Attributes
+    ----------
+    left : dict of str to Child
+        By trial key: the children of an interrupted run of the same study that are not dealt with yet.
+    """
 
     client: MlflowClient
     experiment_id: str
     run_id: str
+    left: dict[str, Child] = field(default_factory=dict)
 
     def write_trial(self, record: TrialRecord, shared: Mapping[str, str], *, look_up: bool) -> None:
-        """Write a trial as a child run.
+        """Write a trial as a child run; one that was ended as it should be is left alone.
 
         Parameters
         ----------
@@ -51,18 +68,49 @@ class Place:
         look_up : bool
             An earlier try may have created the run: use it where it exists.
         """
-        items = list(log_items(record))
-        tags = {**shared, "mlflow.parentRunId": self.run_id}
-        tags |= {item.name: item.value for item in items if isinstance(item, Tag)}
-        found = self.find(tags["tuner.trial_key"]) if look_up else None
-        run_id = found or create_run(self.client, self.experiment_id, record.started, tags)
-        write_items(self.client, run_id, (item for item in items if not isinstance(item, Tag)))
-        self.client.set_terminated(run_id, RUN_STATUS[record.state], _milliseconds(record.completed))
+        status = RUN_STATUS[record.state]
+        known = self.left.get(record.trial_key)
+        if known is None or known.status != status:
+            items = list(log_items(record))
+            tags = {**shared, "mlflow.parentRunId": self.run_id}
+            tags |= {item.name: item.value for item in items if isinstance(item, Tag)}
+            found = known.run_id if known else self.find(record.trial_key) if look_up else None
+            run_id = found or create_run(self.client, self.experiment_id, record.started, tags)
+            failpoint("tracking.run_created")
+            write_items(self.client, run_id, items if known else (i for i in items if not isinstance(i, Tag)))
+            self.client.set_terminated(run_id, status, _milliseconds(record.completed))
+            failpoint("tracking.run_ended")
+        self.left.pop(record.trial_key, None)
 
     def find(self, trial_key: str) -> str | None:
         """Return the child run of a trial, if there is one."""
         tags = {"tuner.trial_key": trial_key, "mlflow.parentRunId": self.run_id}
         return find_run(self.client, self.experiment_id, tags)
+
+    def close_left(self) -> None:
+        """End what a killed run left running and nobody has taken up."""
+        for key, child in list(self.left.items()):
+            if child.status == "RUNNING":
+                self.client.set_tag(child.run_id, "tuner.reason", "its run was killed")
+                self.client.set_terminated(child.run_id, "KILLED")
+            del self.left[key]
+
+
+def children(client: MlflowClient, experiment_id: str, run_id: str) -> dict[str, Child]:
+    """Return the runs of a parent's trials by their key."""
+    found: dict[str, Child] = {}
+    token: str | None = None
+    while True:
+        page = client.search_runs(
+            [experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'", max_results=1000, page_token=token
+        )
+        for run in page:
+            key = run.data.tags.get("tuner.trial_key")
+            if key is not None:
+                found[key] = Child(run.info.run_id, run.info.status)
+        token = page.token
+        if not token:
+            return found
 
 
 def write_items(client: MlflowClient, run_id: str, items: Iterable[LogItem]) -> None:
@@ -79,6 +127,22 @@ def write_items(client: MlflowClient, run_id: str, items: Iterable[LogItem]) -> 
             case Tag(name, value):
                 tags.append(entities.RunTag(name, value))
     client.log_batch(run_id, metrics, params, tags)
+
+
+def write_summary(client: MlflowClient, run_id: str, items: Sequence[LogItem]) -> None:
+    """Write a parent's items; parameters that an earlier part of the run had other values for become a tag.
+
+    MLflow lets no parameter change, and a run may be continued with other limits.
+    """
+    old = client.get_run(run_id).data.params
+    changed = [
+        each for each in items if isinstance(each, Param) and old.get(each.name, each.value) != each.value
+    ]
+    kept: list[LogItem] = [each for each in items if each not in changed]
+    if changed:
+        text = ", ".join(f"{each.name}: {old[each.name]} -> {each.value}" for each in changed)
+        kept.append(Tag("tuner.changed_params", text[:MAX_TAG]))
+    write_items(client, run_id, kept)
 
 
 def find_experiment(client: MlflowClient, name: str, artifact_location: str | None) -> str:
@@ -137,10 +201,46 @@ def log_files(
 
 def artifacts_beside(uri: str) -> str | None:
     """Return ``mlartifacts`` beside an SQLite file as a URI; None for anything else."""
+    database = _database_file(uri)
+    return None if database is None else (database.resolve().parent / "mlartifacts").as_uri()
+
+
+def _database_file(uri: str) -> Path | None:
     database = uri.partition(":///")[2].partition("?")[0]
-    if not uri.startswith("sqlite") or not database or database == ":memory:":
-        return None
-    return (Path(database).resolve().parent / "mlartifacts").as_uri()
+    return Path(database) if uri.startswith("sqlite") and database and database != ":memory:" else None
+
+
+def create_database(uri: str) -> None:
+    """Make the tables of an embedded database that is not there, in one step.
+
+    MLflow makes them one by one, and cannot open a database of which a killed process has made some.
+    """
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    database = _database_file(uri)
+    if database is None or database.exists() or not database.parent.is_dir():
+        return
+    for left in database.parent.glob(f"{database.name}{NEW}*"):
+        if not _is_alive(left.name.rpartition(NEW)[2].partition("-")[0]):
+            left.unlink(missing_ok=True)
+    new = database.with_name(f"{database.name}{NEW}{os.getpid()}")
+    try:
+        store: Any = SqlAlchemyStore(f"sqlite:///{new}", artifacts_beside(uri))  # type: ignore[no-untyped-call]
+        store.engine.dispose()
+        with suppress(FileExistsError):  # another process was faster
+            os.link(new, database)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def _is_alive(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def origin_tags() -> dict[str, str]:

@@ -6,7 +6,7 @@ import hashlib
 import math
 import warnings
 from collections.abc import Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -21,10 +21,11 @@ from tuner._deadline import Deadline
 from tuner._estimate import Estimates, bbc, crossfit, nested
 from tuner._learning import Probe
 from tuner._listeners import Listeners, RunContext
+from tuner._memory import check_memory
 from tuner._metrics import Metric, resolve_metric
 from tuner._model import Blended
 from tuner._outcome import Probed, conclude
-from tuner._records import Finding, TrialRecord
+from tuner._records import Configuration, Finding, TrialRecord
 from tuner._result import TuningResult
 from tuner._search import LAG, Notify
 from tuner._slices import check_slices
@@ -39,6 +40,11 @@ TRACKING_RESERVE = 5.0  # seconds to log the model and the last trials
 TRACKING_SHARE = 0.15  # of the budget, at most
 BBC_SHARE = 0.05  # of the budget: bootstraps of the stored predictions
 PROBE_SHARE = 0.03  # of the budget: a learning curve of the winner
+# Outer folds of "nested" begin without it.
+OLD_WINNER = (
+    "The search began with the winner of an earlier study of this job, which may have been chosen on rows "
+    'that score it here: this estimate may flatter. estimate="nested" does not.'
+)
 LEAST_CROSSFIT_FOLDS = 3  # one is left out, one scores, the others train
 
 
@@ -82,16 +88,36 @@ def tune(
     return tune_dataset(dataset, config, RunContext(), started=started)
 
 
-def tune_dataset(
-    dataset: Dataset, config: TuningConfig, context: RunContext, *, started: float | None = None
-) -> TuningResult:
-    """Tune on a validated dataset; the clock began at ``started`` (``time.monotonic()``), or begins now."""
-    started = monotonic() if started is None else started
-    metric = resolve_metric(
-        config.metric, dataset.task, classes=dataset.classes, weighted=dataset.weights is not None
-    )
-    if metric.log_target:
-        dataset = with_log_target(dataset)
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """What a run needs beside its options, checked and resolved; nothing is opened or fitted yet.
+
+    Attributes
+    ----------
+    dataset : Dataset
+        With the metric's target, copies of rows marked.
+    metric : Metric
+    settings : Settings
+    findings : tuple of Finding
+        What the checks of the data say.
+    """
+
+    dataset: Dataset
+    metric: Metric
+    settings: Settings
+    findings: tuple[Finding, ...]
+
+
+def check_run(dataset: Dataset, config: TuningConfig) -> Checked:
+    """Check the rows against the options.
+
+    Raises
+    ------
+    InputError
+        If the metric does not fit; `ChecksFailedError` if a check ends in an error that is not allowed.
+    """
+    check_memory(dataset.table, config.max_memory)
+    metric, dataset = with_metric(dataset, config)
     settings = resolve(
         config,
         task=dataset.task,
@@ -100,18 +126,66 @@ def tune_dataset(
         has_images=dataset.schema.image_shape is not None,
         is_sparse=dataset.table.is_sparse,
     )
-    dataset, checks = gate(dataset, config)
+    dataset, findings = gate(dataset, config)
+    return Checked(dataset, metric, settings, findings)
+
+
+def with_metric(dataset: Dataset, config: TuningConfig) -> tuple[Metric, Dataset]:
+    """Return the metric, and the rows with the target as it wants it."""
+    metric = resolve_metric(
+        config.metric, dataset.task, classes=dataset.classes, weighted=dataset.weights is not None
+    )
+    return metric, with_log_target(dataset) if metric.log_target else dataset
+
+
+def tune_dataset(
+    dataset: Dataset, config: TuningConfig, context: RunContext, *, started: float | None = None
+) -> TuningResult:
+    """Tune on a validated dataset; the clock began at ``started`` (``time.monotonic()``), or begins now."""
+    started = monotonic() if started is None else started
     study_name = context.study_name or config.study_name or f"{context.name}-{study_hash(dataset, config)}"
-    store, known = None, {}
-    if config.storage is not None:
-        store = TrialStore(config.storage, study_name)
-        settings = replace(settings, seed=store.open(seed=settings.seed, spaces=settings.spaces, lag=LAG))
-        known = store.load()
-    listeners = Listeners(dataset, metric, config, context, study_name, store, started)
-    with listeners, _one_thread_a_fit():
-        line = _Line(dataset, metric, settings, study_name, listeners.notify)
-        result = line.run(_Clock(started, settings, tracking=config.tracking), known)
-    return listeners.finish(replace(result, checks=checks))
+    checked = check_run(dataset, config)
+    return tune_checked(checked, config, replace(context, study_name=study_name), started=started)
+
+
+def tune_checked(
+    checked: Checked, config: TuningConfig, context: RunContext, *, started: float
+) -> TuningResult:
+    """Tune on checked rows, in the study that the context names."""
+    dataset, metric, settings = checked.dataset, checked.metric, checked.settings
+    study_name = context.study_name
+    assert study_name is not None  # the caller names it
+    with _held(config, context, study_name) as store:
+        known: Mapping[int, TrialRecord] = {}
+        winner = None
+        if store is not None:
+            settings = replace(settings, seed=store.open(seed=settings.seed, spaces=settings.spaces, lag=LAG))
+            winner = store.old_winner(context.name) if context.job_key else None
+            known = store.load()
+        listeners = Listeners(dataset, metric, config, context, study_name, store, started)
+        with listeners, _one_thread_a_fit():
+            line = _Line(dataset, metric, settings, study_name, listeners.notify, winner)
+            result = line.run(_Clock(started, settings, tracking=config.tracking), known)
+        return listeners.finish(replace(result, checks=checked.findings))
+
+
+def _held(
+    config: TuningConfig, context: RunContext, study_name: str
+) -> AbstractContextManager[TrialStore | None]:
+    """Return the study's store, held by this run or by its caller; None where trials live in memory."""
+    if context.store is not None or config.storage is None:
+        return nullcontext(context.store)
+    return TrialStore(config.storage, study_name)
+
+
+def _begun_with(settings: Settings, winner: Configuration | None) -> Settings:
+    """Return the settings with a configuration first among the known-good ones of its family."""
+    if winner is None or winner.family not in settings.portfolios:
+        return settings
+    known = settings.space(winner.family).dimensions
+    params = {name: value for name, value in winner.params.items() if name in known}
+    entries = (params, *settings.portfolios[winner.family])
+    return replace(settings, portfolios={**settings.portfolios, winner.family: entries})
 
 
 def gate(dataset: Dataset, config: TuningConfig) -> tuple[Dataset, tuple[Finding, ...]]:
@@ -194,18 +268,21 @@ class _Line:
     settings: Settings
     study_name: str
     notify: Notify
+    old_winner: Configuration | None = None  # of an earlier study of the job
 
     def run(self, clock: _Clock, known: Mapping[int, TrialRecord]) -> TuningResult:
         """Choose, estimate, conclude."""
         choice = choose(
             self.dataset,
             self.metric,
-            self.settings,
+            _begun_with(self.settings, self.old_winner),
             place=Place(self.study_name, "search"),
             deadline=clock.choice,
             notify=self.notify,
             known=known,
         )
+        if self.old_winner is not None and self.settings.estimate in ("bbc", "crossfit"):
+            choice = replace(choice, notes=(*choice.notes, OLD_WINNER))
         estimates: Estimates | None = None
         if self.settings.estimate == "bbc":
             search = choice.search

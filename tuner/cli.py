@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import math
+import os
 import re
-import shlex
 import signal
 import sys
 import threading
@@ -18,19 +17,16 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tuner._secrets import mask_secrets
-from tuner.exceptions import InputError, TrialsFailedError
+from tuner.exceptions import InputError, LockedError, RuleError, TrialsFailedError
 
 if TYPE_CHECKING:
     from tuner._records import Finding
-    from tuner.jobs import JobOutcome
+    from tuner._tracking_info import TrackingInfo
 
-DONE, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 78, 130, 143
-MLFLOW_UI = "http://127.0.0.1:5000"  # where `mlflow ui` listens
-
-# What stands before an @ of a URL. A path, as in sqlite:////home/me@work/x.db, holds no secret.
+DONE, FAILED, LOCKED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 75, 78, 130, 143
 
 
-class _TerminatedError(BaseException):
+class _TerminatedError(KeyboardInterrupt):
     """SIGTERM arrived; like KeyboardInterrupt no `except Exception` may swallow it."""
 
 
@@ -55,19 +51,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code: 0 done, 1 failed, 78 bad job file or data or every trial failed, 130 interrupted,
-        143 terminated. Wrong usage leaves by ``SystemExit(2)``.
+        Exit code: 0 done, 1 failed, 75 another run holds the study, 78 bad job file or data or every trial
+        failed, 130 interrupted, 143 terminated. Wrong usage leaves by ``SystemExit(2)``.
     """
     options = _parser().parse_args(argv)
     result = sys.stdout
     # Libraries print; only the result may reach stdout.
-    with contextlib.redirect_stdout(sys.stderr), _sigterm_raises():
+    with contextlib.redirect_stdout(sys.stderr), _signals_raise_once():
         outcome = _attempt(options)
     if isinstance(outcome, str):
         result.write(outcome)
         return DONE
     if options.json:
-        result.write(_json_line({"status": "error", **asdict(outcome)}))
+        result.write(json.dumps({"status": "error", **asdict(outcome)}) + "\n")
     else:
         sys.stderr.write(_lines(outcome))
     return outcome.code
@@ -85,11 +81,17 @@ def _parser() -> argparse.ArgumentParser:
         help="check a job's data",
         description="Check the rows of a job file; nothing is fitted.",
     )
-    for command in (run, check):
-        _add_common(command)
-    run.add_argument(
-        "--run-key", metavar="KEY", default="", help="tells runs of one job apart, such as a date"
+    sync = commands.add_parser(
+        "sync",
+        help="write to MLflow what it misses of a job",
+        description="Write to MLflow what it misses of a job's trials; nothing is fitted.",
     )
+    for command in (run, check, sync):
+        _add_common(command)
+    for command in (run, sync):
+        command.add_argument(
+            "--run-key", metavar="KEY", default="", help="tells runs of one job apart, such as a date"
+        )
     return parser
 
 
@@ -120,71 +122,95 @@ def _assignment(text: str) -> str:
     return text
 
 
+NOTHING_TO_DO = (
+    "Nothing to do: this job is done, and this is what came out. "
+    "Other limits, other rows or another --run-key run it again.\n"
+)
+
+
 def _attempt(options: argparse.Namespace) -> str | Failure:
     """Run the job; return what to write to stdout, or why there is nothing."""
     try:
-        from tuner.jobs import check_job, run_job  # slow to import: --help and wrong usage need not wait
+        from tuner.jobs import check_job, run_job, sync_job  # slow to import, and --help need not wait
 
         if options.command == "check":
             findings = check_job(options.job, overrides=options.overrides)
-            return _json_line(checks_summary(findings)) if options.json else _found(findings)
+            return json.dumps(checks_summary(findings)) + "\n" if options.json else _found(findings)
+        if options.command == "sync":
+            return _synced(
+                sync_job(options.job, overrides=options.overrides, run_key=options.run_key), options
+            )
         outcome = run_job(options.job, overrides=options.overrides, run_key=options.run_key)
-        return _json_line(summary(outcome)) if options.json else _closing(outcome)
-    except InputError as error:
-        return _failure(BAD_INPUT, error.rule, error.value, error.cure)
+        if outcome.was_done:
+            sys.stderr.write(NOTHING_TO_DO)
+        return json.dumps(outcome.summary) + "\n" if options.json else outcome.text
+    except RuleError as error:
+        codes = {InputError: BAD_INPUT, LockedError: LOCKED}
+        code = next((codes[kind] for kind in codes if isinstance(error, kind)), FAILED)
+        return _failure(code, error.rule, error.value, error.cure)
     except TrialsFailedError as error:
         rule = "At least one trial must be scored."
         return _failure(BAD_INPUT, rule, error, "Read the reasons of the failed trials, then change the job.")
-    except KeyboardInterrupt:
-        return _failure(INTERRUPTED, "The run was interrupted.", "SIGINT", "Run the command again.")
-    except _TerminatedError:
-        return _failure(TERMINATED, "The run was terminated.", "SIGTERM", "Run the command again.")
+    except _TerminatedError as error:
+        return _stopped(TERMINATED, "The run was terminated.", "SIGTERM", error)
+    except KeyboardInterrupt as error:
+        return _stopped(INTERRUPTED, "The run was interrupted.", "SIGINT", error)
     except Exception as error:  # noqa: BLE001  The process ends here: exit code and JSON instead of a crash.
         sys.stderr.write(mask_secrets(traceback.format_exc()))
         value = f"{type(error).__name__}: {error}"
         return _failure(FAILED, "A run must not fail unexpectedly.", value, "Report it with its traceback.")
 
 
+def _synced(info: TrackingInfo, options: argparse.Namespace) -> str | Failure:
+    if info.n_missing or info.problems:
+        value = "; ".join([f"{info.n_missing} trials missing in MLflow", *info.problems])
+        return _failure(FAILED, "MLflow must take every trial.", value, "Mend it, then sync again.")
+    summary = {"status": "done", "tracking_uri": info.uri, "run_id": info.run_id, "trials": info.n_logged}
+    if options.json:
+        return json.dumps(summary) + "\n"
+    return f"MLflow has all {info.n_logged} trials: run {info.run_id} at {info.uri}\n"
+
+
 def _failure(code: int, rule: str, value: object, cure: str) -> Failure:
     return Failure(code, mask_secrets(rule), mask_secrets(str(value)), mask_secrets(cure))
 
 
-def _terminate(_signal: int, _frame: object) -> NoReturn:
-    raise _TerminatedError
+def _stopped(code: int, rule: str, name: str, error: BaseException) -> Failure:
+    """Say what there is at a signal; the run left notes on the exception."""
+    return _failure(code, rule, " ".join([name, *getattr(error, "__notes__", ())]), "Run the command again.")
 
 
 @contextlib.contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """Make SIGTERM an exception inside; Python allows handlers in the main thread only."""
+def _signals_raise_once() -> Iterator[None]:
+    """Make the first SIGINT or SIGTERM an exception inside; the second ends the process at once.
+
+    Python allows handlers in the main thread only.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = signal.signal(signal.SIGTERM, _terminate)
+    codes = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
+    stopped = False
+
+    def handle(number: int, _frame: object) -> NoReturn:
+        nonlocal stopped
+        if stopped:
+            os._exit(codes[signal.Signals(number)])
+        stopped = True
+        raise KeyboardInterrupt if number == signal.SIGINT else _TerminatedError
+
+    previous = {number: signal.signal(number, handle) for number in codes}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous or signal.SIG_DFL)
+        for number, handler in previous.items():
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
 def _lines(failure: Failure) -> str:
     parts = {"rule": failure.rule, "value": failure.value, "cure": failure.cure}
     indent = "\n" + " " * 7
     return "".join(f"{name:<7}{indent.join(text.splitlines())}\n" for name, text in parts.items())
-
-
-def _closing(outcome: JobOutcome) -> str:
-    """Return the result for people: its own summary, then where to look next."""
-    tracking = outcome.result.tracking
-    text = f"{outcome.result}\n"
-    if tracking is not None and tracking.run_id is not None:
-        run = f"#/experiments/{tracking.experiment_id}/runs/{tracking.run_id}"
-        uri = mask_secrets(str(tracking.uri))
-        if uri.startswith(("http://", "https://")):
-            text += f"\nEvery trial:  {uri.rstrip('/')}/{run}\n"
-        else:
-            text += f"\nEvery trial:  mlflow ui --backend-store-uri {shlex.quote(uri)}\n"
-            text += f"       then:  {MLFLOW_UI}/{run}\n"
-    return mask_secrets(text)
 
 
 def _found(findings: Sequence[Finding]) -> str:
@@ -200,57 +226,3 @@ def _found(findings: Sequence[Finding]) -> str:
 def checks_summary(findings: Sequence[Finding]) -> dict[str, Any]:
     """Return the JSON object of a check that lets a run begin."""
     return {"status": "done", "checks": [asdict(finding) for finding in findings]}
-
-
-def summary(outcome: JobOutcome) -> dict[str, Any]:
-    """Return the contract's JSON object of a finished run."""
-    result = outcome.result
-    tracking = result.tracking
-    states = [trial.state for trial in result.trials]
-    winner = dict(result.best_params)
-    return {
-        "status": "done",
-        "job": outcome.name,
-        "job_key": outcome.job_key,
-        "study": result.study_name,
-        "metric": result.metric,
-        "estimate": _estimate(result.estimate),
-        "default_estimate": _estimate(result.default_estimate),
-        "optimism": result.optimism,
-        "gap": result.gap,
-        "winner": {"family": winner.pop("family"), "params": winner},
-        "shipped_default": result.shipped_default,
-        "trials": {
-            "finished": states.count("COMPLETE"),
-            "pruned": states.count("PRUNED"),
-            "failed": states.count("FAIL"),
-        },
-        "seconds": result.seconds,
-        "tracking_uri": None if tracking is None else tracking.uri,
-        "run_id": None if tracking is None else tracking.run_id,
-        "model_uri": None if tracking is None else tracking.model_uri,
-    }
-
-
-def _estimate(estimate: Any) -> Any:
-    names = ("value", "low", "high", "level", "method")
-    return {name: getattr(estimate, name) for name in names} if hasattr(estimate, "value") else estimate
-
-
-def _json_line(value: dict[str, Any]) -> str:
-    return json.dumps(_plain(value), allow_nan=False) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    """Turn a value into JSON's types: NaN and infinity become null, secrets in texts are masked."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if hasattr(value, "item"):  # a numpy scalar
-        value = value.item()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, bool | int):
-        return value
-    return mask_secrets(str(value))

@@ -48,6 +48,7 @@ class _Tuned(BaseEstimator):
         study_name: str | None = None,
         allow: Sequence[str] = (),
         slices: Sequence[str] = (),
+        max_memory: int | None = None,
         verbose: int = 1,
     ) -> None:
         self.metric = metric
@@ -71,6 +72,7 @@ class _Tuned(BaseEstimator):
         self.study_name = study_name
         self.allow = allow
         self.slices = slices
+        self.max_memory = max_memory
         self.verbose = verbose
 
     result_: TuningResult
@@ -193,6 +195,8 @@ class TunedClassifier(ClassifierMixin, _Tuned):
         Codes of checks that may end in an error, such as "G003".
     slices : sequence of str, default=()
         Feature columns; the rows of each of their values are scored on their own.
+    max_memory : int or None, default=None
+        Bytes a run may take beyond its table; None: 80% of what is available when it starts.
     verbose : int, default=1
         0: silent, 1: progress on stderr.
 

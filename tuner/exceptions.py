@@ -13,15 +13,15 @@ class TunerError(Exception):
     """Base of every error this package raises on purpose."""
 
 
-class InputError(TunerError, ValueError):
-    """Input that breaks a rule, found before any fit.
+class RuleError(TunerError):
+    """A broken rule.
 
     Parameters
     ----------
     rule : str
         The rule, as a sentence: "`n_folds` must be at least 2."
     value : object
-        What was given.
+        What was met.
     cure : str
         What to do, as a sentence.
     """
@@ -34,6 +34,18 @@ class InputError(TunerError, ValueError):
 
     def __str__(self) -> str:
         return f"{self.rule} Got {self.value}. {self.cure}"
+
+
+class InputError(RuleError, ValueError):
+    """Input that breaks a rule, found before any fit."""
+
+
+class StoreError(RuleError, RuntimeError):
+    """The trial store cannot be written: what it holds is kept, and the run can be continued."""
+
+
+class LockedError(RuleError, RuntimeError):
+    """Another run holds the study; nothing was read or changed."""
 
 
 class ChecksFailedError(InputError):

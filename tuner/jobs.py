@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from time import monotonic
@@ -12,12 +13,17 @@ from typing import Any
 
 from search_spaces import SPACES, Dimension, dimension_from_toml
 from tuner._config import TuningConfig, check_config
+from tuner._data import Dataset
+from tuner._failpoints import failpoint
 from tuner._job_file import KEYS, Job, absolute_uri, load_job, unknown_key_error
+from tuner._job_outcome import JobOutcome, make_outcome
 from tuner._job_table import read_rows, read_table
-from tuner._listeners import RunContext
+from tuner._listeners import RunContext, replay, start_tracker
 from tuner._records import Finding
-from tuner._result import TuningResult
-from tuner._tune import gate, study_hash, tune_dataset
+from tuner._report import config_params
+from tuner._store import TrialStore
+from tuner._tracking_info import TrackingInfo
+from tuner._tune import check_run, gate, study_hash, tune_checked, with_metric
 from tuner._types import Scalar
 from tuner.exceptions import InputError
 
@@ -33,7 +39,10 @@ __all__ = [
     "read_rows",
     "read_table",
     "run_job",
+    "sync_job",
 ]
+
+SYNC_SECONDS = 600.0  # to replay ten thousand trials
 
 # TuningConfig's name -> the job file's key. A key the file leaves out keeps TuningConfig's default.
 CONFIG_KEYS = {
@@ -50,6 +59,7 @@ CONFIG_KEYS = {
     "metric": "objective.metric",
     "gap_weight": "objective.gap_weight",
     "allow": "checks.allow",
+    "max_memory": "limits.max_memory",
     "final": "final.model",
     "max_members": "final.max_members",
     "estimate": "final.estimate",
@@ -57,27 +67,6 @@ CONFIG_KEYS = {
     "experiment_name": "tracking.experiment",
     "storage": "storage.url",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobOutcome:
-    """What a job gave.
-
-    Attributes
-    ----------
-    name : str
-        The job's name.
-    job_key : str
-        ``{name}+{run key}-{hash}``, without ``+`` where there is no run key.
-    study_name : str
-        ``{name}-{hash}``.
-    result : TuningResult
-    """
-
-    name: str
-    job_key: str
-    study_name: str
-    result: TuningResult
 
 
 def run_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = "") -> JobOutcome:
@@ -92,25 +81,84 @@ def run_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = "
     run_key : str
         Tells runs of one job apart, such as a schedule's date.
 
+    A job that is done is not run again: with a trial store, the same key and the same configuration give
+    what came out then.
+
     Raises
     ------
     InputError
         For a bad job file or bad data, before any fit.
+    LockedError
+        If another run holds the study.
+    StoreError
+        If the trial store cannot be written.
     TrialsFailedError
         If no trial could be scored.
     """
     started = monotonic()  # reading counts against the time budget
+    config, dataset, context = _opened(path, overrides, run_key)
+    checked = check_run(dataset, config)
+    if config.storage is None:
+        return make_outcome(tune_checked(checked, config, context, started=started), context)
+    key = f"finished {context.job_key} {_config_hash(config)}"
+    with TrialStore(config.storage, str(context.study_name)) as store:
+        done = store.kept(key)
+        if done is not None:
+            return JobOutcome.from_json(done)
+        context = replace(context, store=store)
+        outcome = make_outcome(tune_checked(checked, config, context, started=started), context)
+        failpoint("job.before_finish")
+        store.keep(key, outcome.to_json())
+        failpoint("job.after_finish")
+    return outcome
+
+
+def sync_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = "") -> TrackingInfo:
+    """Write to MLflow what it misses of a job's trials; nothing is fitted.
+
+    Raises
+    ------
+    InputError
+        For a bad job file or bad data, or if the job has no trial store or has not been run.
+    LockedError
+        If a run of the job is on its way.
+    """
+    config, dataset, context = _opened(path, overrides, run_key)
+    if config.storage is None:
+        cure = 'Write `url = "sqlite:///tuner.db"` under [storage], and run the job.'
+        raise InputError("`tuner sync` needs a trial store.", "a job without `storage.url`", cure)
+    study_name = str(context.study_name)
+    with TrialStore(config.storage, study_name) as store:
+        if not store.attach():
+            raise InputError("Only what was run can be replayed.", f"no study {study_name!r}", "Run the job.")
+        _, dataset = with_metric(dataset, config)
+        tracker = start_tracker(dataset, config, context, study_name, is_stored=True)
+        return replay(store, tracker, timeout=SYNC_SECONDS)
+
+
+def _opened(
+    path: str | Path, overrides: Sequence[str], run_key: str
+) -> tuple[TuningConfig, Dataset, RunContext]:
+    """Return a job's options, its rows and the names it runs under."""
     job = load_job(path, overrides)
     config = job_config(job)
     dataset = read_rows(job)
     digest = study_hash(dataset, config)
-    study_name = f"{job.name}-{digest}"
-    job_key = f"{job.name}{'+' + run_key if run_key else ''}-{digest}"
-    context = RunContext(
-        name=job.name, job_key=job_key, register_as=job.tracking.register_as, study_name=study_name
+    return (
+        config,
+        dataset,
+        RunContext(
+            name=job.name,
+            job_key=f"{job.name}{'+' + run_key if run_key else ''}-{digest}",
+            register_as=job.tracking.register_as,
+            study_name=f"{job.name}-{digest}",
+        ),
     )
-    result = tune_dataset(dataset, config, context, started=started)
-    return JobOutcome(name=job.name, job_key=job_key, study_name=study_name, result=result)
+
+
+def _config_hash(config: TuningConfig) -> str:
+    """Return what tells two configurations apart: with other limits a job is not done yet."""
+    return hashlib.sha256(repr(config_params(config)).encode()).hexdigest()[:12]
 
 
 def check_job(path: str | Path, *, overrides: Sequence[str] = ()) -> tuple[Finding, ...]:

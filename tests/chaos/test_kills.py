@@ -1,0 +1,188 @@
+"""A run killed anywhere and run again ends as one that was left alone: nothing lost, nothing twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pandas as pd
+import pytest
+
+pytestmark = [
+    pytest.mark.chaos,
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning"),
+]
+
+ROOT = Path(__file__).parents[2]
+N_TRIALS = 8
+N_ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "1"))  # of three random kills; see examples/benchmarks/chaos.py
+JOB = f"""
+[job]
+name = "churn"
+[data]
+train = "rows.csv"
+target = "label"
+[search]
+families = ["lightgbm", "linear"]
+max_trials = {N_TRIALS}
+n_folds = 3
+outer_folds = 2
+seed = 0
+n_jobs = 2
+[search.space.lightgbm]
+learning_rate = 0.3
+boosting = "gbdt"
+[final]
+estimate = "nested"
+[tracking]
+uri = "sqlite:///mlflow.db"
+register_as = "churn"
+[storage]
+url = "sqlite:///tuner.db"
+"""
+# Where the process ends itself: the place, and at which passing of it.
+PLACES = (
+    "store.before_save:1",
+    "store.after_save:5",
+    "store.before_save:14",
+    "finals.before:1",
+    "finals.after:1",
+    "tracking.parent_created:1",
+    "tracking.run_created:3",
+    "tracking.run_ended:6",
+    "tracking.model_logged:1",
+    "tracking.model_registered:1",
+    "job.before_finish:1",
+)
+
+
+@dataclass(frozen=True)
+class Left:
+    """What a job has left behind.
+
+    Attributes
+    ----------
+    trials : dict of int to float or None
+        Number and objective of the store's search trials.
+    runs : dict of str to str
+        MLflow's children by trial key, with their status.
+    predictions : array
+        Of the logged model on the job's rows.
+    """
+
+    trials: dict[int, float | None]
+    runs: dict[str, str]
+    predictions: np.ndarray
+
+
+def make_job(folder: Path) -> Path:
+    """Write a job on a small learnable table."""
+    generator = np.random.default_rng(0)
+    size, age = generator.normal(size=(2, 120))
+    label = np.where(size + age**2 + generator.normal(size=120) > 1, "yes", "no")
+    pd.DataFrame({"size": size, "age": age, "label": label}).to_csv(folder / "rows.csv", index=False)
+    path = folder / "job.toml"
+    path.write_text(JOB)
+    return path
+
+
+def start(job: Path, *, failpoint: str | None = None) -> subprocess.Popen[str]:
+    """Start the command in a process of its own."""
+    settings = {"PYTHONPATH": str(ROOT), "MLFLOW_DISABLE_TELEMETRY": "true"}
+    settings |= {} if failpoint is None else {"TUNER_FAILPOINT": failpoint}
+    return subprocess.Popen(
+        [sys.executable, "-m", "tuner", "run", str(job), "--json"],
+        env=os.environ | settings,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(job: Path) -> Left:
+    """Run the job to its end and look at all it has left."""
+    process = start(job)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return look(job.parent, json.loads(out))
+
+
+def look(folder: Path, summary: dict) -> Left:
+    """Read store and MLflow; every key must be there once, and every run ended."""
+    import mlflow
+    from mlflow import MlflowClient
+
+    study = optuna.load_study(study_name=summary["study"], storage=f"sqlite:///{folder}/tuner.db")
+    keys = [json.loads(trial.user_attrs["record"])["number"] for trial in study.trials]
+    assert sorted(keys) == list(range(N_TRIALS)), "a trial is missing or doubled in the store"
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    runs = client.search_runs([client.get_experiment_by_name("churn").experiment_id], max_results=1000)
+    parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert [run.info.status for run in parents] == ["FINISHED"]
+    children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
+    counts = Counter(run.data.tags["tuner.trial_key"] for run in children)
+    assert set(counts.values()) == {1}, "a trial is doubled in MLflow"
+    assert len(client.search_model_versions("name = 'churn'")) == 1
+    mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
+    try:
+        model = mlflow.sklearn.load_model(summary["model_uri"])
+    finally:
+        mlflow.set_tracking_uri(None)
+    rows = pd.read_csv(folder / "rows.csv").drop(columns="label")
+    return Left(
+        {key: trial.value for key, trial in zip(keys, study.trials, strict=True)},
+        {run.data.tags["tuner.trial_key"]: run.info.status for run in children},
+        model.predict_proba(rows),
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> tuple[Left, float]:
+    """Return what a run leaves that nobody kills, and the seconds it takes."""
+    job = make_job(tmp_path_factory.mktemp("whole"))
+    began = time.monotonic()
+    return finish(job), time.monotonic() - began
+
+
+def assert_equal(left: Left, whole: Left) -> None:
+    """Find the same trials with the same values, the same runs, the same model."""
+    assert left.trials == whole.trials
+    assert left.runs == whole.runs
+    np.testing.assert_array_equal(left.predictions, whole.predictions)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_killed_at_a_write_and_run_again(tmp_path, whole, place):
+    """The process ends itself by SIGKILL there; the next run completes what it began."""
+    job = make_job(tmp_path)
+    process = start(job, failpoint=place)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL, err
+    assert_equal(finish(job), whole[0])
+
+
+@pytest.mark.parametrize("number", range(N_ROUNDS))
+def test_killed_at_random_moments_and_run_again(tmp_path, whole, number):
+    """Three kills in a row, wherever the run is by then; the fourth run completes it."""
+    job = make_job(tmp_path)
+    expected, seconds = whole
+    generator = np.random.default_rng([number, int(time.time())])
+    for _ in range(3):
+        process = start(job)
+        try:
+            process.communicate(timeout=float(generator.uniform(0.3, 1.0)) * seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    assert_equal(finish(job), expected)
