@@ -114,6 +114,8 @@ NUMBER_TARGETS = {
     "two columns": np.column_stack([NUMBERS, NUMBERS]),
     "complex": NUMBERS.astype(complex),
     "a scalar": 1.0,
+    "dates": np.arange(N).astype("datetime64[D]"),
+    "durations": np.arange(N).astype("timedelta64[D]"),
     "missing dates": np.where(np.arange(N) == 5, np.datetime64("NaT"), np.datetime64("2024-01-01")),
 }
 ROLES = {

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import math
 import sqlite3
+import subprocess
+import sys
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -326,3 +328,40 @@ def test_a_full_disk_is_a_clear_error_and_keeps_what_was_saved(url, records):
         assert "Free the disk" in caught.value.cure
     with held(url) as store:
         assert list(store.load()) == [0]
+
+
+TAKE_TURNS = """
+import sys, time
+from dataclasses import replace
+from pathlib import Path
+from search_spaces import SPACES
+from tuner._records import TrialRecord
+from tuner._store import TrialStore
+from tuner.exceptions import LockedError
+
+url, record = sys.argv[1], TrialRecord.from_json(Path(sys.argv[2]).read_text())
+spaces = (SPACES["lightgbm"].override({"learning_rate": 0.05}), SPACES["linear"])
+for _ in range(20):
+    while True:
+        try:
+            with TrialStore(url, "study") as store:
+                store.open(seed=0, spaces=spaces, lag=4)
+                store.save(replace(record, number=len(store.load())))
+            break
+        except LockedError:
+            time.sleep(0.002)
+    time.sleep(0.01)
+"""
+
+
+def test_two_processes_on_a_study_lose_and_double_nothing(url, records, tmp_path):
+    """In 20 rounds each, either holds the study alone: 40 trials with 40 numbers."""
+    (tmp_path / "record.json").write_text(records[0].to_json())
+    command = [sys.executable, "-c", TAKE_TURNS, url, str(tmp_path / "record.json")]
+    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    for process in processes:
+        _, err = process.communicate(timeout=100)
+        assert process.returncode == 0, err
+    with held(url) as store:
+        assert sorted(store.load()) == list(range(40))
+    assert len(optuna.load_study(study_name="study", storage=url).trials) == 40

@@ -36,7 +36,7 @@ from tuner._tracking import Tracker
 from tuner._tracking_info import DatasetInfo, RunSummary, TrackingInfo
 from tuner._tracking_items import BestSoFar, Metric, Param, Tag, log_items
 from tuner._tracking_model import REQUIRED_PACKAGES, UntrustedTypeError, input_schema, trusted_types
-from tuner._tracking_write import Place, artifacts_beside
+from tuner._tracking_write import Place, artifacts_beside, create_database
 from tuner.families import FAMILIES, TrainingRows
 
 pytestmark = [
@@ -461,6 +461,63 @@ def test_a_trial_that_cannot_be_written_is_counted(uri: str, monkeypatch: pytest
     assert (parent.info.status, parent.data.tags["tuner.missing_trials"]) == ("FINISHED", "1")
 
 
+def test_a_killed_run_is_continued_as_itself(uri: str) -> None:
+    """What is there stays, a child left RUNNING is ended with its trial's status, the rest is added."""
+    from mlflow import MlflowClient
+
+    first = make_tracker(uri, run_key="k1")
+    first.start()
+    for record in RECORDS[:3]:
+        first.trial(record)
+    info = first.abort("KILLED", timeout=60.0)
+    client = MlflowClient(uri)
+    half = stored(info, uri).children[RECORDS[1].trial_key].info.run_id
+    client.update_run(half, status="RUNNING")
+    lost = client.create_run(
+        info.experiment_id, tags={"mlflow.parentRunId": info.run_id, "tuner.trial_key": "x"}
+    )
+    client.update_run(info.run_id, status="RUNNING")
+    again = track(uri, RECORDS, summary(), run_key="k1")
+    assert (again.problems, again.n_missing, again.run_id) == ((), 0, info.run_id)
+    found = stored(again, uri)
+    assert found.parent.info.status == "FINISHED"
+    assert set(found.children) == {record.trial_key for record in RECORDS} | {"x"}
+    assert found.children[RECORDS[1].trial_key].info.run_id == half
+    assert client.get_run(half).info.status == "FINISHED"
+    assert client.get_run(lost.info.run_id).info.status == "KILLED"
+
+
+def test_parameters_of_a_continued_run_may_change(uri: str) -> None:
+    """MLflow lets no parameter change: what other limits ask for becomes a tag."""
+    track(uri, RECORDS[:1], summary(params={"max_trials": "1"}), run_key="k1")
+    info = track(uri, RECORDS[:2], summary(params={"max_trials": "2", "metric": "log_loss"}), run_key="k1")
+    assert info.problems == ()
+    parent = stored(info, uri).parent
+    assert parent.data.params == {"max_trials": "1", "metric": "log_loss"}
+    assert parent.data.tags["tuner.changed_params"] == "max_trials: 1 -> 2"
+
+
+def test_the_database_appears_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that ends while MLflow makes its tables leaves no database, and nothing else."""
+    from mlflow.store.tracking import sqlalchemy_store
+
+    folder = tmp_path / "new"
+    folder.mkdir()
+    address = f"sqlite:///{folder}/mlflow.db"
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlalchemy_store.SqlAlchemyStore, "__init__", die)
+        with pytest.raises(KeyboardInterrupt):
+            create_database(address)
+    assert list(folder.iterdir()) == []
+    (folder / "mlflow.db.new-999999999").touch()  # of a process that was killed there
+    create_database(address)
+    assert [path.name for path in folder.iterdir()] == ["mlflow.db"]
+
+
 def test_global_state_is_left_alone(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tracking URI, active run, environment and working directory are as before."""
     import mlflow
@@ -749,14 +806,18 @@ def run_python(code: str, *, cwd: Path) -> str:
 
 
 def test_the_model_reloads_elsewhere_without_our_packages(uri: str, tmp_path: Path) -> None:
-    """A fresh process in another folder has the code from the model itself and predicts identically."""
+    """A fresh process in another folder has the code from the model itself and predicts identically.
+
+    With BLAS on one thread, as here: the last bits of a network's single-precision sums depend on threads.
+    """
     X, y = mixed_rows(missing=False)
     model, info = log_one(uri, make_dataset(X, y))
     X.to_pickle(tmp_path / "X.pkl")
     code = f"""
-import mlflow, pandas as pd
+import mlflow, pandas as pd, threadpoolctl
 mlflow.set_tracking_uri({uri!r})
 model = mlflow.pyfunc.load_model({info.model_uri!r})
+threadpoolctl.threadpool_limits(1)
 import tuner
 assert "mlartifacts" in tuner.__file__ or "artifacts" in tuner.__file__, tuner.__file__
 print(model.predict(pd.read_pickle("X.pkl")).tobytes().hex())
@@ -851,7 +912,8 @@ def test_requirements_cover_what_the_model_imports() -> None:
     covered = set(REQUIRED_PACKAGES)
     for package in REQUIRED_PACKAGES:
         covered |= {Requirement(line).name for line in requires(package) or [] if "extra ==" not in line}
-    assert loaded - covered == {"pyarrow"}  # pandas imports it where it is installed, and works without
+    # pandas and joblib import them where they are installed, and work without.
+    assert loaded - covered == {"psutil", "pyarrow"}
 
 
 def test_polars_is_imported_whole_before_the_writer_starts(tmp_path: Path) -> None:

@@ -311,6 +311,9 @@ def _encode_target(target: Any, task: str) -> tuple[Any, Any]:
 
 
 def _encode_numbers(target: Any) -> FloatArray:
+    if target.dtype.kind in "mM":
+        cure = "Turn it into a number of days or seconds."
+        raise InputError("A regression target must be numeric.", "dates or durations", cure)
     try:
         values = np.asarray(target, dtype=np.float64)
     except (TypeError, ValueError) as error:

@@ -182,9 +182,12 @@ def _begun_with(settings: Settings, winner: Configuration | None) -> Settings:
     """Return the settings with a configuration first among the known-good ones of its family."""
     if winner is None or winner.family not in settings.portfolios:
         return settings
-    known = settings.space(winner.family).dimensions
-    params = {name: value for name, value in winner.params.items() if name in known}
-    entries = (params, *settings.portfolios[winner.family])
+    space = settings.space(winner.family)
+    known = {name: value for name, value in winner.params.items() if name in space.dimensions}
+    try:
+        entries = (space.complete(known), *settings.portfolios[winner.family])
+    except ValueError:  # what was a choice is a range now
+        return settings
     return replace(settings, portfolios={**settings.portfolios, winner.family: entries})
 
 
