@@ -14,7 +14,7 @@ from sklearn.datasets import load_breast_cancer
 from tuner import TuningConfig, tune
 from tuner._page import draw, render, sections
 from tuner._page.blocks import Section, Text, number
-from tuner._records import Configuration
+from tuner._records import Configuration, GroupScores, SliceScore
 from tuner._result import Finding, Paid
 
 NASTY = "<script>alert('$x$')</script>{{ 7 * 7 }}<img src=x onerror=\"y\">"
@@ -68,9 +68,9 @@ def test_answer_comes_first(result, page):
 
 
 def test_every_section_is_there(page):
-    """A full run fills all sections but the notes, and each has its place in the navigation."""
+    """A full run fills all sections but two it has nothing for, and each has its place in the navigation."""
     titles = re.findall(r"<h2>(.*?)</h2>", page)
-    assert titles == [title for title in sections.SECTIONS if title != "Notes"]
+    assert titles == [title for title in sections.SECTIONS if title not in ("Notes", "Slices and groups")]
     for anchor in re.findall(r'<section id="(.*?)">', page):
         assert f'href="#{anchor}"' in page
 
@@ -79,7 +79,7 @@ def test_page_is_well_formed_and_needs_nothing_else(page):
     """Tags close in order, there is no script, and every address is inside the page."""
     tags = Tags(page)
     assert "script" not in tags.names
-    assert tags.names.count("img") == 6
+    assert tags.names.count("img") == 7
     assert all(address.startswith(("#", "data:")) for address in tags.addresses)
     assert not re.search(r"@import|url\(|http:|https:", page)
 
@@ -180,13 +180,32 @@ def test_figures_leave_the_users_matplotlib_alone(result, page):
         assert matplotlib.rcParams["text.usetex"] is True
 
 
+def test_slices_stand_with_the_worst_first_and_groups_in_a_sentence(result):
+    """By falling loss, one that cannot be scored at the end; groups as the printed result says them."""
+    slices = tuple(
+        SliceScore("country", label, 1200, value, value - 0.1, value + 0.1, value, ())
+        for label, value in (("DE", 0.3), ("FR", float("nan")), (NASTY, 0.7))
+    )
+    groups = GroupScores((0.2, 0.4), (0.5, 0.7))
+    page = render(replace(result, slices=slices, group_scores=groups))
+    order = ["country = &lt;script&gt;", "0.6 to 0.8", "country = DE", "country = FR"]
+    assert [page.index(text) for text in order] == sorted(page.index(text) for text in order)
+    assert "Groups never seen: loss 0.6 of the winner on groups left out, 0.3 on random folds." in page
+
+
+def test_chance_is_the_last_line_of_the_optimism_table(result):
+    """What guessing gets stands below the claims."""
+    page = render(result)
+    assert page.index("the best constant prediction") > page.index("elected it")
+
+
 def test_figures_are_drawn_of_what_there_is(result):
     """One trial makes no cloud, an unbounded interval no line, and a path needs two points."""
-    every = {"estimate", "trials", "gap", "winner_path", "reliability", "importance_linear"}
+    every = {"estimate", "trials", "gap", "winner_path", "reliability", "learning", "importance_linear"}
     assert set(draw(result)) == every
     winner = replace(result.winner, curves=None)
     unbounded = replace(result.estimate, high=np.inf)
-    bare = replace(result, winner=winner, estimate=unbounded, reliability=None)
+    bare = replace(result, winner=winner, estimate=unbounded, reliability=None, learning_curve=None)
     assert set(draw(bare)) == {"trials", "gap", "importance_linear"}
     assert all(svg.startswith(b"<?xml") for svg in draw(bare).values())
 

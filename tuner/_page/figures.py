@@ -35,6 +35,7 @@ def draw(result: TuningResult) -> dict[str, bytes]:
         ("gap", complete, 3.4, _draw_gap),
         ("winner_path", _has_path(result), 3.4, _draw_path),
         ("reliability", result.reliability is not None, 3.4, _draw_reliability),
+        ("learning", result.learning_curve is not None, 3.0, _draw_learning),
     ]
     for family in result.card.families:
         shares = importances(result.study, family)
@@ -177,6 +178,18 @@ def _draw_path(axes: Axes, result: TuningResult) -> None:
     family = result.winner.configuration.family
     axes.set(xlabel=f"{family}: path value, larger models to the right", ylabel=f"loss: {_loss(result)}")
     axes.legend()
+
+
+def _draw_learning(axes: Axes, result: TuningResult) -> None:
+    """Draw the loss against the number of training rows."""
+    curve = result.learning_curve
+    assert curve is not None  # the caller looked
+    losses = [np.array(each)[np.isfinite(each)] for each in curve.losses]
+    means = np.array([each.mean() if len(each) else np.nan for each in losses])
+    errors = np.array([each.std(ddof=1) / np.sqrt(len(each)) if len(each) > 1 else 0.0 for each in losses])
+    axes.fill_between(curve.rows, means - errors, means + errors, color=ORANGE, alpha=0.2, linewidth=0)
+    axes.plot(curve.rows, means, "o-", color=ORANGE, markersize=5)
+    axes.set(xlabel="training rows", ylabel=f"held-out loss: {_loss(result)}", xlim=(0, None))
 
 
 def _draw_reliability(axes: Axes, result: TuningResult) -> None:

@@ -83,6 +83,12 @@ def _optimism_section(result: TuningResult, _: Pictures) -> list[Block]:
     for name, estimate in (("Estimate", result.estimate), ("Default", result.default_estimate)):
         if estimate is not None:
             rows.append((name, number(estimate.value), _interval(estimate), estimate.estimand))
+    if result.optimism_table is not None:
+        rows += [
+            ("Chance", number(row.value), "", "the best constant prediction, on all rows")
+            for row in result.optimism_table.rows
+            if row.label == "chance"
+        ]
     blocks: list[Block] = [Table(("", result.metric, "interval", "what it is"), tuple(rows))]
     if result.optimism is not None and math.isfinite(result.optimism):
         blocks.append(Text(_optimism(result)))
@@ -148,6 +154,36 @@ def _reliability_section(result: TuningResult, pictures: Pictures) -> list[Block
 
 def _is_tempered(result: TuningResult) -> bool:
     return result.model.blended is not None and result.model.blended.temperature != 1.0
+
+
+def _learning_section(result: TuningResult, pictures: Pictures) -> list[Block]:
+    if result.learning_curve is None:
+        return []
+    return [
+        Text("The winner's configuration on growing parts of its training rows, scored on the same folds."),
+        *_pictures(
+            pictures,
+            learning="Mean over folds, the band one standard error. Does it still fall at the right end?",
+        ),
+    ]
+
+
+def _slices_section(result: TuningResult, _: Pictures) -> list[Block]:
+    rows = tuple(
+        (f"{each.column} = {each.label}", number(each.value), _ends(each.low, each.high), f"{each.n_rows:,}")
+        for each in sorted(
+            result.slices, key=lambda each: -each.loss if math.isfinite(each.loss) else math.inf
+        )
+    )
+    blocks: list[Block] = []
+    if rows:
+        blocks.append(
+            Text("Rows by the values of a column, the worst first, on fresh folds; intervals one at a time.")
+        )
+        blocks.append(Table(("slice", result.metric, "interval", "rows"), rows))
+    if result.group_scores is not None:
+        blocks.append(Text(f"Groups never seen: {dict(result.facts())['new groups']}."))
+    return blocks
 
 
 def _importance_section(result: TuningResult, pictures: Pictures) -> list[Block]:
@@ -249,6 +285,8 @@ SECTIONS: dict[str, Callable[[TuningResult, Pictures], list[Block]]] = {
     "Gap over trials": _gap_section,
     "The winner along its path": _path_section,
     "Calibration": _reliability_section,
+    "Learning curve": _learning_section,
+    "Slices and groups": _slices_section,
     "Parameter importance": _importance_section,
     "Finalists": _finalists_section,
     "Model card": _card_section,
@@ -257,7 +295,11 @@ SECTIONS: dict[str, Callable[[TuningResult, Pictures], list[Block]]] = {
 
 
 def _interval(estimate: Estimate) -> str:
-    return f"{number(estimate.low)} to {number(estimate.high)}"
+    return _ends(estimate.low, estimate.high)
+
+
+def _ends(low: float, high: float) -> str:
+    return f"{number(low)} to {number(high)}"
 
 
 def _value(value: object) -> str:
