@@ -27,6 +27,11 @@ MINIMAL = '[job]\nname = "churn"\n[data]\ntrain = "rows.csv"\ntarget = "label"\n
 ROOT = Path(__file__).parents[1]
 
 
+# MLflow's SQL store uses a loader that SQLAlchemy 2.1 deprecates; importing mlflow.pyfunc warns of type hints.
+MLFLOW_WARNS = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
+MLFLOW_WARNS_IN_COLOUR = pytest.mark.filterwarnings(
+    "ignore:.*Any type hint is inferred as AnyType:UserWarning"
+)
 STORED = '[storage]\nurl = "sqlite:///tuner.db"\n'
 
 
@@ -545,8 +550,8 @@ def test_an_error_of_a_check_ends_with_78(job, capsys, command):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
-@pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
+@MLFLOW_WARNS
+@MLFLOW_WARNS_IN_COLOUR
 def test_a_job_that_is_done_is_not_run_again(job, capsys):
     """The same key gives the same object at once; other limits go on with the study; another key runs."""
     path = str(job(SMALL + STORED))
@@ -580,8 +585,8 @@ def test_a_second_run_ends_with_75_at_once(job, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
-@pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
+@MLFLOW_WARNS
+@MLFLOW_WARNS_IN_COLOUR
 def test_what_mlflow_misses_is_synced(job, capsys, monkeypatch):
     """With MLflow away a run ends all the same; `sync` writes its trials and its summary, once."""
     from mlflow import MlflowClient
@@ -618,6 +623,8 @@ def test_sync_says_what_it_needs(job, capsys):
     assert json.loads(capsys.readouterr().out)["cure"] == "Run the job."
 
 
+@MLFLOW_WARNS
+@MLFLOW_WARNS_IN_COLOUR
 def test_a_stopped_run_says_what_it_has(job, capsys, monkeypatch):
     """The first signal ends the run with its best so far; trials stay in the store for the next run."""
     path = job(SMALL.replace("max_trials = 2", "max_trials = 4") + STORED)
