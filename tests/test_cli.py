@@ -27,7 +27,7 @@ MINIMAL = '[job]\nname = "churn"\n[data]\ntrain = "rows.csv"\ntarget = "label"\n
 ROOT = Path(__file__).parents[1]
 
 
-# MLflow's SQL store uses a loader that SQLAlchemy 2.1 deprecates; importing mlflow.pyfunc warns of type hints.
+# MLflow's SQL store uses a loader that SQLAlchemy 2.1 deprecates; mlflow.pyfunc warns of type hints.
 MLFLOW_WARNS = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
 MLFLOW_WARNS_IN_COLOUR = pytest.mark.filterwarnings(
     "ignore:.*Any type hint is inferred as AnyType:UserWarning"
