@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 import optuna
 import pytest
@@ -9,7 +11,7 @@ from optuna.distributions import FloatDistribution
 from optuna.samplers import TPESampler
 from optuna.trial import TrialState, create_trial
 
-from tuner._sampler import MOST_OTHERS, ThinnedTPE, n_good
+from tuner._sampler import MOST_OTHERS, Ranking, ThinnedTPE, n_good
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
@@ -86,6 +88,33 @@ def test_a_proposal_is_a_function_of_seed_and_trials():
     trials = [trial(x, (x - 0.3) ** 2) for x in rng.random(120)]
     first, again, other = (proposal(study_of(trials), seed) for seed in (1, 1, 2))
     assert first == again != other
+
+
+def test_a_ranking_kept_in_order_gives_the_same_proposals():
+    """Trials put in their place one by one, pruned, failed and tied ones among them: as if sorted anew."""
+    rng = np.random.default_rng(0)
+    study, ranking = optuna.create_study(), Ranking()
+    for number, x in enumerate(rng.random(150)):
+        asked = study.ask({"x": X})
+        if number % 7 == 0:
+            asked.report(float(x), step=number % 3)
+            told = study.tell(asked, state=TrialState.PRUNED)
+        elif number % 11 == 0:
+            told = study.tell(asked, state=TrialState.FAIL)
+        else:
+            told = study.tell(asked, round(float(x), 1))
+        ranking.add(told)
+    assert len(ranking) == sum(each.state is not TrialState.FAIL for each in study.trials)
+    kept, anew = (chain(*each.parts()) for each in (ranking, Ranking.of(study)))
+    assert [each.number for each in kept] == [each.number for each in anew]
+    for seed in range(3):
+        values = []
+        for sampler in (ThinnedTPE(seed), ThinnedTPE(seed, ranking)):
+            study.sampler = sampler
+            asked = study.ask()
+            values.append(asked.suggest_float("x", 0.0, 1.0))
+            study.tell(asked, state=TrialState.FAIL)
+        assert values[0] == values[1]
 
 
 def test_pruned_trials_repel():

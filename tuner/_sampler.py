@@ -12,6 +12,7 @@ References
 
 from __future__ import annotations
 
+from bisect import insort
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,33 @@ def n_good(n_done: int) -> int:
     return min(-(-n_done // 10), 25)
 
 
+class Ranking:
+    """A study's done trials from the best to the worst, kept in order as they come."""
+
+    def __init__(self) -> None:
+        self._trials: list[FrozenTrial] = []
+
+    @classmethod
+    def of(cls, study: optuna.Study) -> Ranking:
+        """Rank all done trials of a study."""
+        ranking = cls()
+        ranking._trials = sorted(study.get_trials(deepcopy=False, states=DONE), key=_rank)
+        return ranking
+
+    def __len__(self) -> int:
+        return len(self._trials)
+
+    def add(self, trial: FrozenTrial) -> None:
+        """Put a trial that has been told to the study in its place; failed ones have none."""
+        if trial.state in DONE:
+            insort(self._trials, trial, key=_rank)
+
+    def parts(self) -> tuple[list[FrozenTrial], list[FrozenTrial]]:
+        """Return those that count as good, and the others."""
+        n = n_good(len(self._trials))
+        return self._trials[:n], self._trials[n:]
+
+
 class ThinnedTPE(TPESampler):
     """A sampler for one ask.
 
@@ -39,13 +67,16 @@ class ThinnedTPE(TPESampler):
     ----------
     seed : int
         Of the proposal, and of which of the other trials are looked at.
+    ranking : Ranking or None
+        All done trials of the study: to sort ten thousand for an ask takes longer than the rest of it. None:
+        they are sorted.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, ranking: Ranking | None = None) -> None:
         super().__init__(seed=seed, multivariate=True, group=True, constant_liar=True)
         self._seed = seed
-        self._n_done: int = 0
-        self._gamma = lambda _: n_good(self._n_done)  # of all trials; Optuna counts those it is shown
+        self._ranking = ranking
+        self._gamma = lambda _: n_good(len(self._ranking or ()))  # of all; Optuna counts those it is shown
         self._view: _Thinned | None = None
 
     def infer_relative_search_space(
@@ -68,28 +99,22 @@ class ThinnedTPE(TPESampler):
 
     def _thinned(self, study: optuna.Study) -> Any:
         if self._view is None:
-            self._view = _Thinned(study, self._seed)
-            self._n_done = self._view.n_done
+            self._ranking = self._ranking or Ranking.of(study)
+            self._view = _Thinned(study, self._seed, self._ranking)
         return self._view
 
 
 class _Thinned:
     """A study that shows its good trials, some of the others and the running ones."""
 
-    def __init__(self, study: optuna.Study, seed: int) -> None:
+    def __init__(self, study: optuna.Study, seed: int, ranking: Ranking) -> None:
         self._study = study
-        trials = study.get_trials(deepcopy=False, states=(*DONE, TrialState.RUNNING))
-        done = [trial for trial in trials if trial.state in DONE]
-        self.n_done = len(done)
-        ranked = sorted(done, key=_rank)
-        good, others = ranked[: n_good(len(done))], ranked[n_good(len(done)) :]
+        good, others = ranking.parts()
         if len(others) > MOST_OTHERS:
             chosen = np.random.default_rng(seed).choice(len(others), MOST_OTHERS, replace=False)
             others = [others[index] for index in chosen]
-        kept = {trial.number for trial in good + others}
-        self._trials = [
-            trial for trial in trials if trial.number in kept or trial.state is TrialState.RUNNING
-        ]
+        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        self._trials = sorted([*good, *others, *running], key=lambda trial: trial.number)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._study, name)

@@ -28,7 +28,7 @@ from tuner._deadline import Deadline
 from tuner._objective import judged, penalty_cap
 from tuner._racing import Race, make_race
 from tuner._records import Configuration, TrialRecord
-from tuner._sampler import ThinnedTPE
+from tuner._sampler import Ranking, ThinnedTPE
 from tuner._seeds import child_seed
 from tuner._selection import N_FINALISTS, nominate
 from tuner._stopping import is_settled
@@ -136,6 +136,7 @@ class Search:
         self._n_defaults = len(settings.spaces)
         with _quiet():
             self._study = _make_study(place.study)
+        self._ranking = Ranking()
         self._asked: list[optuna.Trial] = []
         self._running: deque[Future[Trial]] = deque()  # asked, not judged
         self._first: Trial | None = None
@@ -246,7 +247,9 @@ class Search:
             self._study.enqueue_trial(_suggested(self._initial[number], self._settings))
         for attempt in range(ASKS):
             seed = child_seed(self._settings.seed, "sampler", number, attempt)
-            self._study.sampler = optuna.samplers.RandomSampler(seed) if attempt else ThinnedTPE(seed)
+            self._study.sampler = (
+                optuna.samplers.RandomSampler(seed) if attempt else ThinnedTPE(seed, self._ranking)
+            )
             trial = self._study.ask()
             configuration = suggest(trial, self._settings)
             key = json.dumps(configuration.flat(), sort_keys=True)
@@ -297,7 +300,7 @@ class Search:
         asked.set_user_attr("record", record.to_json())
         if record.partial_losses:  # the sampler ranks pruned trials by them
             asked.report(float(np.nanmean(record.partial_losses)), step=len(record.partial_losses))
-        self._study.tell(asked, record.objective, state=TrialState[record.state])
+        self._ranking.add(self._study.tell(asked, record.objective, state=TrialState[record.state]))
         self._judged.append(record)
         self._limit = self._deadline.earlier(self._reserve(self._judged))
 
