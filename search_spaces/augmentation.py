@@ -16,8 +16,14 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TypeVar
+
 from search_spaces.dimensions import Categorical, Dimension, Int, Scalar
-from search_spaces.space import Condition
+from search_spaces.space import Condition, SearchSpace
+
+T = TypeVar("T")
 
 # Which kind of copies. Where the rows are no images it is "none", unless `search_space` asks for "table".
 AUGMENT = Categorical(("none", "image", "table"), simpler="none")
@@ -59,6 +65,21 @@ CONDITIONS = {
     **dict.fromkeys(TABLE, Condition("augment", "table")),
 }
 LIMITS = {"augment_copies": (1.0, 64.0)}
+
+
+def without(space: SearchSpace) -> SearchSpace:
+    """Return a space that knows no augmentation."""
+    return replace(
+        space,
+        dimensions=_others(space.dimensions),
+        conditions=_others(space.conditions),
+        limits=_others(space.limits),
+    )
+
+
+def _others(mapping: Mapping[str, T]) -> dict[str, T]:
+    return {name: value for name, value in mapping.items() if name not in DIMENSIONS}
+
 
 FIRST: tuple[dict[str, Scalar], ...] = (
     {"augment": "image", "augment_shift": 0.1},

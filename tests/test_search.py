@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from optuna.trial import TrialState
 
-from search_spaces import PORTFOLIOS, SPACES, Categorical, Float, Int
+from search_spaces import PORTFOLIOS, Categorical, Float, Int
 from tuner import _search
 from tuner._bench import Bench
 from tuner._config import TuningConfig, resolve
@@ -109,12 +109,13 @@ def fake_fits(monkeypatch, make_scores):
 def test_defaults_first_then_the_portfolios_in_turn(bench, fake_fits):
     """The default of each family, then each family's first known-good one, then the second, ..."""
     fake_fits()
-    trials = search(bench, settings(max_trials=INITIAL)).run().trials
+    chosen = settings(max_trials=INITIAL)
+    trials = search(bench, chosen).run().trials
     tried = [(trial.configuration.family, dict(trial.configuration.params)) for trial in trials]
-    expected = [(name, SPACES[name].default()) for name in ("lightgbm", "linear")]
+    expected = [(name, chosen.space(name).default()) for name in ("lightgbm", "linear")]
     for place in range(max(map(len, PORTFOLIOS.values()))):
         expected += [
-            (name, SPACES[name].complete(PORTFOLIOS[name][place]))
+            (name, chosen.space(name).complete(PORTFOLIOS[name][place]))
             for name in ("lightgbm", "linear")
             if place < len(PORTFOLIOS[name])
         ]
@@ -187,8 +188,9 @@ def test_every_configuration_is_complete_and_active(bench, fake_fits):
     """Exactly the active parameters are there: dropout only with DART, a ratio only with elastic net."""
     fake_fits()
     families = set()
-    for trial in search(bench, settings(max_trials=40)).run().trials:
-        space = SPACES[trial.configuration.family]
+    chosen = settings(max_trials=40)
+    for trial in search(bench, chosen).run().trials:
+        space = chosen.space(trial.configuration.family)
         params = trial.configuration.params
         assert space.complete(params) == params
         families.add(trial.configuration.family)

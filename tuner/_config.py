@@ -268,7 +268,9 @@ def _augmented(space: SearchSpace, changes: Mapping[str, Dimension | Scalar], ki
     if "augment" in changes:
         return space
     kinds = sorted(named | ({"image"} if kind == "image" else set()))
-    return space.override({"augment": Categorical(("none", *kinds)) if kinds else "none"})
+    return (
+        space.override({"augment": Categorical(("none", *kinds))}) if kinds else augmentation.without(space)
+    )
 
 
 def _choices(change: object) -> tuple[object, ...]:
