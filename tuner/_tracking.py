@@ -236,6 +236,7 @@ class Tracker:
                 item = self._queue.get(timeout=IDLE_SECONDS)
             except Empty:
                 self._write_best(place)
+                self._retry(place)
                 continue
             if isinstance(item, _End):
                 return item
@@ -265,12 +266,19 @@ class Tracker:
         ):
             self._best_metrics = []
 
-    def _end(self, place: Place, end: _End) -> None:
+    def _retry(self, place: Place) -> None:
+        """Write what is missing, as far as the store takes it again."""
         missing, self._missing = self._missing, []
-        for record in missing:
+        for position, record in enumerate(missing):
             self._replay(place, record, look_up=True)
+            if self._failing and not self._queue.empty():
+                self._missing += missing[position + 1 :]
+                return
         if not self._missing:
             self._problems.pop("trials", None)
+
+    def _end(self, place: Place, end: _End) -> None:
+        self._retry(place)
         self._write_best(place, everything=True)
         if not self._missing:
             self._attempt("trials of a killed run", lambda _: place.close_left())
