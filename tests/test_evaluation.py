@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.util import find_spec
 from itertools import count
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from search_spaces import SPACES
+from search_spaces import EXTRAS, SPACES
 from tuner import _bench, _evaluation
 from tuner._bench import Bench, threads_a_fit, training_rows
 from tuner._data import make_dataset
@@ -24,6 +25,7 @@ from tuner.families import FAMILIES
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 N_ROWS = 90
+INSTALLED = [name for name in FAMILIES if name not in EXTRAS or find_spec(EXTRAS[name][0])]
 
 
 def make_bench(task="binary", metric=None, *, n_folds=3, n_repeats=1, weights=None, seed=0):
@@ -125,7 +127,7 @@ def scripted(monkeypatch):
 # Curves
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", INSTALLED)
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 def test_curves_cover_every_fold_and_point(task, family):
     """Two repeats of 3 folds: six curves of equal length, a prefix of the family's path."""
@@ -151,7 +153,7 @@ def test_thresholds_run_fastest():
 
 
 @pytest.mark.parametrize("metric", ["log_loss", "accuracy", "roc_auc", "f1"])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", INSTALLED)
 @pytest.mark.parametrize("n_folds", [3, 10])
 def test_kept_predictions_are_those_at_the_nested_points(metric, family, n_folds):
     """Scoring fold k's kept predictions gives v_k(p_k), at the threshold of p_k."""
@@ -169,7 +171,7 @@ def test_kept_predictions_are_those_at_the_nested_points(metric, family, n_folds
         assert losses[point % len(losses)] == pytest.approx(loss, abs=1e-6)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", INSTALLED)
 def test_kept_models_are_at_the_common_point(family):
     """Models predict their fold's held-out rows with the loss of the curve at `path_point`."""
     bench = make_bench("multiclass")
@@ -203,7 +205,7 @@ def test_held_out_targets_do_not_reach_the_models():
     y = bench.dataset.y.copy()
     y[fold.test] += 100.0
     other = replace(bench, dataset=replace(bench.dataset, y=y), _prepared={})
-    for family in FAMILIES:
+    for family in INSTALLED:
         models = []
         for each in (bench, other):
             params = configuration(family).params
@@ -217,7 +219,7 @@ def test_held_out_targets_do_not_reach_the_models():
 # Stopping
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", INSTALLED)
 def test_stopping_early_changes_no_score(family, monkeypatch):
     """Curves with one minimum: the walk with patience and the full walk give the same scores."""
     bench = make_bench("regression")

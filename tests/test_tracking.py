@@ -16,6 +16,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import packages_distributions, requires
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from hypothesis import strategies as st
 from packaging.requirements import Requirement
 from scipy import sparse
 
-from search_spaces import SPACES
+from search_spaces import EXTRAS, SPACES
 from tuner._data import Dataset, make_dataset
 from tuner._model import Blended, Delivered, Member, deliver
 from tuner._records import Configuration, Curves, Scores, TrialRecord
@@ -720,8 +721,9 @@ def predictor(dataset: Dataset, family: str, n_points: int = 5) -> Any:
 
 
 def small_model(dataset: Dataset) -> Delivered:
-    """Return an ensemble of every family, assembled by hand."""
-    members = tuple(Member(1 / len(FAMILIES), name, (predictor(dataset, name),)) for name in FAMILIES)
+    """Return an ensemble of every family that is installed, assembled by hand."""
+    names = [name for name in FAMILIES if name not in EXTRAS or find_spec(EXTRAS[name][0])]
+    members = tuple(Member(1 / len(names), name, (predictor(dataset, name),)) for name in names)
     return deliver(Blended(members, dataset.schema), dataset)
 
 
