@@ -572,6 +572,27 @@ def test_a_job_that_is_done_is_not_run_again(job, capsys):
     assert (other["study"], other["run_id"] != first["run_id"]) == (first["study"], True)
 
 
+@pytest.mark.slow
+@MLFLOW_WARNS
+@MLFLOW_WARNS_IN_COLOUR
+def test_a_changed_job_is_a_new_study_that_begins_with_the_old_winner(job, capsys):
+    """Another space: another study, whose first trials are the default and the old winner, as it now fits."""
+    import optuna
+
+    small = SMALL.replace("max_trials = 2", 'families = ["linear"]\nmax_trials = 5') + STORED
+    path = job(small)
+    studies = []
+    for changes in ([], ["--set", "search.space.linear.numeric=standardize"]):
+        assert main(["run", str(path), "--json", *changes]) == 0
+        name = json.loads(capsys.readouterr().out)["study"]
+        studies.append(optuna.load_study(study_name=name, storage=f"sqlite:///{path.parent}/tuner.db"))
+    old, new = studies
+    assert old.study_name != new.study_name
+    winner = {**old.best_trial.params}
+    winner.pop("linear.numeric")  # fixed now
+    assert winner in [trial.params for trial in new.trials[:2]]
+
+
 def test_a_second_run_ends_with_75_at_once(job, capsys):
     """While another process holds the study nothing is read or changed."""
     path = job(SMALL + STORED)

@@ -103,6 +103,24 @@ def fake_fits(monkeypatch, make_scores):
     return install
 
 
+# Trials that run away
+
+
+@pytest.mark.parametrize(("seconds", "cut"), [(1000.0, True), (None, False)])
+def test_a_trial_that_eats_a_quarter_of_the_time_is_cut(bench, fake_fits, monkeypatch, seconds, cut):
+    """Of 1,000 s a trial gets 250 from its first step on, a default all; without a budget none is cut."""
+    asked = fake_fits()
+    now = [50.0]
+    search(bench, settings(max_trials=4), deadline=Deadline.after(seconds)).run()
+    monkeypatch.setattr(_search, "monotonic", lambda: now[0])
+    default, later = (dict(asked)[number] for number in (0, 3))
+    answers = []
+    for moment in (50.0, 299.0, 301.0):
+        now[0] = moment
+        answers.append((default(), later()))
+    assert answers == [(False, False), (False, False), (False, cut)]
+
+
 # What is tried
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from optuna.trial import TrialState
 from search_spaces import Categorical, Float, Int, SearchSpace
 from tuner._bench import Bench
 from tuner._config import Settings
-from tuner._deadline import Deadline
+from tuner._deadline import Deadline, Stop
 from tuner._objective import judged, penalty_cap
 from tuner._racing import Race, make_race
 from tuner._records import Configuration, TrialRecord
@@ -38,6 +39,7 @@ from tuner.exceptions import InputError, TrialsFailedError
 
 MAX_PREDICTION_BYTES = 2**28  # kept of all trials; beyond it, of those that can still be nominated
 LAG = 4  # trials in flight; a constant of the method, not of the machine
+RUNAWAY_SHARE = 0.25  # of a search's time: a trial that takes more is cut, so that one alone cannot eat it
 ASKS = 8  # one of the sampler, then random ones, before a configuration is judged a second time
 
 Notify = Callable[[TrialRecord], None]
@@ -145,6 +147,7 @@ class Search:
         self._predictions: dict[int, tuple[FloatArray, ...]] = {}
         self._cap: float | None = None
         self._limit = deadline.earlier(reserve([]))  # moves with the trials judged
+        self._most_seconds = RUNAWAY_SHARE * deadline.left  # for one trial
         self._settled = False
         self._cancelled = False
 
@@ -211,6 +214,20 @@ class Search:
     def _stopped(self) -> bool:
         return self._cancelled or self._limit.reached
 
+    def _stopped_or_runaway(self) -> Stop:
+        """Return what a trial asks between steps: whether the search is over or the trial has run away.
+
+        Without a time budget no trial is too long: what is cut must not depend on the clock.
+        """
+        began: float | None = None
+
+        def stop() -> bool:
+            nonlocal began
+            began = began or monotonic()
+            return self._stopped() or monotonic() - began > self._most_seconds
+
+        return stop
+
     def _race(self, number: int, family: str) -> Race | None:
         """Return the race of a trial: against what it may know. Defaults and known-good ones run alone.
 
@@ -234,7 +251,7 @@ class Search:
             self._bench,
             place=self._place,
             number=number,
-            stop=self._stopped,
+            stop=self._stopped if number < self._n_defaults else self._stopped_or_runaway(),
             # The named default ends where time does: whatever the budget, there is a model to deliver.
             shorten=number == 0 and not self._cancelled,
             race=self._race(number, configuration.family),
