@@ -354,10 +354,11 @@ def _check_limits(config: TuningConfig) -> None:
 
 
 def _check_counts(config: TuningConfig) -> None:
-    lowest = {"max_trials": 1, "max_members": 1, "outer_folds": 2, "n_folds": 2, "n_repeats": 1}
-    for name, least in (lowest | {"max_memory": 1}).items():
+    may_be_none = {"max_trials": 1, "max_members": 1, "max_memory": 1}
+    lowest = {**may_be_none, "outer_folds": 2, "n_folds": 2, "n_repeats": 1}
+    for name, least in lowest.items():
         value = getattr(config, name)
-        if value is None and name in ("max_trials", "max_members", "max_memory"):
+        if value is None and name in may_be_none:
             continue
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
             raise InputError(

@@ -19,7 +19,9 @@ ROOT = Path(__file__).parents[2]
 def main() -> int:
     """Run the rounds; return pytest's exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=60, metavar="N", help="at least so many (default: 60)")
+    parser.add_argument(
+        "--kills", type=int, default=60, metavar="N", help="at most so many, three a round (default: 60)"
+    )
     kills = parser.parse_args().kills
     command = [sys.executable, "-m", "pytest", "-m", "chaos", "-k", "random", "tests/chaos/test_kills.py"]
     environment = {**os.environ, "CHAOS_ROUNDS": str(-(-kills // 3))}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from tuner._importance import LEAST_TRIALS
 from tuner._page.blocks import Answer, Block, Note, Picture, Section, Table, Text, number
+from tuner.findings import codes, page
 
 if TYPE_CHECKING:
     from tuner._records import Finding
@@ -66,8 +66,7 @@ def _findings_section(result: TuningResult, _: Pictures) -> list[Block]:
 
 def explanation(code: str) -> str:
     """Return the page that explains a finding; empty where there is none."""
-    page = files("tuner") / "findings" / f"{code}.md"
-    return page.read_text(encoding="utf-8") if re.fullmatch(r"[A-Z]\d{3}", code) and page.is_file() else ""
+    return page(code) if code in codes() else ""
 
 
 def _optimism_section(result: TuningResult, _: Pictures) -> list[Block]:
