@@ -312,11 +312,17 @@ def test_polars_and_pandas_give_the_same_model():
     assert isinstance(pandas_result.trials.to_frame(), pd.DataFrame)
 
 
-def test_a_stored_study_with_another_space_is_refused(tmp_path):
-    """A study name that was begun with another space is an error, not a mixture of both."""
+@pytest.mark.parametrize("change", ["space", "rows", "folds", "random_state"])
+def test_a_stored_study_is_not_continued_with_something_else(tmp_path, change):
+    """A study name that was begun otherwise is an error, not a mixture of both."""
     X, y = load_wine(return_X_y=True)
-    url = f"sqlite:///{tmp_path}/store.db"
-    tune(X, y, config=config(max_trials=2, estimate=None, storage=url, study_name="s"))
-    space = {"lightgbm": {"learning_rate": 0.2}}
+    begun = config(max_trials=2, estimate=None, storage=f"sqlite:///{tmp_path}/store.db", study_name="s")
+    tune(X, y, config=begun)
+    changes = {
+        "space": {"search_space": {"lightgbm": {"learning_rate": 0.2}}},
+        "folds": {"n_folds": 4},
+        "random_state": {"random_state": 1},
+    }
+    rows = slice(0, 150) if change == "rows" else slice(None)
     with pytest.raises(InputError, match="begun with"):
-        tune(X, y, config=config(max_trials=2, storage=url, study_name="s", search_space=space))
+        tune(X[rows], y[rows], config=dataclasses.replace(begun, **changes.get(change, {})))

@@ -32,6 +32,7 @@ from tuner._slices import check_slices
 from tuner._store import TrialStore
 from tuner._trials import Place
 from tuner.checks import check_dataset, refuse, with_copies
+from tuner.exceptions import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +46,7 @@ OLD_WINNER = (
     "The search began with the winner of an earlier study of this job, which may have been chosen on rows "
     'that score it here: this estimate may flatter. estimate="nested" does not.'
 )
+STUDY_HASH = "study_hash"  # its name in the store
 LEAST_CROSSFIT_FOLDS = 3  # one is left out, one scores, the others train
 
 
@@ -160,6 +162,7 @@ def tune_checked(
         winner = None
         if store is not None:
             settings = replace(settings, seed=store.open(seed=settings.seed, spaces=settings.spaces, lag=LAG))
+            _check_same_study(store, study_hash(dataset, config))
             winner = store.old_winner(context.name) if context.job_key else None
             known = store.load()
         listeners = Listeners(dataset, metric, config, context, study_name, store, started)
@@ -167,6 +170,20 @@ def tune_checked(
             line = _Line(dataset, metric, settings, study_name, listeners.notify, winner)
             result = line.run(_Clock(started, settings, tracking=config.tracking), known)
         return listeners.finish(replace(result, checks=checked.findings))
+
+
+def _check_same_study(store: TrialStore, digest: str) -> None:
+    """Refuse to continue a study, by its name, on what it was not begun with; its records would be taken."""
+    begun_with = store.kept(STUDY_HASH)
+    if begun_with is None:
+        store.keep(STUDY_HASH, digest)
+    elif begun_with != digest:
+        raise InputError(
+            "A stored study can only be continued with the data, metric, space, folds and random_state "
+            "it was begun with.",
+            f"a study whose hash of these is {begun_with}, now {digest}",
+            "Use another `study_name`, or leave it out: the derived name changes with them.",
+        )
 
 
 def _held(

@@ -25,7 +25,10 @@ pytestmark = [
 
 ROOT = Path(__file__).parents[2]
 N_TRIALS = 8
-N_ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "1"))  # of three random kills; see examples/benchmarks/chaos.py
+N_ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "1"))  # see examples/benchmarks/chaos.py
+KILLS_A_ROUND = 3
+MOST_RUNS = 12  # a round; a run that ends before its kill is followed by another
+START_SHARE = 0.4  # of a whole run: what a run that is continued takes at least
 JOB = f"""
 [job]
 name = "churn"
@@ -148,11 +151,19 @@ def look(folder: Path, summary: dict) -> Left:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> tuple[Left, float]:
-    """Return what a run leaves that nobody kills, and the seconds it takes."""
-    job = make_job(tmp_path_factory.mktemp("whole"))
+def whole(tmp_path_factory) -> Left:
+    """Return what a run leaves that nobody kills."""
+    return finish(make_job(tmp_path_factory.mktemp("whole")))
+
+
+@pytest.fixture(scope="module")
+def seconds(request, tmp_path_factory) -> float:
+    """Return how long a whole run takes where another went before: the first reads all from the disk."""
+    request.getfixturevalue("whole")
+    job = make_job(tmp_path_factory.mktemp("warm"))
     began = time.monotonic()
-    return finish(job), time.monotonic() - began
+    start(job).communicate(timeout=120)
+    return time.monotonic() - began
 
 
 def assert_equal(left: Left, whole: Left) -> None:
@@ -169,20 +180,36 @@ def test_killed_at_a_write_and_run_again(tmp_path, whole, place):
     process = start(job, failpoint=place)
     _, err = process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL, err
-    assert_equal(finish(job), whole[0])
+    assert_equal(finish(job), whole)
 
 
 @pytest.mark.parametrize("number", range(N_ROUNDS))
-def test_killed_at_random_moments_and_run_again(tmp_path, whole, number):
-    """Three kills in a row, wherever the run is by then; the fourth run, on one thread, completes it."""
-    job = make_job(tmp_path)
-    expected, seconds = whole
+def test_killed_at_random_moments_and_run_again(tmp_path, whole, seconds, number):
+    """Three kills, wherever the runs are by then; a last run on one thread completes what was killed last."""
     generator = np.random.default_rng([number, int(time.time())])
-    for _ in range(3):
-        process = start(job)
-        try:
-            process.communicate(timeout=float(generator.uniform(0.3, 1.0)) * seconds)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-    assert_equal(finish(job, n_jobs=1), expected)
+    n_kills = n_runs = 0
+    while n_kills < KILLS_A_ROUND:
+        folder = tmp_path / str(n_runs)
+        folder.mkdir()
+        job, left, was_killed = make_job(folder), seconds, True
+        while was_killed and n_kills < KILLS_A_ROUND:
+            assert n_runs < MOST_RUNS, f"only {n_kills} of {n_runs} runs were still there to be killed"
+            moment = float(generator.uniform(0.05, 0.95)) * left
+            was_killed = kill_after(job, moment)
+            n_kills, n_runs = n_kills + was_killed, n_runs + 1
+            left = max(left - moment, START_SHARE * seconds)
+        assert_equal(finish(job, n_jobs=1), whole)
+    print(f"round {number}: {n_kills} of {n_runs} runs killed")  # noqa: T201  the benchmark counts them
+
+
+def kill_after(job: Path, moment: float) -> bool:
+    """Run the job, kill it after so many seconds; return whether it was still there to be killed."""
+    process = start(job)
+    try:
+        _, err = process.communicate(timeout=moment)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        return process.returncode == -signal.SIGKILL
+    assert process.returncode == 0, err
+    return False
