@@ -7,15 +7,16 @@ import pytest
 from scipy.special import expit
 from scipy.stats import t as student
 
-from tuner import _estimate
+from tuner import _estimate, tune
 from tuner._bench import Bench
 from tuner._config import TuningConfig, resolve
 from tuner._data import make_dataset
 from tuner._deadline import Deadline
-from tuner._estimate import _bootstrap_counts, bbc, crossfit, judge_tuning, nested
+from tuner._estimate import _bootstrap_counts, bbc, crossfit, judge_tuning, nested, plan_outer
 from tuner._intervals import Interval
 from tuner._metrics import resolve_metric
 from tuner._splits import plan_choosing
+from tuner.exceptions import InputError
 
 
 class Constant:
@@ -59,6 +60,23 @@ def test_nested_scores_what_is_delivered_on_rows_it_never_saw():
     half = student.ppf(0.975, 3) * np.std(tuned, ddof=1) * np.sqrt(1 / 4 + 1 / 3)
     assert estimates.tuned.high - estimates.tuned.value == pytest.approx(half)
     assert estimates.paid.difference == pytest.approx(np.mean(np.subtract(tuned, default)))
+
+
+def test_outer_folds_too_small_to_choose_on_are_dropped():
+    """Four distinct times make three forward windows; before the first lies but one time."""
+    y = np.arange(40.0)
+    dataset = make_dataset(np.column_stack([y % 7, y % 3]), y, time=np.repeat(np.arange(4), 10))
+    plan = plan_outer(dataset, settings(outer_folds=5))
+    assert [len(fold.train) for fold in plan.folds] == [20, 30]
+    assert plan.notes[-1] == "1 of 3 outer folds dropped: too little in their training part."
+
+
+def test_two_times_allow_no_nested_estimate():
+    """The only window would train on one time: refused before any fit, with the cure."""
+    y = np.arange(40.0)
+    X, time = np.column_stack([y % 7, y % 3]), np.repeat([0, 1], 20)
+    with pytest.raises(InputError, match=r"choose on.*distinct times.*estimate=None"):
+        tune(X, y, time=time, config=TuningConfig(task="regression", max_trials=2, tracking=False, verbose=0))
 
 
 def test_crossfit_scores_each_fold_by_what_was_elected_without_it():

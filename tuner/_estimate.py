@@ -18,8 +18,9 @@ from tuner._objective import fold_mean
 from tuner._records import TrialRecord
 from tuner._result import Estimate, Paid, Scale, natural_estimate
 from tuner._seeds import child_seed
-from tuner._splits import FoldPlan, plan_reporting
+from tuner._splits import FoldPlan, plan_choosing, plan_reporting
 from tuner._types import BoolArray, FloatArray, IntArray
+from tuner.exceptions import InputError
 
 LEVEL = 0.95
 N_BOOTSTRAPS = 300
@@ -55,7 +56,7 @@ def nested(
     deadline : Deadline
         The time left is shared equally by the outer folds.
     """
-    plan = plan_reporting(dataset, n_folds=settings.outer_folds, seed=settings.seed)
+    plan = plan_outer(dataset, settings)
 
     def once(outer: int, end: Deadline) -> tuple[Blended, Blended]:
         rows = dataset.take(plan.folds[outer].train)
@@ -63,6 +64,37 @@ def nested(
 
     losses = _outer_losses(dataset, metric, plan, once, deadline)
     return _outer_estimates(losses, plan, dataset, metric, "nested", _budget(settings))
+
+
+def plan_outer(dataset: Dataset, settings: Settings) -> FoldPlan:
+    """Draw the outer folds of "nested": those on whose training part the procedure can draw its own folds.
+
+    Raises
+    ------
+    InputError
+        If there is none, such as with two distinct times.
+    """
+    plan = plan_reporting(dataset, n_folds=settings.outer_folds, seed=settings.seed)
+    problems = {fold: _why_not_chosen(dataset.take(fold.train), settings) for fold in plan.folds}
+    kept = tuple(fold for fold, problem in problems.items() if problem is None)
+    if not kept:
+        raise InputError(
+            "The training part of an outer fold must be large enough to choose on.",
+            next(problem for problem in problems.values() if problem),
+            "Add rows, or set `estimate=None`.",
+        )
+    n_lost = len(plan.folds) - len(kept)
+    lost = (f"{n_lost} of {len(plan.folds)} outer folds dropped: too little in their training part.",)
+    return replace(plan, folds=kept, notes=plan.notes + (lost if n_lost else ()))
+
+
+def _why_not_chosen(rows: Dataset, settings: Settings) -> str | None:
+    """Return why no folds can be drawn from the rows of an outer fold; None if they can."""
+    try:
+        plan_choosing(rows, n_folds=settings.n_folds, n_repeats=1, seed=settings.seed)
+    except InputError as error:
+        return f"{error.rule} Got {error.value}"
+    return None
 
 
 def crossfit(

@@ -18,7 +18,7 @@ from tuner._choice import Choice, choose, elect_without, first_repeat
 from tuner._config import Settings, TuningConfig, check_config, resolve, resolve_spaces
 from tuner._data import Dataset, make_dataset, with_log_target
 from tuner._deadline import Deadline
-from tuner._estimate import Estimates, bbc, crossfit, nested
+from tuner._estimate import Estimates, bbc, crossfit, nested, plan_outer
 from tuner._learning import Probe
 from tuner._listeners import Listeners, RunContext
 from tuner._memory import check_memory
@@ -129,6 +129,8 @@ def check_run(dataset: Dataset, config: TuningConfig) -> Checked:
         is_sparse=dataset.table.is_sparse,
     )
     dataset, findings = gate(dataset, config)
+    if settings.estimate == "nested":
+        plan_outer(dataset, settings)  # raises before any fit where none can be drawn
     return Checked(dataset, metric, settings, findings)
 
 
