@@ -1,0 +1,144 @@
+"""Champion against challenger: the interval by hand, the rule, and how often it errs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import t as student
+
+from tuner._contest import Contestant, group_blocks, hold_contest, loss_interval, time_blocks
+from tuner._metrics import METRICS, Metric
+
+
+def _contest(metric, y, old, new, blocks, **options):
+    old, new = (
+        each if isinstance(each, Contestant) else Contestant(np.asarray(each), None, 4) for each in (old, new)
+    )
+    return hold_contest(
+        METRICS[metric], np.asarray(y), None, np.asarray(blocks), champion=old, challenger=new, **options
+    )
+
+
+def test_interval_of_a_row_mean_is_the_paired_t_interval_of_block_means():
+    """With blocks of one size the jackknife's pseudo-values are the blocks' mean differences."""
+    errors = np.array([1.0, 2.0, 0.0, 1.0, 3.0, 1.0, 2.0, 2.0, 0.0, 4.0])
+    # Absolute errors of the champion; the challenger's are 1, 1, 0, 2, 2, 1, 1, 2, 0, 2.
+    better = np.array([1.0, 1.0, 0.0, 2.0, 2.0, 1.0, 1.0, 2.0, 0.0, 2.0])
+    blocks = np.repeat(np.arange(5), 2)
+    # Differences -0, -1, 0, +1, -1, 0, -1, 0, 0, -2; means of pairs: -.5, .5, -.5, -.5, -1. Mean -.4.
+    means = np.array([-0.5, 0.5, -0.5, -0.5, -1.0])
+    half = student.ppf(0.975, 4) * means.std(ddof=1) / np.sqrt(5)
+    contest = _contest("mae", np.zeros(10), errors, better, blocks)
+    assert contest.champion_loss == pytest.approx(1.6)
+    assert contest.challenger_loss == pytest.approx(1.2)
+    assert contest.difference == pytest.approx(-0.4)
+    assert (contest.low, contest.high) == pytest.approx((-0.4 - half, -0.4 + half))
+    assert contest.verdict == "not better"
+
+
+def test_a_challenger_better_in_every_block_is_promoted_and_only_beyond_the_margin():
+    """Errors of .9 against 1.0 everywhere: better by 10%, which a margin of 20% does not let pass."""
+    y, blocks = np.zeros(40), time_blocks(40)
+    noise = np.random.default_rng(0).normal(0, 0.01, 40)
+    old, new = 1.0 + noise, 0.9 + noise
+    assert _contest("mae", y, old, new, blocks).verdict == "better"
+    assert _contest("mae", y, old, new, blocks, margin=0.05).promotes
+    assert _contest("mae", y, old, new, blocks, margin=0.2).verdict == "not better"
+
+
+def test_squared_metrics_are_judged_on_squares():
+    """RMSE 2 against 1: the difference of squares is -3, and a margin of half the RMSE is three quarters."""
+    y, blocks = np.zeros(40), time_blocks(40)
+    contest = _contest("rmse", y, np.full(40, 2.0), np.full(40, 1.0), blocks)
+    assert (contest.champion_loss, contest.challenger_loss) == pytest.approx((2.0, 1.0))
+    assert contest.difference == pytest.approx(-3.0)
+    assert _contest("rmse", y, np.full(40, 2.0), np.full(40, 1.0), blocks, margin=0.49).promotes
+    assert not _contest("rmse", y, np.full(40, 2.0), np.full(40, 1.0), blocks, margin=0.51).promotes
+
+
+def test_an_equal_model_is_promoted_only_if_markedly_smaller():
+    """The same predictions by half the models win; by three quarters of them they do not."""
+    y, blocks, errors = np.zeros(40), time_blocks(40), np.ones(40)
+    champion = Contestant(errors, None, 20)
+    smaller = _contest("mae", y, champion, Contestant(errors, None, 10), blocks)
+    assert smaller.verdict == "equal and smaller"
+    assert smaller.promotes
+    assert _contest("mae", y, champion, Contestant(errors, None, 15), blocks).verdict == "not better"
+    worse = Contestant(1.02 * errors, None, 10)  # 2% worse everywhere is not equal
+    assert _contest("mae", y, champion, worse, blocks).verdict == "not better"
+
+
+def test_every_use_of_the_rows_widens_the_interval():
+    """The second contest on the same rows is judged at 97.5%, the fifth at 99%."""
+    generator = np.random.default_rng(1)
+    old, new = generator.normal(1, 0.3, 200), generator.normal(1, 0.3, 200)
+    contests = [_contest("mae", np.zeros(200), old, new, time_blocks(200), n_uses=uses) for uses in (1, 2, 5)]
+    assert [contest.level for contest in contests] == pytest.approx([0.95, 0.975, 0.99])
+    widths = [contest.high - contest.low for contest in contests]
+    assert widths[0] < widths[1] < widths[2]
+
+
+def test_too_few_rows_keep_the_champion():
+    """Nine rows make four blocks, which say nothing of their own noise."""
+    contest = _contest("mae", np.zeros(9), np.ones(9), np.zeros(9), time_blocks(9))
+    assert contest.verdict == "too few rows"
+    assert not contest.promotes
+
+
+def test_a_block_that_holds_all_positives_does_not_spoil_the_interval():
+    """Without that block the AUC is not defined; the other blocks still give an interval."""
+    y = np.r_[1, 1, 1, 1, np.zeros(36, dtype=int)]
+    prediction = np.linspace(1, 0, 40)
+    contest = _contest("roc_auc", y, prediction[::-1].copy(), prediction, time_blocks(40))
+    assert contest.champion_loss == pytest.approx(1.0)
+    assert contest.challenger_loss == pytest.approx(0.0)
+    assert np.isfinite([contest.low, contest.high]).all()
+
+
+def test_each_model_decides_by_its_own_threshold():
+    """At .3 the champion calls all right, at .5 half of the positives are missed."""
+    y = np.tile([0, 1, 0, 1], 10)
+    prediction = np.tile([0.1, 0.4, 0.1, 0.6], 10)
+    champion, challenger = Contestant(prediction, 0.5, 1), Contestant(prediction, 0.3, 1)
+    contest = _contest("accuracy", y, champion, challenger, time_blocks(40))
+    assert contest.champion_loss == pytest.approx(0.25)
+    assert contest.challenger_loss == pytest.approx(0.0)
+
+
+def test_loss_interval_is_the_t_interval_of_block_means():
+    """Absolute errors 0 and 2 by turns in blocks of one row: mean 1, and t of 10 rows around it."""
+    errors = np.tile([0.0, 2.0], 5)
+    interval = loss_interval(METRICS["mae"], np.zeros(10), None, np.arange(10), Contestant(errors, None, 1))
+    half = student.ppf(0.975, 9) * errors.std(ddof=1) / np.sqrt(10)
+    assert (interval.value, interval.low, interval.high) == pytest.approx((1.0, 1 - half, 1 + half))
+
+
+def test_groups_stay_whole_in_blocks_of_about_one_size():
+    """60 groups of 1 to 6 rows: no group in two blocks, and no block larger than twice the mean."""
+    groups = np.repeat(np.arange(60), np.tile([1, 2, 3, 4, 5, 6], 10))
+    blocks = group_blocks(groups)
+    assert all(len(set(blocks[groups == group])) == 1 for group in range(60))
+    sizes = np.bincount(blocks)
+    assert len(sizes) == 20
+    assert sizes.max() <= 2 * sizes.mean()
+
+
+@pytest.mark.parametrize("metric", ["log_loss", "roc_auc", "rmse"])
+def test_of_200_contests_between_equals_at_most_ten_promote(metric):
+    """Two models of equal true quality: 2.5% of 200 are 5, and more than 10 would be no accident."""
+    generator = np.random.default_rng(7)
+    promoted = sum(_equal_contest(METRICS[metric], generator).promotes for _ in range(200))
+    assert promoted <= 10
+
+
+def _equal_contest(metric: Metric, generator: np.random.Generator):
+    """Return a contest of two models that see the truth through noise of one size, on 200 new rows."""
+    signal = generator.normal(size=200)
+    seen = [signal + generator.normal(0, 1.0, 200) for _ in range(2)]
+    if metric.name == "rmse":
+        y = signal + generator.normal(0, 0.5, 200)
+    else:
+        y = (generator.random(200) < 1 / (1 + np.exp(-2 * signal))).astype(int)
+        seen = [1 / (1 + np.exp(-each)) for each in seen]
+    old, new = (Contestant(each, None, 4) for each in seen)
+    return hold_contest(metric, y, None, time_blocks(200), champion=old, challenger=new)
