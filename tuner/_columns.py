@@ -6,6 +6,7 @@ What a column and a whole table both need (`as_csr`, `check_finite`) is here too
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -55,7 +56,7 @@ def read_column(name: str, values: pd.Series) -> Column | None:
         return Column(name, "datetime")
     if values.dtype.kind in "biuf":
         return Column(name, "numeric")
-    return Column(name, "categorical", tuple(sorted(set(_category_names(values.dropna())))))
+    return Column(name, "categorical", tuple(sorted(set(category_names(values.dropna())))))
 
 
 def _plain(name: str, values: pd.Series) -> pd.Series:
@@ -94,11 +95,12 @@ def _plain_object(name: str, values: pd.Series) -> pd.Series:
     return values.astype(object)
 
 
-def _category_names(values: pd.Series) -> list[str]:
-    return [_category_name(value) for value in values]
+def category_names(values: pd.Series) -> list[str]:
+    return [category_name(value) for value in values]
 
 
-def _category_name(value: Any) -> str:
+def category_name(value: Any) -> str:
+    """Return the name of a category or label."""
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))  # 1 and 1.0 are the same category
     return str(value)
@@ -136,6 +138,29 @@ def encode_columns(frame: pd.DataFrame, columns: tuple[Column, ...]) -> tuple[Fl
     return numbers, codes
 
 
+def plain_columns(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
+    """Return columns as floats, days since 1970 (dates) and category names, whatever types they arrive in.
+
+    Raises
+    ------
+    InputError
+        If a cell is not of its column's kind.
+    """
+    return pd.DataFrame(
+        {column.name: _plain_column(frame[column.name], column).to_numpy() for column in columns}
+    )
+
+
+def _plain_column(values: pd.Series, column: Column) -> pd.Series:
+    if column.kind == "numeric":
+        return pd.Series(_numbers(values, column))
+    if column.kind == "datetime":
+        return pd.Series(_date_parts(values, column)[0])
+    plain = _plain(column.name, values).astype(object)
+    names = {value: category_name(value) for value in plain.dropna().unique()}
+    return plain.map(names).where(plain.notna(), None)
+
+
 def _numbers(values: pd.Series, column: Column) -> FloatArray:
     try:
         return np.asarray(_plain(column.name, values).astype("float64"), dtype=np.float64)
@@ -150,7 +175,7 @@ def _codes(values: pd.Series, column: Column) -> IntArray:
     missing = plain.isna().to_numpy()
     lookup = {name: code for code, name in enumerate(column.categories)}
     unseen = len(lookup)
-    distinct = {value: lookup.get(_category_name(value), unseen) for value in plain[~missing].unique()}
+    distinct = {value: lookup.get(category_name(value), unseen) for value in plain[~missing].unique()}
     codes = plain.map(distinct).to_numpy(dtype=float, na_value=MISSING)
     return np.where(missing, MISSING, codes).astype(np.int32)
 

@@ -9,9 +9,17 @@ import tomllib
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from tuner.exceptions import InputError
 
@@ -133,6 +141,27 @@ class StorageSection(_Section):
         return url
 
 
+class RetuneSection(_Section):
+    """``[retune]``: when a scheduled job tunes again, on which rows, and what its challenger must show."""
+
+    window: Literal["expanding", "sliding"] = Field(default="expanding", examples=["sliding"])
+    window_rows: int | None = Field(default=None, ge=50, examples=[10_000])
+    holdout: float = Field(default=0.5, gt=0, lt=1, examples=[0.5])
+    max_age_days: float | None = Field(default=None, gt=0, examples=[90])
+    margin: float = Field(default=0.0, ge=0, lt=1, examples=[0.01])
+    min_rows: int = Field(default=50, ge=20, examples=[50])
+
+    @model_validator(mode="after")
+    def _check_window(self) -> RetuneSection:
+        if (self.window == "sliding") != (self.window_rows is not None):
+            raise InputError(
+                "A sliding window needs its `retune.window_rows`, an expanding one has none.",
+                f"window = {self.window!r}, window_rows = {self.window_rows}",
+                'Write `window = "sliding"` and `window_rows = 10000` under [retune], or neither.',
+            )
+        return self
+
+
 class Job(_Section):
     """A job file as one frozen record; its paths are absolute."""
 
@@ -145,6 +174,7 @@ class Job(_Section):
     final: FinalSection = FinalSection()
     tracking: TrackingSection = TrackingSection()
     storage: StorageSection = StorageSection()
+    retune: RetuneSection = RetuneSection()
 
     @property
     def name(self) -> str:

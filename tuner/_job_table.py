@@ -7,14 +7,16 @@ import gzip
 import warnings
 import zlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pandas as pd
 
 from tuner._data import Dataset, make_dataset
 from tuner._job_file import DataSection, Job
+from tuner._types import IntArray
 from tuner.exceptions import InputError
 
 ROLES = ("target", "groups", "time", "sample_weight")
@@ -22,13 +24,57 @@ SHOWN_COLUMNS = 10
 _UNREADABLE = (OSError, ValueError, EOFError, csv.Error, zlib.error, pd.errors.ParserWarning)
 
 
+@dataclass(frozen=True, eq=False)
+class JobRows:
+    """A job's rows as its file holds them, columns told apart by role.
+
+    Attributes
+    ----------
+    features : DataFrame of shape (n_rows, n_columns)
+    target : Series of shape (n_rows,)
+    roles : dict of str to Series
+        Those of groups, time and sample_weight that the job names.
+    """
+
+    features: pd.DataFrame
+    target: pd.Series
+    roles: dict[str, pd.Series]
+
+    def take(self, rows: IntArray) -> JobRows:
+        """Return the given rows."""
+        roles = {role: values.iloc[rows] for role, values in self.roles.items()}
+        return JobRows(self.features.iloc[rows], self.target.iloc[rows], roles)
+
+    def dataset(self, task: str) -> Dataset:
+        """Return the rows checked and encoded.
+
+        Raises
+        ------
+        InputError
+            If the data breaks a rule.
+        """
+        roles: dict[str, Any] = dict(self.roles)
+        return make_dataset(self.features, self.target, task=task, **roles)
+
+
 def read_rows(job: Job) -> Dataset:
-    """Load the training table and split it into features, target and roles.
+    """Load the training table, checked and encoded (see `read_raw_rows`).
 
     Raises
     ------
     InputError
         If the file cannot be read, a named column is missing, or the data breaks a rule.
+    """
+    return read_raw_rows(job).dataset(job.data.task)
+
+
+def read_raw_rows(job: Job) -> JobRows:
+    """Load the training table and split it into features, target and roles.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or a named column is missing.
     """
     data = job.data
     frame = read_table(Path(data.train))
@@ -36,7 +82,7 @@ def read_rows(job: Job) -> Dataset:
     roles = {role: getattr(data, role) for role in ROLES if getattr(data, role) is not None}
     features = frame.drop(columns=list({*roles.values(), *data.drop}))
     vectors = {role: frame[column] for role, column in roles.items()}
-    return make_dataset(features, vectors.pop("target"), task=data.task, **vectors)
+    return JobRows(features, vectors.pop("target"), vectors)
 
 
 def read_table(path: Path) -> pd.DataFrame:

@@ -15,7 +15,8 @@ from tuner._data import Dataset
 from tuner._metrics import Metric
 from tuner._page import draw
 from tuner._progress import Progress
-from tuner._records import TrialRecord
+from tuner._records import Configuration, TrialRecord
+from tuner._reference import FOLDER, Promise, Reference, promise_of
 from tuner._result import TuningResult
 from tuner._store import TrialStore
 from tuner._tracking import DatasetInfo, RunSummary, Tracker
@@ -43,6 +44,10 @@ class RunContext:
     study_name : str or None
     store : TrialStore or None
         The study's store, held by the caller; None: the run holds it itself.
+    begin_with : Configuration or None
+        The search begins with it; None: with the best of the job's latest other study.
+    reference : Reference or None
+        What a registered version remembers of its rows.
     """
 
     name: str = "tuner"
@@ -50,6 +55,8 @@ class RunContext:
     register_as: str | None = None
     study_name: str | None = None
     store: TrialStore | None = None
+    begin_with: Configuration | None = None
+    reference: Reference | None = None
 
 
 @dataclass(eq=False)
@@ -111,6 +118,7 @@ class Listeners:
         if self._tracker is None:
             return result
         pictures = draw(result)
+        promise = promise_of(result, self.metric)
         summary = RunSummary(
             params=_report.config_params(self.config),
             metrics=_report.metrics(result),
@@ -121,6 +129,8 @@ class Listeners:
             model=result.model,
             sample=self.dataset.sample,
             register_as=self.context.register_as,
+            files=_remembered(self.context.reference, promise),
+            version_tags={"tuner.job_key": str(self.context.job_key), **promise.tags()},
         )
         if self.store is not None:
             self.store.keep(SUMMARY, summary.to_json())
@@ -148,6 +158,14 @@ class Listeners:
             f"Tuning {dataset.task} on {dataset.n_rows} rows x {dataset.schema.n_inputs} columns "
             f"for {self.metric.name}, at most {' or '.join(limits)}"
         )
+
+
+def _remembered(reference: Reference | None, promise: Promise) -> dict[str, bytes]:
+    """Return what a version remembers, as artifacts by path."""
+    if reference is None:
+        return {}
+    files = replace(reference, promise=promise).files()
+    return {f"{FOLDER}/{name}": content for name, content in files.items()}
 
 
 def start_tracker(

@@ -291,7 +291,9 @@ class Tracker:
         client, run_id = place.client, place.run_id
         now = time.time()
         self._attempt("summary", lambda _: write_summary(client, run_id, list(summary_items(summary, now))))
-        self._attempt("artifacts", lambda _: log_files(client, run_id, summary.texts, summary.figures))
+        has_files = self._attempt(
+            "artifacts", lambda _: log_files(client, run_id, summary.texts, summary.all_files())
+        )
         model, name = summary.model, summary.register_as
         if model is None:
             return
@@ -300,9 +302,9 @@ class Tracker:
             self._model_id = log_model(client, run_id, place.experiment_id, model, summary.sample)
             failpoint("tracking.model_logged")
 
-        if self._attempt("model", keep_model) and name and self._model_id:
-            model_id = self._model_id
-            self._attempt("registration", lambda _: register_model(client, name, model_id, run_id))
+        if self._attempt("model", keep_model) and name and self._model_id and has_files:
+            model_id, tags = self._model_id, summary.version_tags
+            self._attempt("registration", lambda _: register_model(client, name, model_id, run_id, tags))
             failpoint("tracking.model_registered")
 
     def _terminate(self, place: Place, end: _End) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -79,6 +79,10 @@ class RunSummary:
         A few raw input rows, for the model's signature.
     register_as : str or None
         Name in the model registry.
+    files : mapping
+        More artifacts: path to bytes. What a registered version must have, so it is not registered without.
+    version_tags : mapping
+        Of the version.
     """
 
     params: Mapping[str, str]
@@ -90,6 +94,12 @@ class RunSummary:
     model: Delivered | None
     sample: Any
     register_as: str | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    version_tags: Mapping[str, str] = field(default_factory=dict)
+
+    def all_files(self) -> dict[str, bytes]:
+        """Return figures and further files by path."""
+        return {f"figures/{name}": image for name, image in self.figures.items()} | dict(self.files)
 
     def to_json(self) -> str:
         """Return what is plain text as JSON: neither figures nor the model."""

@@ -7,7 +7,7 @@ Everything goes through one `MlflowClient`, so the user's global tracking URI is
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tuner._model import Delivered
 
 MODEL_NAME = "model"
+CHAMPION = "champion"  # the alias of the version that predicts
 DIGEST = "tuner.digest"
 # What a delivered model may be made of besides what skops trusts by itself; other types are an error.
 TRUSTED_MODULES = (
@@ -134,10 +135,13 @@ def _logged_before(client: MlflowClient, run_id: str, experiment_id: str, digest
     return found
 
 
-def register_model(client: MlflowClient, name: str, model_id: str, run_id: str) -> str:
+def register_model(
+    client: MlflowClient, name: str, model_id: str, run_id: str, tags: Mapping[str, str]
+) -> str:
     """Make the logged model a version of a registered model, created if needed; return the version.
 
-    A version that a killed part of the run has made of it stays the only one.
+    A version that a killed part of the run has made of it stays the only one. Where there is no
+    champion, it becomes that.
     """
     from mlflow.exceptions import MlflowException
 
@@ -150,10 +154,18 @@ def register_model(client: MlflowClient, name: str, model_id: str, run_id: str) 
     if not client.tracking_uri.startswith(("http", "databricks")):
         # A database store would look the id up in the global tracking URI, which may be another store.
         source = client.get_logged_model(model_id).artifact_location
-    for earlier in client.search_model_versions(f"run_id = '{run_id}'"):
-        if earlier.name == name and earlier.source == source:
-            return str(earlier.version)
-    made = client.create_model_version(name, source, run_id=run_id, model_id=model_id, await_creation_for=0)
+    made = next(
+        (
+            earlier
+            for earlier in client.search_model_versions(f"run_id = '{run_id}'")
+            if earlier.name == name and earlier.source == source
+        ),
+        None,
+    ) or client.create_model_version(
+        name, source, run_id=run_id, tags=dict(tags), model_id=model_id, await_creation_for=0
+    )
+    if CHAMPION not in client.get_registered_model(name).aliases:
+        client.set_registered_model_alias(name, CHAMPION, made.version)
     return str(made.version)
 
 

@@ -184,11 +184,10 @@ def log_dataset(client: MlflowClient, run_id: str, info: DatasetInfo) -> None:
 
 
 def log_files(
-    client: MlflowClient, run_id: str, texts: Mapping[str, str], figures: Mapping[str, bytes]
+    client: MlflowClient, run_id: str, texts: Mapping[str, str], files: Mapping[str, bytes]
 ) -> None:
-    """Log texts, and figures under ``figures/``, in one upload."""
-    contents = {name: text.encode() for name, text in texts.items()}
-    contents |= {f"figures/{name}": image for name, image in figures.items()}
+    """Log texts and files by their paths, in one upload."""
+    contents = {name: text.encode() for name, text in texts.items()} | dict(files)
     if not contents:
         return
     with TemporaryDirectory(prefix="tuner-files-") as folder:

@@ -160,7 +160,9 @@ def tune_checked(
         winner = None
         if store is not None:
             settings = replace(settings, seed=store.open(seed=settings.seed, spaces=settings.spaces, lag=LAG))
-            winner = store.old_winner(context.name) if context.job_key else None
+            winner = context.begin_with
+            if winner is None and context.job_key:
+                winner = store.old_winner(context.name)
             known = store.load()
         listeners = Listeners(dataset, metric, config, context, study_name, store, started)
         with listeners, _one_thread_a_fit():

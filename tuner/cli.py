@@ -86,9 +86,19 @@ def _parser() -> argparse.ArgumentParser:
         help="write to MLflow what it misses of a job",
         description="Write to MLflow what it misses of a job's trials; nothing is fitted.",
     )
-    for command in (run, check, sync):
+    retune = commands.add_parser(
+        "retune",
+        help="tune again if the data moved, and promote what is better",
+        description="Tune a job again if its rows moved; promote the challenger only if it is better.",
+    )
+    rollback = commands.add_parser(
+        "rollback",
+        help="let the previous version predict again",
+        description="Let the previous version be champion again; a second rollback undoes the first.",
+    )
+    for command in (run, check, sync, retune, rollback):
         _add_common(command)
-    for command in (run, sync):
+    for command in (run, sync, retune):
         command.add_argument(
             "--run-key", metavar="KEY", default="", help="tells runs of one job apart, such as a date"
         )
@@ -140,6 +150,8 @@ def _attempt(options: argparse.Namespace) -> str | Failure:
             return _synced(
                 sync_job(options.job, overrides=options.overrides, run_key=options.run_key), options
             )
+        if options.command in ("retune", "rollback"):
+            return _scheduled(options)
         outcome = run_job(options.job, overrides=options.overrides, run_key=options.run_key)
         if outcome.was_done:
             sys.stderr.write(NOTHING_TO_DO)
@@ -159,6 +171,18 @@ def _attempt(options: argparse.Namespace) -> str | Failure:
         sys.stderr.write(mask_secrets(traceback.format_exc()))
         value = f"{type(error).__name__}: {error}"
         return _failure(FAILED, "A run must not fail unexpectedly.", value, "Report it with its traceback.")
+
+
+def _scheduled(options: argparse.Namespace) -> str:
+    from tuner.schedule import retune_job, rollback_job
+
+    if options.command == "rollback":
+        outcome = rollback_job(options.job, overrides=options.overrides)
+    else:
+        outcome = retune_job(options.job, overrides=options.overrides, run_key=options.run_key)
+    if outcome.was_done:
+        sys.stderr.write("Nothing to do: this key is decided, and this is what came out.\n")
+    return json.dumps(outcome.summary) + "\n" if options.json else outcome.text
 
 
 def _synced(info: TrackingInfo, options: argparse.Namespace) -> str | Failure:

@@ -44,6 +44,10 @@ class StoreError(RuleError, RuntimeError):
     """The trial store cannot be written: what it holds is kept, and the run can be continued."""
 
 
+class RegistryError(RuleError, RuntimeError):
+    """The model registry cannot be reached or written: trials are kept, and the command can be repeated."""
+
+
 class LockedError(RuleError, RuntimeError):
     """Another run holds the study; nothing was read or changed."""
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 
 from search_spaces import SPACES, Dimension, dimension_from_toml
@@ -17,9 +17,10 @@ from tuner._data import Dataset
 from tuner._failpoints import failpoint
 from tuner._job_file import KEYS, Job, absolute_uri, load_job, unknown_key_error
 from tuner._job_outcome import JobOutcome, make_outcome
-from tuner._job_table import read_rows, read_table
+from tuner._job_table import JobRows, read_raw_rows, read_rows, read_table
 from tuner._listeners import RunContext, replay, start_tracker
 from tuner._records import Finding
+from tuner._reference import remember
 from tuner._report import config_params
 from tuner._store import TrialStore
 from tuner._tracking_info import TrackingInfo
@@ -36,6 +37,7 @@ __all__ = [
     "check_job",
     "job_config",
     "load_job",
+    "make_context",
     "read_rows",
     "read_table",
     "run_job",
@@ -142,17 +144,24 @@ def _opened(
     """Return a job's options, its rows and the names it runs under."""
     job = load_job(path, overrides)
     config = job_config(job)
-    dataset = read_rows(job)
-    digest = study_hash(dataset, config)
-    return (
-        config,
-        dataset,
-        RunContext(
-            name=job.name,
-            job_key=f"{job.name}{'+' + run_key if run_key else ''}-{digest}",
-            register_as=job.tracking.register_as,
-            study_name=f"{job.name}-{digest}",
-        ),
+    rows = read_raw_rows(job)
+    dataset = rows.dataset(job.data.task)
+    return config, dataset, make_context(job, rows, dataset, study_hash(dataset, config), run_key)
+
+
+def make_context(job: Job, rows: JobRows, dataset: Dataset, digest: str, run_key: str) -> RunContext:
+    """Return the names a job runs under, and what a registered version will remember of its rows."""
+    register_as = job.tracking.register_as
+    reference = None
+    if register_as is not None:
+        seed = job.search.seed or 0
+        reference = remember(rows.features, rows.target, dataset, seed=seed, now=time())
+    return RunContext(
+        name=job.name,
+        job_key=f"{job.name}{'+' + run_key if run_key else ''}-{digest}",
+        register_as=register_as,
+        study_name=f"{job.name}-{digest}",
+        reference=reference,
     )
 
 

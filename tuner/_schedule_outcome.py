@@ -1,0 +1,145 @@
+"""What scheduled commands say: JSON objects, the same for people, and what MLflow gets of a decision."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+
+from tuner._contest import Contest
+from tuner._intervals import Interval
+from tuner._job_outcome import plain
+from tuner._movement import Movement
+from tuner._records import Finding
+from tuner._reference import Promise
+from tuner._tracking_items import LogItem, Metric, Tag
+
+SHOWN_COLUMNS = 15
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleOutcome:
+    """What a scheduled command gave.
+
+    Attributes
+    ----------
+    summary : mapping
+        Of JSON's types.
+    text : str
+        The same for people.
+    was_done : bool
+        The key was decided before: this is what came out then, and nothing was done now.
+    """
+
+    summary: Mapping[str, Any]
+    text: str
+    was_done: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetuneOutcome(ScheduleOutcome):
+    """What a retune or a rollback decided."""
+
+    @property
+    def decision(self) -> str:
+        """``"first"``, ``"not needed"``, ``"kept"``, ``"promoted"`` or ``"rolled back"``."""
+        return str(self.summary["decision"])
+
+    def to_json(self) -> str:
+        """Return the outcome as text."""
+        return json.dumps({"summary": self.summary, "text": self.text})
+
+    @classmethod
+    def from_json(cls, text: str) -> RetuneOutcome:
+        """Return an outcome that was kept: its key is decided."""
+        return cls(**json.loads(text), was_done=True)
+
+
+def movement_summary(movement: Movement | None) -> dict[str, Any]:
+    """Return what moved, as JSON's types."""
+    if movement is None:
+        return {"moved": None, "reasons": [], "check": None}
+    reasons = [
+        {name: getattr(each, name) for name in ("code", "severity", "title", "evidence", "next_step")}
+        for each in movement.findings
+    ]
+    check = {name: interval_summary(getattr(movement, name)) for name in ("auc", "loss", "promised")}
+    return {
+        "moved": movement.moved,
+        "reasons": reasons,
+        "check": {**check, "n_new_rows": movement.n_new_rows, "is_judged": movement.is_judged},
+    }
+
+
+def interval_summary(interval: Interval | None) -> dict[str, float] | None:
+    """Return an interval as JSON's types."""
+    return None if interval is None else asdict(interval)
+
+
+def movement_text(movement: Movement) -> str:
+    """Return what moved, for people."""
+    lines = [f"new rows    {movement.n_new_rows}" + ("" if movement.is_judged else ": too few to judge")]
+    for name, interval in (("loss", movement.loss), ("promised", movement.promised), ("AUC", movement.auc)):
+        if interval is not None:
+            lines.append(f"{name:<11} {interval.value:.4g} [{interval.low:.4g}, {interval.high:.4g}]")
+    lines.append(f"moved       {'yes' if movement.moved else 'no'}")
+    return "\n".join(lines) + "\n" + findings_text(movement.findings)
+
+
+def findings_text(findings: Sequence[Finding]) -> str:
+    """Return findings for people, one a paragraph."""
+    return "".join(
+        f"{each.code} ({each.severity}): {each.title}\n      {each.evidence}\n      {each.next_step}\n"
+        for each in findings
+    )
+
+
+def contest_text(contest: Contest) -> str:
+    """Return a contest for people."""
+    return (
+        f"contest     challenger {contest.challenger_loss:.4g} against champion {contest.champion_loss:.4g} "
+        f"on {contest.n_rows} rows; difference {contest.difference:+.4g} "
+        f"[{contest.low:+.4g}, {contest.high:+.4g}] at {contest.level:.1%}: {contest.verdict}\n"
+    )
+
+
+def promise_text(promise: Promise | None) -> str:
+    """Return a version's estimate for people."""
+    if promise is None or promise.value is None:
+        return "no estimate"
+    return f"{promise.metric} {promise.value:.4g} [{promise.low:.4g}, {promise.high:.4g}]"
+
+
+def decision_items(
+    summary: Mapping[str, Any], text: str, contest: Contest | None, *, at: float
+) -> Iterator[LogItem]:
+    """Yield what the run of a decision holds."""
+    check = summary["check"] or {}
+    for name in ("auc", "loss", "promised"):
+        for part, value in (check.get(name) or {}).items():
+            if value is not None:
+                yield Metric(f"check_{name}" + ("" if part == "value" else f"_{part}"), value, 0, at)
+    if "n_new_rows" in check:
+        yield Metric("check_n_new_rows", float(check["n_new_rows"]), 0, at)
+    for name, value in (summary["contest"] or {}).items():
+        if isinstance(value, int | float):
+            yield Metric(f"contest_{name}", float(value), 0, at)
+    yield Metric("seconds", float(summary["seconds"]), 0, at)
+    yield Tag("tuner.decision", summary["decision"])
+    yield Tag("tuner.reasons", ", ".join(each["code"] for each in summary["reasons"]) or "none")
+    yield Tag("mlflow.note.content", f"```text\n{text}```\n")
+    if contest is not None:
+        yield Tag("tuner.contested", "true")
+
+
+def drift_table(movement: Movement) -> str:
+    """Return one line a column as CSV, those that tell most first."""
+    return pd.DataFrame([asdict(each) for each in movement.columns]).to_csv(index=False)
+
+
+def contest_summary(contest: Contest | None) -> Any:
+    """Return a contest as JSON's types."""
+    return None if contest is None else plain(asdict(contest))
