@@ -69,7 +69,8 @@ class Movement:
         The champion's loss on the new rows, and what its estimate promised (lower is better).
     columns : tuple of ColumnDrift
         Those that tell most first.
-    n_new_rows : int
+    n_new_rows, n_unlabelled : int
+        Rows with labels the champion has not seen, and rows without labels.
     is_judged : bool
         There were new rows enough to judge.
     can_predict : bool
@@ -82,6 +83,7 @@ class Movement:
     promised: Interval | None = None
     columns: tuple[ColumnDrift, ...] = ()
     n_new_rows: int = 0
+    n_unlabelled: int = 0
     is_judged: bool = True
     can_predict: bool = True
 
@@ -101,6 +103,8 @@ def measure_movement(
     age_days: float = 0.0,
     max_age_days: float | None = None,
     seed: int = 0,
+    n_new_rows: int,
+    n_unlabelled: int = 0,
 ) -> Movement:
     """Judge new rows against what a version remembers.
 
@@ -118,6 +122,8 @@ def measure_movement(
     age_days, max_age_days : float
     seed : int
         Of the classifier that tells rows apart.
+    n_new_rows, n_unlabelled : int
+        As in `Movement`.
     """
     schema = [*check_schema(reference, features), *_check_labels(new_labels)]
     readable = [facts for facts in reference.columns if _is_readable(facts, features)]
@@ -138,7 +144,8 @@ def measure_movement(
         loss=loss,
         promised=promised,
         columns=columns,
-        n_new_rows=len(features),
+        n_new_rows=n_new_rows,
+        n_unlabelled=n_unlabelled,
         can_predict=all(finding.severity != "error" for finding in schema),
     )
 
@@ -314,7 +321,9 @@ def share_interval(share: float, n_rows: int) -> Interval:
         return Interval(share, 0.0, 1.0)
     centre = (share + z**2 / (2 * n_rows)) / (1 + z**2 / n_rows)
     half = z / (1 + z**2 / n_rows) * np.sqrt(share * (1 - share) / n_rows + z**2 / (4 * n_rows**2))
-    return Interval(share, max(0.0, float(centre - half)), min(1.0, float(centre + half)))
+    # Rounding must not keep an end off the share of no row, or of all.
+    low = 0.0 if share == 0 else max(0.0, float(centre - half))
+    return Interval(share, low, 1.0 if share == 1 else min(1.0, float(centre + half)))
 
 
 def _told_apart(

@@ -20,6 +20,7 @@ from tuner._tracking_write import (
     artifacts_beside,
     create_database,
     create_run,
+    database_file,
     find_experiment,
     log_files,
     origin_tags,
@@ -82,6 +83,15 @@ class DecisionRun:
     tags: Mapping[str, str]
     metrics: Mapping[str, float]
     started: float
+
+
+def is_there(uri: str | None) -> bool:
+    """Whether there can be a registry to read: an embedded database is not made by looking for it."""
+    with _clear_errors():
+        import mlflow
+
+        database = database_file(uri or mlflow.get_tracking_uri())
+    return database is None or database.exists()
 
 
 class Registry:

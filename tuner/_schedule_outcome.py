@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
@@ -17,7 +18,7 @@ from tuner._records import Finding
 from tuner._reference import Promise
 from tuner._tracking_items import LogItem, Metric, Tag
 
-SHOWN_COLUMNS = 15
+COUNTS = ("n_new_rows", "n_unlabelled", "is_judged")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,37 @@ class RetuneOutcome(ScheduleOutcome):
         return cls(**json.loads(text), was_done=True)
 
 
+def check_outcome(findings: Sequence[Finding], movement: Movement | None) -> ScheduleOutcome:
+    """Return what a check says: the gate's findings, and what moved where there is a champion."""
+    summary: dict[str, Any] = {"status": "done", "checks": [asdict(finding) for finding in findings]}
+    text = findings_text(findings) or "No check has found anything.\n"
+    if movement is not None:
+        summary |= movement_summary(movement)
+        summary["columns"] = [asdict(each) for each in movement.columns]
+        text += f"\n{movement_text(movement)}"
+    return ScheduleOutcome(summary=plain(summary), text=text)
+
+
+def status_outcome(
+    job: str,
+    model: str,
+    versions: Mapping[str, Mapping[str, Any] | None],
+    decisions: Sequence[Mapping[str, Any]],
+) -> ScheduleOutcome:
+    """Return what there is and what was decided."""
+    summary = {"status": "done", "job": job, "model": model, **versions, "decisions": decisions}
+    lines = [f"model       {model}"]
+    for alias, version in versions.items():
+        what = "none"
+        if version is not None:
+            what = f"version {version['version']}, {version['estimate']}, {version['age_days']:.1f} days old"
+        lines.append(f"{alias:<11} {what}")
+    for each in decisions:
+        day = datetime.fromtimestamp(each["time"], tz=UTC).strftime("%Y-%m-%d")
+        lines.append(f"{day}  {each['name']}{'' if each['finished'] else ' (not finished)'}")
+    return ScheduleOutcome(summary=plain(summary), text="\n".join(lines) + "\n")
+
+
 def movement_summary(movement: Movement | None) -> dict[str, Any]:
     """Return what moved, as JSON's types."""
     if movement is None:
@@ -70,7 +102,12 @@ def movement_summary(movement: Movement | None) -> dict[str, Any]:
     return {
         "moved": movement.moved,
         "reasons": reasons,
-        "check": {**check, "n_new_rows": movement.n_new_rows, "is_judged": movement.is_judged},
+        "check": {
+            **check,
+            "n_new_rows": movement.n_new_rows,
+            "n_unlabelled": movement.n_unlabelled,
+            "is_judged": movement.is_judged,
+        },
     }
 
 

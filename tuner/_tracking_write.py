@@ -31,6 +31,7 @@ SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines a trial on stdout, and a request
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 
 
@@ -200,11 +201,12 @@ def log_files(
 
 def artifacts_beside(uri: str) -> str | None:
     """Return ``mlartifacts`` beside an SQLite file as a URI; None for anything else."""
-    database = _database_file(uri)
+    database = database_file(uri)
     return None if database is None else (database.resolve().parent / "mlartifacts").as_uri()
 
 
-def _database_file(uri: str) -> Path | None:
+def database_file(uri: str) -> Path | None:
+    """Return the file of an embedded SQLite database; None for anything else."""
     database = uri.partition(":///")[2].partition("?")[0]
     return Path(database) if uri.startswith("sqlite") and database and database != ":memory:" else None
 
@@ -216,7 +218,7 @@ def create_database(uri: str) -> None:
     """
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    database = _database_file(uri)
+    database = database_file(uri)
     if database is None or database.exists() or not database.parent.is_dir():
         return
     for left in database.parent.glob(f"{database.name}{NEW}*"):

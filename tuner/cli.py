@@ -14,13 +14,13 @@ import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from tuner._secrets import mask_secrets
 from tuner.exceptions import InputError, LockedError, RuleError, TrialsFailedError
 
 if TYPE_CHECKING:
-    from tuner._records import Finding
+    from tuner._schedule_outcome import ScheduleOutcome
     from tuner._tracking_info import TrackingInfo
 
 DONE, FAILED, LOCKED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 75, 78, 130, 143
@@ -78,8 +78,8 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run a job file", description="Run a job file (TOML).")
     check = commands.add_parser(
         "check",
-        help="check a job's data",
-        description="Check the rows of a job file; nothing is fitted.",
+        help="check a job's data, and whether it moved away from the champion's",
+        description="Check the rows of a job file, and whether they moved; nothing is tuned.",
     )
     sync = commands.add_parser(
         "sync",
@@ -96,7 +96,18 @@ def _parser() -> argparse.ArgumentParser:
         help="let the previous version predict again",
         description="Let the previous version be champion again; a second rollback undoes the first.",
     )
-    for command in (run, check, sync, retune, rollback):
+    status = commands.add_parser(
+        "status",
+        help="show champion, challenger, previous and the last decisions",
+        description="Show the versions of a scheduled job and what was decided last.",
+    )
+    report = commands.add_parser(
+        "report",
+        help="write the champion's report",
+        description="Write the report of the champion's run, else of the last one, as one HTML page.",
+    )
+    report.add_argument("--out", metavar="FILE", help="file to write; default: JOB-NAME-report.html here")
+    for command in (run, check, sync, retune, rollback, status, report):
         _add_common(command)
     for command in (run, sync, retune):
         command.add_argument(
@@ -141,16 +152,13 @@ NOTHING_TO_DO = (
 def _attempt(options: argparse.Namespace) -> str | Failure:
     """Run the job; return what to write to stdout, or why there is nothing."""
     try:
-        from tuner.jobs import check_job, run_job, sync_job  # slow to import, and --help need not wait
+        from tuner.jobs import run_job, sync_job  # slow to import, and --help need not wait
 
-        if options.command == "check":
-            findings = check_job(options.job, overrides=options.overrides)
-            return json.dumps(checks_summary(findings)) + "\n" if options.json else _found(findings)
         if options.command == "sync":
             return _synced(
                 sync_job(options.job, overrides=options.overrides, run_key=options.run_key), options
             )
-        if options.command in ("retune", "rollback"):
+        if options.command != "run":
             return _scheduled(options)
         outcome = run_job(options.job, overrides=options.overrides, run_key=options.run_key)
         if outcome.was_done:
@@ -174,12 +182,19 @@ def _attempt(options: argparse.Namespace) -> str | Failure:
 
 
 def _scheduled(options: argparse.Namespace) -> str:
-    from tuner.schedule import retune_job, rollback_job
+    from tuner import schedule
 
-    if options.command == "rollback":
-        outcome = rollback_job(options.job, overrides=options.overrides)
+    job, overrides = options.job, options.overrides
+    if options.command == "report":
+        path = str(schedule.report_job(job, overrides=overrides, out=options.out))
+        return json.dumps({"status": "done", "path": path}) + "\n" if options.json else f"{path}\n"
+    if options.command == "retune":
+        outcome: ScheduleOutcome = schedule.retune_job(job, overrides=overrides, run_key=options.run_key)
     else:
-        outcome = retune_job(options.job, overrides=options.overrides, run_key=options.run_key)
+        doors = {
+            "check": schedule.check_job, "rollback": schedule.rollback_job, "status": schedule.status_job
+        }  # fmt: skip
+        outcome = doors[options.command](job, overrides=overrides)
     if outcome.was_done:
         sys.stderr.write("Nothing to do: this key is decided, and this is what came out.\n")
     return json.dumps(outcome.summary) + "\n" if options.json else outcome.text
@@ -235,18 +250,3 @@ def _lines(failure: Failure) -> str:
     parts = {"rule": failure.rule, "value": failure.value, "cure": failure.cure}
     indent = "\n" + " " * 7
     return "".join(f"{name:<7}{indent.join(text.splitlines())}\n" for name, text in parts.items())
-
-
-def _found(findings: Sequence[Finding]) -> str:
-    """Return the findings for people, one a paragraph."""
-    if not findings:
-        return "No check has found anything.\n"
-    return "\n".join(
-        f"{each.code} ({each.severity}): {each.title}\n      {each.evidence}\n      {each.next_step}\n"
-        for each in findings
-    )
-
-
-def checks_summary(findings: Sequence[Finding]) -> dict[str, Any]:
-    """Return the JSON object of a check that lets a run begin."""
-    return {"status": "done", "checks": [asdict(finding) for finding in findings]}

@@ -19,12 +19,11 @@ from tuner._job_file import KEYS, Job, absolute_uri, load_job, unknown_key_error
 from tuner._job_outcome import JobOutcome, make_outcome
 from tuner._job_table import JobRows, read_raw_rows, read_rows, read_table
 from tuner._listeners import RunContext, replay, start_tracker
-from tuner._records import Finding
 from tuner._reference import remember
 from tuner._report import config_params
 from tuner._store import TrialStore
 from tuner._tracking_info import TrackingInfo
-from tuner._tune import check_run, gate, study_hash, tune_checked, with_metric
+from tuner._tune import check_run, study_hash, tune_checked, with_metric
 from tuner._types import Scalar
 from tuner.exceptions import InputError
 
@@ -34,7 +33,6 @@ __all__ = [
     "Job",
     "JobOutcome",
     "absolute_uri",
-    "check_job",
     "job_config",
     "load_job",
     "make_context",
@@ -168,19 +166,6 @@ def make_context(job: Job, rows: JobRows, dataset: Dataset, digest: str, run_key
 def _config_hash(config: TuningConfig) -> str:
     """Return what tells two configurations apart: with other limits a job is not done yet."""
     return hashlib.sha256(repr(config_params(config)).encode()).hexdigest()[:12]
-
-
-def check_job(path: str | Path, *, overrides: Sequence[str] = ()) -> tuple[Finding, ...]:
-    """Return what the gate says of a job's rows; nothing is fitted.
-
-    Raises
-    ------
-    InputError
-        For a bad job file or bad data; `ChecksFailedError` if a check ends in an error that is not allowed.
-    """
-    job = load_job(path, overrides)
-    config = job_config(job)
-    return gate(read_rows(job), config)[1]
 
 
 def job_config(job: Job) -> TuningConfig:

@@ -10,21 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from tuner._config import TuningConfig
-from tuner._contest import Contest, group_blocks, hold_contest, loss_interval, time_blocks
-from tuner._contestants import contestant, labels_of, truth_of
-from tuner._data import Dataset
+from tuner._contest import Contest, hold_contest
+from tuner._contestants import contestant, truth_of
 from tuner._failpoints import failpoint
 from tuner._job_file import Job, load_job
 from tuner._job_outcome import plain
-from tuner._job_table import JobRows, read_raw_rows
 from tuner._lock import StudyLock
 from tuner._model import Delivered
-from tuner._movement import Movement, check_schema, measure_movement
-from tuner._reference import Reference
-from tuner._registry import CHALLENGER, CHAMPION, KEY, PREVIOUS, DecisionRun, Registry, Version
+from tuner._movement import Movement
+from tuner._page import draw_movement
+from tuner._registry import CHALLENGER, CHAMPION, KEY, PREVIOUS, DecisionRun, Registry, Version, is_there
 from tuner._schedule_outcome import (
     RetuneOutcome,
+    ScheduleOutcome,
+    check_outcome,
     contest_summary,
     contest_text,
     decision_items,
@@ -32,39 +31,32 @@ from tuner._schedule_outcome import (
     movement_summary,
     movement_text,
     promise_text,
+    status_outcome,
+)
+from tuner._scheduled import (
+    Champion,
+    Scheduled,
+    blocks_of,
+    checked_job,
+    judge_champion,
+    load_champion,
+    open_registry,
+    read_scheduled,
+    unseen_rows,
 )
 from tuner._tracking_items import Tag
-from tuner._tune import check_run, study_hash, tune_checked
-from tuner._types import BoolArray, IntArray
-from tuner._window import oldest_first, split_window
+from tuner._tune import check_run, gate, study_hash, tune_checked
+from tuner._types import IntArray
+from tuner._window import split_window
 from tuner.exceptions import InputError, RegistryError
 from tuner.jobs import job_config, make_context
 
-__all__ = ["RetuneOutcome", "retune_job", "rollback_job"]
+__all__ = ["RetuneOutcome", "check_job", "report_job", "retune_job", "rollback_job", "status_job"]
 
 BEFORE, MADE = "tuner.champion_before", "tuner.challenger"  # what a decision that is continued goes on from
 NONE = "none"
-CONTEST_ROWS = "contest.npy"
-
-
-@dataclass(frozen=True, eq=False)
-class _Scheduled:
-    """A job with its rows and its registry."""
-
-    job: Job
-    config: TuningConfig
-    rows: JobRows
-    dataset: Dataset
-    registry: Registry
-
-
-@dataclass(frozen=True, eq=False)
-class _Champion:
-    """The version that predicts, what it remembers, and itself where it can predict the rows."""
-
-    version: Version
-    reference: Reference
-    model: Delivered | None
+CONTEST_ROWS = "contest.rows"  # their hashes
+SHOWN_DECISIONS = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,18 +96,17 @@ def retune_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str 
         If the registry cannot be reached or written; trials are kept.
     """
     started = monotonic()
-    job, config = _checked(path, overrides)
-    rows = read_raw_rows(job)
-    dataset = rows.dataset(job.data.task)
-    key = f"{job.name}{'+' + run_key if run_key else ''}-{study_hash(dataset, config)}"
+    job, config = checked_job(path, overrides)
+    rows = read_scheduled(job)
+    key = f"{job.name}{'+' + run_key if run_key else ''}-{study_hash(rows.dataset, config)}"
     lock = _lock(job)
     lock.acquire()
     try:
-        registry = _open_registry(job, config)
+        registry = open_registry(job, config)
         begun = registry.decision(key)
         if begun is not None and begun.is_finished:
             return RetuneOutcome.from_json(registry.files(begun.run_id, "decision")["decision.json"].decode())
-        scheduled = _Scheduled(job, config, rows, dataset, registry)
+        scheduled = Scheduled(job, config, rows, registry)
         label = f"retune {run_key}" if run_key else "retune"
         if begun is None:
             champion = registry.version(CHAMPION)
@@ -139,11 +130,11 @@ def rollback_job(path: str | Path, *, overrides: Sequence[str] = ()) -> RetuneOu
         If the registry cannot be reached or written.
     """
     started = monotonic()
-    job, config = _checked(path, overrides)
+    job, config = checked_job(path, overrides)
     lock = _lock(job)
     lock.acquire()
     try:
-        registry = _open_registry(job, config)
+        registry = open_registry(job, config)
         begun = next((each for each in registry.decisions() if _is_open_rollback(each)), None)
         if begun is None:
             champion, previous = registry.version(CHAMPION), registry.version(PREVIOUS)
@@ -162,45 +153,114 @@ def rollback_job(path: str | Path, *, overrides: Sequence[str] = ()) -> RetuneOu
         lock.release()
 
 
+def check_job(path: str | Path, *, overrides: Sequence[str] = ()) -> ScheduleOutcome:
+    """Say what the gate finds in a job's rows and, where there is a champion, whether they moved.
+
+    Nothing is fitted but the classifier that tells rows apart, and nothing is written.
+
+    Raises
+    ------
+    InputError
+        For a bad job file or bad data; `ChecksFailedError` if a check ends in an error that is not allowed.
+    RegistryError
+        If the job names a registered model and the registry cannot be reached.
+    """
+    job = load_job(path, overrides)
+    config = job_config(job)
+    rows = read_scheduled(job)
+    findings = gate(rows.dataset, config)[1]
+    movement = None
+    if job.tracking.register_as is not None and is_there(config.tracking_uri):
+        registry = open_registry(job, config)
+        version = registry.version(CHAMPION)
+        if version is not None:
+            scheduled = Scheduled(job, config, rows, registry)
+            champion = load_champion(scheduled, version)
+            movement = judge_champion(scheduled, champion, unseen_rows(champion.reference, scheduled))
+    return check_outcome(findings, movement)
+
+
+def status_job(path: str | Path, *, overrides: Sequence[str] = ()) -> ScheduleOutcome:
+    """Say which versions there are, what they promise, and what was decided last.
+
+    Raises
+    ------
+    InputError
+        For a bad job file; `RegistryError` if the registry cannot be reached.
+    """
+    job, config = checked_job(path, overrides)
+    registry = open_registry(job, config)
+    found = {alias: registry.version(alias) for alias in (CHAMPION, CHALLENGER, PREVIOUS)}
+    now = time()
+    versions = {
+        alias: None
+        if version is None
+        else {
+            **_version_summary(registry.name, version),
+            "estimate": version.tags.get("tuner.estimate"),
+            "age_days": (now - version.made) / 86_400,
+        }
+        for alias, version in found.items()
+    }
+    decisions = [
+        {"name": each.name, "finished": each.is_finished, "run_id": each.run_id, "time": each.started}
+        for each in registry.decisions()[:SHOWN_DECISIONS]
+    ]
+    return status_outcome(job.name, registry.name, versions, decisions)
+
+
+def report_job(path: str | Path, *, overrides: Sequence[str] = (), out: str | Path | None = None) -> Path:
+    """Write the report of the champion's run, else of the job's last one, and return where it is.
+
+    Parameters
+    ----------
+    path : str or Path
+        The job file.
+    overrides : sequence of str
+        ``section.key=value``, applied over the file in order.
+    out : str or Path or None
+        File to write; None: ``{job name}-report.html`` in the working directory.
+
+    Raises
+    ------
+    InputError
+        If there is no report; `RegistryError` if MLflow cannot be reached.
+    """
+    job = load_job(path, overrides)
+    config = job_config(job)
+    name = job.tracking.register_as or job.name
+    registry = Registry(config.tracking_uri, name, config.experiment_name or job.name)
+    champion = registry.version(CHAMPION) if job.tracking.register_as else None
+    page = registry.last_report() if champion is None else registry.report(champion.run_id)
+    if page is None:
+        raise InputError("A report needs a finished run.", f"none of job {job.name!r}", "Run the job.")
+    path = Path(out or f"{job.name}-report.html")
+    path.write_bytes(page)
+    return path
+
+
 def _is_open_rollback(decision: DecisionRun) -> bool:
     return not decision.is_finished and "-rollback-" in decision.tags[KEY]
-
-
-def _checked(path: str | Path, overrides: Sequence[str]) -> tuple[Job, TuningConfig]:
-    job = load_job(path, overrides)
-    wanted = {"tracking.register_as": job.tracking.register_as, "storage.url": job.storage.url}
-    for name, value in wanted.items():
-        if value is None:
-            section, _, leaf = name.partition(".")
-            example = '"churn"' if leaf == "register_as" else '"sqlite:///tuner.db"'
-            raise InputError(
-                f"A job that is retuned must have `{name}`.",
-                "a file without it",
-                f"Write `{leaf} = {example}` under [{section}].",
-            )
-    return job, job_config(job)
 
 
 def _lock(job: Job) -> StudyLock:
     return StudyLock(str(job.storage.url), f"{job.name} retune")
 
 
-def _open_registry(job: Job, config: TuningConfig) -> Registry:
-    return Registry(config.tracking_uri, str(job.tracking.register_as), config.experiment_name or job.name)
-
-
-def _decide(scheduled: _Scheduled, begun: DecisionRun, key: str) -> _Verdict:
+def _decide(scheduled: Scheduled, begun: DecisionRun, key: str) -> _Verdict:
     if begun.tags[BEFORE] == NONE:
         everything = np.arange(scheduled.dataset.n_rows)
         version = _tuned(scheduled, begun, everything, key, None)
         return _Verdict("first", "there was no champion", challenger=version)
-    champion = _load_champion(scheduled, begun.tags[BEFORE])
-    is_new = _unseen(champion.reference, scheduled)
-    movement = _movement(scheduled, champion, is_new)
+    champion = load_champion(scheduled, scheduled.registry.numbered(begun.tags[BEFORE]))
+    is_new = unseen_rows(champion.reference, scheduled)
+    movement = judge_champion(scheduled, champion, is_new)
     if not movement.moved:
         why = "nothing moved" if movement.is_judged else "too few new rows"
         return _Verdict("not needed", why, movement)
     retune = scheduled.job.retune
+    if movement.n_new_rows < retune.min_rows:
+        return _Verdict("not needed", "rows moved, but too few of the new ones have labels", movement)
     dataset = scheduled.dataset
     window = split_window(
         is_new,
@@ -214,7 +274,7 @@ def _decide(scheduled: _Scheduled, begun: DecisionRun, key: str) -> _Verdict:
         why = "the champion cannot predict the new rows"
         return _Verdict("promoted", why, movement, challenger=challenger)
     model = scheduled.registry.model(challenger)
-    hashes = champion.reference.hash(scheduled.rows.features, scheduled.rows.target)[window.holdout]
+    hashes = champion.reference.hash(scheduled.features, scheduled.rows.labelled.target)[window.holdout]
     contest = _contest(
         scheduled, champion, model, len(window.train), window.holdout,
         n_uses=1 + _earlier_uses(scheduled.registry, hashes, key),
@@ -225,78 +285,14 @@ def _decide(scheduled: _Scheduled, begun: DecisionRun, key: str) -> _Verdict:
     )
 
 
-def _load_champion(scheduled: _Scheduled, number: str) -> _Champion:
-    registry = scheduled.registry
-    version = registry.numbered(number)
-    reference = registry.reference(version)
-    if (reference.target.kind == "numeric") != (scheduled.dataset.task == "regression"):
-        raise InputError(
-            "Champion and job must be about one task.",
-            f"a {reference.target.kind} target at version {number}, {scheduled.dataset.task} now",
-            "Set `data.task`, or choose another `tracking.register_as`.",
-        )
-    blocked = any(each.severity == "error" for each in check_schema(reference, scheduled.rows.features))
-    return _Champion(version, reference, None if blocked else registry.model(version))
-
-
-def _unseen(reference: Reference, scheduled: _Scheduled) -> BoolArray:
-    """Return which rows the champion has not seen: later ones, else those of another hash."""
-    dataset = scheduled.dataset
-    if reference.cut is not None and dataset.time is not None:
-        return np.asarray(dataset.time > reference.cut)
-    if any(each.severity == "error" for each in check_schema(reference, scheduled.rows.features)):
-        position = np.arange(
-            dataset.n_rows
-        )  # no row can be recognized: those beyond the known number are new
-        return np.asarray(position >= reference.n_rows)
-    hashes = reference.hash(scheduled.rows.features, scheduled.rows.target)
-    return np.asarray(~np.isin(hashes, reference.hashes))
-
-
-def _movement(scheduled: _Scheduled, champion: _Champion, is_new: BoolArray) -> Movement:
-    dataset, retune = scheduled.dataset, scheduled.job.retune
-    order = oldest_first(dataset.time, dataset.n_rows)
-    new = order[is_new[order]]
-    if len(new) < retune.min_rows:
-        return Movement(n_new_rows=len(new), is_judged=False)
-    loss = promised = None
-    labels: list[str] = []
-    if champion.model is not None:
-        truth = truth_of(dataset, scheduled.config.metric, [champion.model])  # type: ignore[arg-type]
-        features = scheduled.rows.features.iloc[new]
-        own = contestant(champion.model, champion.reference.n_rows, features, truth)
-        there = truth.take(new)
-        loss = loss_interval(truth.metric, there.y, there.weights, _blocks(dataset, new), own)
-        known = labels_of(champion.model)
-        codes: list[int] = np.unique(there.y).astype(int).tolist() if truth.labels else []
-        labels = [truth.labels[code] for code in codes if truth.labels[code] not in known]
-        promise = champion.reference.promise
-        if promise is not None and promise.metric == truth.metric.name:
-            promised = promise.interval
-    return measure_movement(
-        champion.reference,
-        scheduled.rows.features.iloc[new],
-        loss=loss,
-        promised=promised,
-        new_labels=labels,
-        age_days=(time() - champion.reference.made) / 86_400,
-        max_age_days=retune.max_age_days,
-        seed=scheduled.job.search.seed or 0,
-    )
-
-
-def _blocks(dataset: Dataset, rows: IntArray) -> IntArray:
-    return time_blocks(len(rows)) if dataset.groups is None else group_blocks(dataset.groups[rows])
-
-
 def _tuned(
-    scheduled: _Scheduled, begun: DecisionRun, rows: IntArray, key: str, champion: _Champion | None
+    scheduled: Scheduled, begun: DecisionRun, rows: IntArray, key: str, champion: Champion | None
 ) -> Version:
     """Return the version made of these rows; one that a killed call has made is the one."""
     registry, config = scheduled.registry, scheduled.config
     if MADE in begun.tags:
         return registry.numbered(begun.tags[MADE])
-    own = scheduled.rows.take(rows)
+    own = scheduled.rows.labelled.take(rows)
     dataset = own.dataset(scheduled.job.data.task)
     digest = study_hash(dataset, config)
     context = replace(make_context(scheduled.job, own, dataset, digest, ""), job_key=key)
@@ -326,19 +322,19 @@ def _tuned(
 
 
 def _contest(
-    scheduled: _Scheduled, champion: _Champion, model: Delivered, n_trained: int, holdout: IntArray,
+    scheduled: Scheduled, champion: Champion, model: Delivered, n_trained: int, holdout: IntArray,
     *, n_uses: int,
 ) -> Contest:  # fmt: skip
     assert champion.model is not None  # the caller looked
     dataset = scheduled.dataset
     truth = truth_of(dataset, scheduled.config.metric, [champion.model, model])  # type: ignore[arg-type]
-    features = scheduled.rows.features.iloc[holdout]
+    features = scheduled.features.iloc[holdout]
     there = truth.take(holdout)
     return hold_contest(
         truth.metric,
         there.y,
         there.weights,
-        _blocks(dataset, holdout),
+        blocks_of(dataset, holdout),
         champion=contestant(champion.model, champion.reference.n_rows, features, truth),
         challenger=contestant(model, n_trained, features, truth),
         margin=scheduled.job.retune.margin,
@@ -357,7 +353,7 @@ def _earlier_uses(registry: Registry, hashes: Any, key: str) -> int:
 
 
 def _conclude(
-    scheduled: _Scheduled, begun: DecisionRun, verdict: _Verdict, key: str, label: str, started: float
+    scheduled: Scheduled, begun: DecisionRun, verdict: _Verdict, key: str, label: str, started: float
 ) -> RetuneOutcome:
     registry = scheduled.registry
     if verdict.decision == "promoted" and verdict.challenger is not None:
@@ -390,7 +386,10 @@ def _finished(
     }
     aliases = {alias: registry.version(alias) for alias in (CHAMPION, PREVIOUS)}
     aliases[CHALLENGER] = None if verdict.decision == "first" else verdict.challenger
-    summary |= {alias: _version_summary(registry.name, version) for alias, version in aliases.items()}
+    summary |= {
+        alias: None if version is None else _version_summary(registry.name, version)
+        for alias, version in aliases.items()
+    }
     summary |= {"seconds": monotonic() - started, "tracking_uri": registry.uri, "run_id": begun.run_id}
     text = _text(registry, verdict, aliases[CHAMPION])
     outcome = RetuneOutcome(summary=plain(summary), text=text)
@@ -398,6 +397,8 @@ def _finished(
     files["decision/decision.json"] = outcome.to_json().encode()
     if verdict.movement is not None:
         files["decision/drift.csv"] = drift_table(verdict.movement).encode()
+        if verdict.movement.columns:
+            files["figures/drift.svg"] = draw_movement(verdict.movement)
     items = [
         *decision_items(outcome.summary, text, verdict.contest, at=begun.started),
         Tag("mlflow.runName", f"{label}: {verdict.decision}"),
@@ -411,9 +412,7 @@ def _finished(
     return outcome
 
 
-def _version_summary(name: str, version: Version | None) -> dict[str, Any] | None:
-    if version is None:
-        return None
+def _version_summary(name: str, version: Version) -> dict[str, Any]:
     model_uri = f"models:/{name}/{version.number}"
     return {"version": version.number, "run_id": version.run_id, "model_uri": model_uri}
 

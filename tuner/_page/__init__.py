@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tuner._page.blocks import SEVERITIES
 from tuner._page.figures import draw
+from tuner._page.movement import draw_movement
 from tuner._page.sections import answer, body
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from tuner._result import TuningResult
 
-__all__ = ["draw", "render"]
+__all__ = ["draw", "draw_movement", "render"]
 
 
 def render(result: TuningResult, pictures: Mapping[str, bytes] | None = None) -> str:

@@ -40,10 +40,15 @@ def draw(result: TuningResult) -> dict[str, bytes]:
     for family in result.card.families:
         shares = importances(result.study, family)
         wanted.append((f"importance_{family}", bool(shares), 0.9 + 0.25 * len(shares), _bars(shares)))
-    return {name: _svg(drawing, result, height) for name, there, height, drawing in wanted if there}
+    return {name: svg(_of(drawing, result), height) for name, there, height, drawing in wanted if there}
 
 
-def _svg(drawing: Draw, result: TuningResult, height: float) -> bytes:
+def _of(drawing: Draw, result: TuningResult) -> Callable[[Axes], None]:
+    return lambda axes: drawing(axes, result)
+
+
+def svg(drawing: Callable[[Axes], None], height: float) -> bytes:
+    """Return one figure in the house style; ``height`` is in inches."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -60,7 +65,7 @@ def _svg(drawing: Draw, result: TuningResult, height: float) -> bytes:
             }
         )
         figure: Figure = Figure(figsize=(WIDTH, height), layout="constrained")
-        drawing(figure.add_subplot(), result)
+        drawing(figure.add_subplot())
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()

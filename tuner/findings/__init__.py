@@ -8,7 +8,7 @@ from importlib.resources import files
 
 @cache
 def codes() -> tuple[str, ...]:
-    """Return the codes that have a page: G001, ... of the data, D001, ... of the model.
+    """Return the codes that have a page: G001, ... of data, D001, ... of models, M001, ... of what moved.
 
     Examples
     --------

@@ -1,0 +1,152 @@
+"""What moved: a test a code, by hand where there is arithmetic, and silence where rows did not move."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tuner._data import make_dataset
+from tuner._intervals import Interval
+from tuner._movement import measure_movement, share_interval
+from tuner._page import draw_movement
+from tuner._reference import Reference, remember
+
+
+def table(n_rows: int, seed: int, *, shift: float = 0.0) -> pd.DataFrame:
+    """Return rows of two numbers and a category."""
+    generator = np.random.default_rng(seed)
+    size, age = generator.normal(size=(2, n_rows))
+    return pd.DataFrame({"size": size + shift, "age": age, "kind": generator.choice(["a", "b"], n_rows)})
+
+
+def reference_of(frame: pd.DataFrame, *, time=None) -> Reference:
+    """Return what a version trained on these rows remembers."""
+    target = pd.Series(np.arange(len(frame)) % 2, name="label")
+    dataset = make_dataset(frame, target, time=time)
+    return remember(frame, target, dataset, seed=0, now=0.0)
+
+
+def found(reference: Reference, frame: pd.DataFrame, **options) -> dict[str, str]:
+    """Return the severity of each code that is found."""
+    movement = measure_movement(reference, frame, n_new_rows=len(frame), **options)
+    return {finding.code: finding.severity for finding in movement.findings}
+
+
+def test_a_share_of_rows_has_wilsons_interval():
+    """5 of 50: centre (.1 + 3.8415 / 100) / (1 + 3.8415 / 50) = .1286, half .0851 (Wilson's formula)."""
+    interval = share_interval(0.1, 50)
+    assert (interval.low, interval.high) == pytest.approx((0.0435, 0.2137), abs=2e-4)
+    assert share_interval(0.0, 50).low == 0.0
+
+
+def test_rows_of_the_same_kind_have_not_moved():
+    """Of 40 pairs of tables drawn alike, at most 2 (5%) are said to have moved."""
+    moved = 0
+    for seed in range(40):
+        reference = reference_of(table(300, seed))
+        movement = measure_movement(reference, table(100, 1000 + seed), n_new_rows=100)
+        moved += movement.moved
+    assert moved <= 2
+
+
+def test_loss_beyond_the_noise_of_both_intervals_has_moved():
+    """Difference .3; noise of both: sqrt(.2^2 + .2^2) = .283 is less, sqrt(.2^2 + .25^2) = .320 is more."""
+    reference = reference_of(table(100, 0))
+    loss = Interval(0.8, 0.6, 1.0)
+    less, more = Interval(0.5, 0.3, 0.7), Interval(0.5, 0.3, 0.75)
+    assert found(reference, table(100, 1), loss=loss, promised=less)["M001"] == "warning"
+    assert "M001" not in found(reference, table(100, 1), loss=loss, promised=more)
+    assert "M001" not in found(reference, table(100, 1), loss=loss, promised=None)
+
+
+def test_forward_windows_are_judged_by_the_promised_value():
+    """With time, [.6, 1.] lies above .5 whatever the promise's width; above .65 it does not."""
+    reference = replace(reference_of(table(100, 0)), cut=7.0)
+    loss = Interval(0.8, 0.6, 1.0)
+    assert "M001" in found(reference, table(100, 1), loss=loss, promised=Interval(0.5, 0.0, 9.0))
+    assert "M001" not in found(reference, table(100, 1), loss=loss, promised=Interval(0.65, 0.0, 9.0))
+
+
+def test_shifted_rows_have_moved_only_where_labels_do_not_decide():
+    """A shift by two sd is a warning without labels and an explanation with them."""
+    reference = reference_of(table(300, 0))
+    shifted = table(200, 1, shift=2.0)
+    assert found(reference, shifted)["M002"] == "warning"
+    fine = Interval(0.5, 0.4, 0.6)
+    assert found(reference, shifted, loss=fine, promised=fine)["M002"] == "info"
+
+
+def test_clocks_dates_and_ids_do_not_count():
+    """A number that grows with time, a date and a row number are remembered as telling rows apart."""
+    frame = table(200, 0)
+    days = pd.date_range("2024-01-01", periods=200)
+    noise = np.random.default_rng(3).normal(0, 2, 200)
+    frame = frame.assign(clock=np.arange(200) + noise, day=days, name=[f"row {i}" for i in range(200)])
+    reference = reference_of(frame, time=pd.Series(np.arange(200.0)))
+    assert {each.name for each in reference.columns if each.tells_rows_apart} == {"clock", "day", "name"}
+    later = table(100, 1).assign(
+        clock=np.arange(300, 400),
+        day=days[:100] + pd.Timedelta(days=300),
+        name=[f"new {i}" for i in range(100)],
+    )
+    assert "M002" not in found(reference, later)
+
+
+def test_missing_and_changed_columns_stop_the_champion_and_new_ones_do_not():
+    """Without `age`, or with texts in it, it cannot predict; a further column is for information."""
+    reference = reference_of(table(100, 0))
+    rows = table(60, 1)
+    for broken in (rows.drop(columns="age"), rows.assign(age="old")):
+        movement = measure_movement(reference, broken, n_new_rows=60)
+        assert not movement.can_predict
+        assert movement.moved
+    wider = measure_movement(reference, rows.assign(more=1.0), n_new_rows=60)
+    assert wider.can_predict
+    assert [(each.code, each.severity) for each in wider.findings] == [("M003", "info")]
+
+
+def test_unknown_labels_have_moved():
+    """A label the champion can never say is a reason to tune again."""
+    assert found(reference_of(table(100, 0)), table(60, 1), new_labels=["maybe"]) == {"M003": "warning"}
+
+
+def test_new_categories_count_beyond_what_rare_ones_let_expect():
+    """Half of the rows with an unknown category have moved; among rare names it was to be expected."""
+    rows = table(100, 1)
+    assert found(reference_of(table(100, 0)), rows.assign(kind=["c", "a"] * 50))["M004"] == "warning"
+    rare = table(100, 0).assign(kind=[f"n{i}" if i % 2 else "a" for i in range(100)])  # 50 of 100 occur once
+    assert "M004" not in found(reference_of(rare), rows.assign(kind=["c", "a"] * 50))
+
+
+def test_missing_rates_count_in_both_directions():
+    """From 0 to 40% and from 40% to 0: each interval's nearer end is beyond ten points."""
+    whole, holes = table(100, 0), table(100, 1)
+    holes.loc[::5, "age"] = np.nan
+    holes.loc[1::5, "age"] = np.nan
+    assert found(reference_of(whole), holes)["M005"] == "warning"
+    assert found(reference_of(holes), whole)["M005"] == "warning"
+
+
+def test_rows_outside_the_known_range_have_moved():
+    """A fifth of the rows far above all training rows."""
+    rows = table(100, 1)
+    rows.loc[::5, "age"] = 50.0
+    assert found(reference_of(table(100, 0)), rows)["M006"] == "warning"
+
+
+def test_age_counts_beyond_the_limit():
+    """31 days are more than 30; 30 are not."""
+    reference, rows = reference_of(table(100, 0)), table(60, 1)
+    assert found(reference, rows, age_days=31.0, max_age_days=30.0)["M007"] == "warning"
+    assert "M007" not in found(reference, rows, age_days=30.0, max_age_days=30.0)
+
+
+def test_the_figure_names_the_columns():
+    """The SVG is one picture, the same for the same movement."""
+    movement = measure_movement(reference_of(table(100, 0)), table(60, 1, shift=1.0), n_new_rows=60)
+    picture = draw_movement(movement)
+    assert picture.count(b"<svg") == 1
+    assert picture == draw_movement(movement)

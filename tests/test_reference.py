@@ -1,0 +1,70 @@
+"""What a version remembers: it survives storage, and rows are known again whatever types they arrive in."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from tuner._data import make_dataset
+from tuner._reference import MAX_SAMPLE, Reference, remember
+
+
+def remembered(frame: pd.DataFrame, target: pd.Series, **roles) -> Reference:
+    """Return what a version trained on these rows remembers."""
+    return remember(frame, target, make_dataset(frame, target, **roles), seed=0, now=5.0)
+
+
+def rows() -> tuple[pd.DataFrame, pd.Series]:
+    """Return thirty rows with a whole number, a category with gaps and a date."""
+    frame = pd.DataFrame(
+        {
+            "count": np.arange(30) % 7,
+            "kind": ["a", None, "b"] * 10,
+            "day": pd.date_range("2024-01-01", periods=30),
+        }
+    )
+    return frame, pd.Series(["no", "yes"] * 15, name="label")
+
+
+def test_a_reference_comes_back_as_it_was_stored():
+    """Columns, sample, hashes and cut survive files of bytes."""
+    frame, target = rows()
+    reference = remembered(frame, target, time=pd.Series(np.arange(30.0)))
+    back = Reference.from_files(reference.files())
+    assert back.columns == reference.columns
+    assert back.target == reference.target
+    assert (back.cut, back.made, back.inputs) == (29.0, 5.0, ("count", "kind", "day"))
+    pd.testing.assert_frame_equal(back.rows, reference.rows, check_dtype=False)
+    np.testing.assert_array_equal(back.hashes, reference.hashes)
+
+
+def test_rows_are_known_again_in_another_order_and_type():
+    """Counts as floats, categories as a dtype, a further column: known rows are known, a new one is not."""
+    frame, target = rows()
+    reference = remembered(frame, target)
+    shuffled = frame.sample(frac=1, random_state=0)
+    other = shuffled.assign(
+        count=shuffled["count"].astype(float), kind=shuffled["kind"].astype("category"), x=1
+    )
+    assert np.isin(reference.hash(other, target[shuffled.index]), reference.hashes).all()
+    changed = frame.assign(count=99)
+    assert not np.isin(reference.hash(changed, target), reference.hashes).any()
+    assert not np.isin(reference.hash(frame, target.replace({"no": "maybe"})), reference.hashes)[::2].any()
+
+
+def test_the_sample_is_bounded_and_a_function_of_the_seed():
+    """Of 3,000 rows 2,000 are kept, the same ones each time."""
+    frame = pd.DataFrame({"x": np.random.default_rng(0).normal(size=3_000)})
+    target = pd.Series(np.arange(3_000) % 2)
+    one, other = (remembered(frame, target) for _ in range(2))
+    assert len(one.rows) == MAX_SAMPLE
+    pd.testing.assert_frame_equal(one.rows, other.rows)
+
+
+def test_column_facts_by_hand():
+    """30 rows: a third missing; of 20 known categories two occur, neither once; numbers lie in [0, 6]."""
+    frame, target = rows()
+    count, kind, day = remembered(frame, target).columns
+    assert (count.low, count.high, count.missing, count.unseen) == (0.0, 6.0, 0.0, 0.0)
+    assert (kind.missing, kind.unseen, kind.low) == (1 / 3, 0.0, None)
+    assert [each.tells_rows_apart for each in (count, kind, day)] == [False, False, True]
