@@ -24,7 +24,7 @@ from tuner.exceptions import InputError
 LEVEL = 0.95
 MORE_UNSEEN = 0.05  # of the rows, beyond what was to be expected
 OTHER_MISSING = 0.10  # of the rows
-FEW = 0.01  # of the rows lie outside the known range anyway
+FEW = 0.01  # of the rows; less is not worth a word
 SHOWN = 3
 
 
@@ -135,7 +135,7 @@ def measure_movement(
         *schema,
         _check_categories(readable, columns, len(features)),
         _check_missing(reference.n_rows, columns, len(features)),
-        _check_range(columns, len(features)),
+        _check_range(reference.n_rows, columns, len(features)),
         _check_age(age_days, max_age_days),
     )
     return Movement(
@@ -268,15 +268,11 @@ def _check_missing(n_before: int, columns: Sequence[ColumnDrift], n_new: int) ->
                           "more of the new rows than of the training rows")  # fmt: skip
 
 
-def _check_range(columns: Sequence[ColumnDrift], n_new: int) -> Finding | None:
+def _check_range(n_before: int, columns: Sequence[ColumnDrift], n_new: int) -> Finding | None:
     """M006: numbers below the smallest or above the largest one of the training rows."""
-    shares = {
-        each.name: each.outside
-        for each in columns
-        if each.kind == "numeric"
-        and each.share is not None
-        and share_interval(each.outside, n_new).low > 0.01
-    }
+    expected = 2 / (n_before + 1) + FEW  # so often a new row is the smallest or largest of all
+    seen = [each for each in columns if each.kind == "numeric" and each.share is not None]
+    shares = {each.name: each.outside for each in seen if share_interval(each.outside, n_new).low > expected}
     much = [name for name, share in shares.items() if share_interval(share, n_new).low > MORE_UNSEEN]
     return _about_columns("M006", "Numbers lie outside the range of the training rows", shares, much,
                           "of the new rows; trees say the same for all of them")  # fmt: skip

@@ -57,6 +57,7 @@ BEFORE, MADE = "tuner.champion_before", "tuner.challenger"  # what a decision th
 NONE = "none"
 CONTEST_ROWS = "contest.rows"  # their hashes
 SHOWN_DECISIONS = 10
+ROLLBACK = "rollback"
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +113,7 @@ def retune_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str 
             champion = registry.version(CHAMPION)
             tags = {BEFORE: NONE if champion is None else champion.number}
             begun = registry.begin(key, label, tags)
+            _give_up_others(registry, begun)
         failpoint("schedule.begun")
         verdict = _decide(scheduled, begun, key)
         return _conclude(scheduled, begun, verdict, key, label, started)
@@ -141,8 +143,8 @@ def rollback_job(path: str | Path, *, overrides: Sequence[str] = ()) -> RetuneOu
             if champion is None or previous is None:
                 rule = "A rollback needs a champion and a previous version."
                 raise InputError(rule, f"none of {registry.name!r}", "Wait for the first promotion.")
-            key = f"{job.name}-rollback-{time():.6f}"
-            begun = registry.begin(key, "rollback", {BEFORE: champion.number, MADE: previous.number})
+            key = f"{job.name}-{ROLLBACK}-{time():.6f}"
+            begun = registry.begin(key, ROLLBACK, {BEFORE: champion.number, MADE: previous.number})
         failpoint("schedule.begun")
         back = registry.numbered(begun.tags[MADE])
         _swap(registry, champion=back, previous=registry.numbered(begun.tags[BEFORE]))
@@ -239,8 +241,15 @@ def report_job(path: str | Path, *, overrides: Sequence[str] = (), out: str | Pa
     return path
 
 
+def _give_up_others(registry: Registry, begun: DecisionRun) -> None:
+    """End what killed calls left open: their keys will not come again."""
+    for each in registry.decisions(" and attributes.status = 'RUNNING'"):
+        if each.run_id != begun.run_id and not _is_open_rollback(each):
+            registry.give_up(each, f"its call was killed; {begun.name} followed")
+
+
 def _is_open_rollback(decision: DecisionRun) -> bool:
-    return not decision.is_finished and "-rollback-" in decision.tags[KEY]
+    return not decision.is_finished and decision.name == ROLLBACK
 
 
 def _lock(job: Job) -> StudyLock:
