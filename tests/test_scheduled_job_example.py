@@ -80,7 +80,7 @@ def test_the_service_calls_the_command(tmp_path):
 
 
 def test_the_cron_line_calls_the_command(tmp_path):
-    """Five fields in range, and a line that, read as cron reads it, calls the command with this week's key."""
+    """Five fields in range, and a line that, as cron reads it, calls the command with this week's key."""
     lines = (FOLDER / "crontab").read_text().splitlines()
     (entry,) = [line for line in lines if line[:1].isdigit()]
     *fields, command = entry.split(maxsplit=5)

@@ -203,7 +203,7 @@ def versions(site: Site) -> dict[str, str]:
 
 
 def test_a_year_on_postgres(site):
-    """Nothing moves for six periods, then all does: tuned again, promoted, rolled back, all of it in MLflow."""
+    """Nothing moves for six periods, then all does: tuned again, promoted, rolled back, all in MLflow."""
     from mlflow import MlflowClient
 
     year = [retune(site, period) for period in range(1, N_PERIODS + 1)]

@@ -1,11 +1,12 @@
-"""A simulated year: a job that re-tunes when rows have moved, against one that never and one that always does.
+"""A simulated year: a job that re-tunes when rows have moved, against never and against always.
 
     python examples/benchmarks/scheduled_year.py --data DIR
 
 ``DIR`` holds ``load.py`` (``load``) and the tables. Rows in time order are cut into windows of one size. After
-every window the job's file has grown by it, and three arms predict the next: the first champion (never), a run on
-all rows so far (always), and `retune_job`. All begin with one model. Then the same with rows in random order,
-where nothing moves: how often does a check say so? A finished table or shuffle stays in ``--out`` (JSON lines).
+every window the job's file has grown by it, and three arms predict the next: the first champion (never), a
+run on all rows so far (always), and `retune_job`. All begin with one model. Then the same with rows in random
+order, where nothing moves: how often does a check say so? A finished table or shuffle stays in ``--out``
+(JSON lines).
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class Period:
     codes : list of str
         Of what moved.
     losses, seconds : dict of str to float
-        By arm (never, always, ours): loss on the next window (lower is better), seconds of this period's call.
+        By arm (never, always, ours): loss on the next window (lower is better), seconds of this call.
     """
 
     period: int
@@ -137,7 +138,8 @@ def cut(rows: Any, seed: int, order: int | None) -> list[pd.DataFrame]:
 def _fine(time: np.ndarray) -> np.ndarray:
     """Return sorted times with equal ones spread before the next."""
     within = pd.Series(time).groupby(time)
-    return np.asarray(time + within.cumcount() / within.transform("size") * np.diff(np.unique(time)).min() / 2)
+    half_step = np.diff(np.unique(time)).min() / 2
+    return np.asarray(time + within.cumcount() / within.transform("size") * half_step)
 
 
 def write_job(folder: Path, metric: str, arguments: argparse.Namespace) -> Path:

@@ -38,7 +38,8 @@ def share_of_seconds(year: Year) -> float:
 def print_years(years: Sequence[Year]) -> None:
     """Print a line a period and a summary a table."""
     for year in years:
-        print(f"\n{year['table']}\nperiod  decision    moved by     " + "".join(f"{arm:>10s}" for arm in ARMS))
+        arms = "".join(f"{arm:>10s}" for arm in ARMS)
+        print(f"\n{year['table']}\nperiod  decision    moved by     {arms}")
         for each in year["year"]:
             codes = ", ".join(each["codes"]) or "-"
             losses = "".join(f"{each['losses'][arm]:10.4g}" for arm in ARMS)
