@@ -2,11 +2,11 @@
 
     python examples/benchmarks/scheduled_year.py --data DIR
 
-``DIR`` holds ``load.py`` (``load``) and the tables. Rows in time order are cut into windows of one size. After
-every window the job's file has grown by it, and three arms predict the next: the first champion (never), a
-run on all rows so far (always), and `retune_job`. All begin with one model. Then the same with rows in random
-order, where nothing moves: how often does a check say so? A finished table or shuffle stays in ``--out``
-(JSON lines).
+``DIR`` holds ``load.py`` (``load``) and the tables. Rows in time order are cut into windows of one size.
+After every window the job's file has grown by it, and three arms predict the next: the first champion
+(never), a run on all rows so far (always), and `retune_job`. All begin with one model. Then the same with rows in
+random order, where nothing moves: how often does a check say so? A finished table or shuffle stays in
+``--out`` (JSON lines).
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ def live(job: Path, windows: list[pd.DataFrame], metric: str) -> list[dict[str, 
 
 
 def called(job: Path, period: int, *overrides: str) -> Mapping[str, Any]:
-    """Return what a call decided; as a scheduler does, call again where MLflow was too slow for the budget."""
+    """Return what a call decided; call again where MLflow was too slow, as a scheduler does."""
     for _ in range(N_CALLS - 1):
         try:
             return retune_job(job, overrides=overrides, run_key=f"period {period}").summary
