@@ -121,6 +121,16 @@ def test_new_categories_count_beyond_what_rare_ones_let_expect():
     assert "M004" not in found(reference_of(rare), rows.assign(kind=["c", "a"] * 50))
 
 
+def test_a_kept_promise_makes_other_shifts_an_explanation():
+    """Unknown categories and gaps move nothing where the loss is as promised; without a promise they do."""
+    rows = table(100, 1).assign(kind=["c", "a"] * 50, age=np.nan)
+    fine = Interval(0.5, 0.4, 0.6)
+    with_promise = found(reference_of(table(100, 0)), rows, loss=fine, promised=fine)
+    assert (with_promise["M004"], with_promise["M005"]) == ("info", "info")
+    without = found(reference_of(table(100, 0)), rows, loss=fine, promised=None)
+    assert (without["M004"], without["M005"]) == ("warning", "warning")
+
+
 def test_missing_rates_count_in_both_directions():
     """From 0 to 40% and from 40% to 0: each interval's nearer end is beyond ten points."""
     whole, holes = table(100, 0), table(100, 1)

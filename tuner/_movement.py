@@ -7,7 +7,7 @@ an effect of some size, beyond the noise of its interval; no p-value decides.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -129,13 +129,16 @@ def measure_movement(
     readable = [facts for facts in reference.columns if _is_readable(facts, features)]
     auc, shares = _told_apart(reference, features, readable, seed)
     columns = _by_column(reference, features, readable, shares)
+    shifts = (
+        _check_categories(readable, columns, len(features)),
+        _check_missing(reference.n_rows, columns, len(features)),
+        _check_range(reference.n_rows, columns, len(features)),
+    )
     found = (
         _check_loss(loss, promised, is_forward=reference.cut is not None),
         _check_rows(auc, columns, has_labels=loss is not None),
         *schema,
-        _check_categories(readable, columns, len(features)),
-        _check_missing(reference.n_rows, columns, len(features)),
-        _check_range(reference.n_rows, columns, len(features)),
+        *(_explaining(shift) if loss is not None and promised is not None else shift for shift in shifts),
         _check_age(age_days, max_age_days),
     )
     return Movement(
@@ -172,6 +175,11 @@ def _check_loss(loss: Interval | None, promised: Interval | None, *, is_forward:
         f"promised {promised.value:.4g} [{promised.low:.4g}, {promised.high:.4g}]",
         "Tune again on rows that hold the new state of things: `tuner retune`.",
     )
+
+
+def _explaining(shift: Finding | None) -> Finding | None:
+    """Let a shift of columns explain: where the loss can be held against its promise, the loss decides."""
+    return None if shift is None else replace(shift, severity="info")
 
 
 def _check_rows(auc: Interval | None, columns: Sequence[ColumnDrift], *, has_labels: bool) -> Finding | None:
