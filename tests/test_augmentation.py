@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from search_spaces import SPACES, augmentation
+from search_spaces.augmentation import augmentation_of
 from tuner import TuningConfig, tune
 from tuner._augment_images import IMAGE_TRANSFORMS, cut_out, flipped_horizontally, rotated, shifted, zoomed
 from tuner._augment_tables import TABLE_TRANSFORMS, masked, minority_rows, mixed_rows, noisy, spreads, swapped
-from tuner._augmentation import TABLE_COPIES, augmentation_of, made_rows
+from tuner._augmentation import TABLE_COPIES, made_rows
 from tuner._bench import Bench, augmented, training_rows
 from tuner._config import resolve
 from tuner._data import make_dataset
