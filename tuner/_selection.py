@@ -24,8 +24,8 @@ class Nomination:
     number : int
         Number of the search trial.
     weights : tuple of float
-        Gap weights under which it was among the best; may be empty for the default and for the best of a
-        family, which are always nominated.
+        Gap weights under which it was among the best; may be empty for the default, for the best of a
+        family and for what it is compared with, which are nominated beside the best.
     """
 
     number: int
