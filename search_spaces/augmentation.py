@@ -67,6 +67,15 @@ CONDITIONS = {
 LIMITS = {"augment_copies": (1.0, 64.0)}
 
 
+def augmentation_of(params: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """Return the kind and the strengths above 0 of a configuration; empty where there is none."""
+    if params.get("augment", "none") == "none":
+        return {}
+    chosen = {name: value for name, value in params.items() if name.startswith("augment") and value}
+    strengths = set(chosen) - {"augment", "augment_copies"}
+    return chosen if strengths else {}
+
+
 def without(space: SearchSpace) -> SearchSpace:
     """Return a space that knows no augmentation."""
     return replace(

@@ -9,18 +9,21 @@ import numpy as np
 import pytest
 
 from search_spaces import SPACES, augmentation
+from search_spaces.augmentation import augmentation_of
 from tuner import TuningConfig, tune
 from tuner._augment_images import IMAGE_TRANSFORMS, cut_out, flipped_horizontally, rotated, shifted, zoomed
 from tuner._augment_tables import TABLE_TRANSFORMS, masked, minority_rows, mixed_rows, noisy, spreads, swapped
-from tuner._augmentation import TABLE_COPIES, augmentation_of, made_rows
+from tuner._augmentation import TABLE_COPIES, made_rows
 from tuner._bench import Bench, augmented, training_rows
 from tuner._config import resolve
 from tuner._data import make_dataset
 from tuner._metrics import resolve_metric
-from tuner._splits import Fold, FoldPlan
+from tuner._preparation import Design
+from tuner._splits import Fold, FoldPlan, plan_choosing
 from tuner._table import Table
+from tuner.checks import with_copies
 from tuner.exceptions import InputError
-from tuner.families import FAMILIES
+from tuner.families import FAMILIES, Designed, TrainingRows
 
 AUGMENTING = [name for name, space in SPACES.items() if "augment" in space.dimensions]
 FOLD = Fold(0, 0, np.arange(40), np.arange(40, 60))
@@ -98,6 +101,54 @@ def test_held_out_rows_are_in_no_copy_and_in_no_scale(name):
     chosen = {"augment": "table", name: ALL_OF_TABLE[name]}
     assert not hears_of_held_out_rows(lambda bench: made_of(bench, chosen))
     assert hears_of_held_out_rows(lambda bench: made_of(bench, chosen, rows=everything(bench)))
+
+
+def scale_hears_of_held_out_rows(numeric):
+    """Whether clean training rows are encoded otherwise when held-out rows are wild."""
+    encoded = []
+    for bench in (make_bench(), make_bench(spoil=FOLD.test)):
+        rows = training_rows(bench.dataset, FOLD, bench.metric)
+        encoded.append(rows.designed(numeric, seed=0).design.transform(rows.table))
+    return not np.array_equal(*encoded)
+
+
+@pytest.mark.parametrize("numeric", ["standardize", "robust", "quantile_normal"])
+def test_scalings_never_hear_of_held_out_rows(numeric, monkeypatch):
+    """Wild held-out rows move no mean, spread or rank; without the guard, fitted on both, the check fails."""
+    assert not scale_hears_of_held_out_rows(numeric)
+    honest = Design.fit
+    monkeypatch.setattr(
+        TrainingRows, "designed", lambda rows, numeric, *, seed: leaking(honest, rows, numeric, seed)
+    )
+    assert scale_hears_of_held_out_rows(numeric)
+
+
+def leaking(fit, rows, numeric, seed):
+    """Fit a design on training and held-out rows."""
+    parts = [rows.table, rows.validation]
+    both = Table(
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("numeric", "categorical"))
+    )
+    design = fit(both, numeric=numeric, seed=seed)
+    return Designed(design, design.transform(rows.table), design.transform(rows.validation))
+
+
+def straddling(dataset):
+    """Return how many copies of a row are trained on while another is held out, over all folds."""
+    plan = plan_choosing(dataset, n_folds=5, n_repeats=1, seed=0)
+    numbers = dataset.table.numeric
+    return sum(
+        int((numbers[fold.test][:, None] == numbers[fold.train]).all(axis=2).any(axis=1).sum())
+        for fold in plan.folds
+    )
+
+
+def test_copies_of_one_row_are_on_one_side():
+    """Rows given twice never straddle a fold; without the guard that marks copies they do."""
+    X = np.repeat(rng().normal(size=(40, 3)), 2, axis=0)
+    dataset = make_dataset(X, np.repeat(np.arange(40) % 2, 2))
+    assert straddling(with_copies(dataset)) == 0
+    assert straddling(dataset) > 0
 
 
 def test_no_copy_is_held_out_and_every_copy_is_of_a_training_row():

@@ -173,3 +173,17 @@ def test_finalist_that_failed_is_not_elected(trial_with, make_trial):
 def test_finalist_without_a_number_is_not_elected(trial_with):
     """NaN is no loss, wherever it stands."""
     assert elect([trial_with(0, math.nan), trial_with(1, 0.9), trial_with(2, 0.8)]) == 2
+
+
+def test_the_best_without_augmentation_and_without_dropout_is_nominated(trial_with):
+    """Five trials with both are ahead; of three places one goes to the clean trial behind them."""
+    both = {"augment": "image", "augment_shift": 0.1, "dropout": 0.2}
+    trials = [
+        trial_with(0, 0.9, params={"augment": "none", "dropout": 0.1}),
+        *(trial_with(n, 0.4 + n / 100, params={**both, "width": n}) for n in range(1, 6)),
+        trial_with(6, 0.8, params={**both, "dropout": 0.0}),
+        trial_with(7, 0.7, params={"augment": "none", "dropout": 0.2}),
+    ]
+    nominated = nominate(trials, weights=(0.0,), cap=0.0, n_finalists=4, default=0)
+    # The default, the best (.41), the best without augmentation (7, .7), the best without dropout (6, .8).
+    assert [each.number for each in nominated] == [0, 1, 7, 6]

@@ -9,6 +9,8 @@ import pytest
 
 from search_spaces import SPACES, augmentation
 from tuner._augment_images import IMAGE_TRANSFORMS, shifted
+from tuner._augment_tables import TABLE_TRANSFORMS
+from tuner._table import Table
 from tuner.families import FAMILIES
 from tuner.families.kernel import KernelFamily
 from tuner.testing import check_augmentation, check_family
@@ -89,3 +91,42 @@ def test_a_transform_that_breaks_a_rule_is_found(transform, said):
     """The error names the rule."""
     with pytest.raises(AssertionError, match=said):
         check_augmentation(transform, IMAGES.copy(), 0.2)
+
+
+def table():
+    """Return twenty rows of three numbers, one of them missing, and two columns of categories."""
+    generator = np.random.default_rng(0)
+    numeric = generator.normal(size=(20, 3))
+    numeric[0, 0] = np.nan
+    return Table(numeric, generator.integers(0, 4, (20, 2)).astype(np.int32))
+
+
+@pytest.mark.parametrize("name", TABLE_TRANSFORMS)
+def test_every_table_transform_keeps_the_contract(name):
+    """At its largest strength, with a missing number among the cells."""
+    strength = augmentation.TABLE[name].choices[-1]
+    assert check_augmentation(TABLE_TRANSFORMS[name], table(), strength) is None
+
+
+def changes_the_tables_cells(copies, strength, generator, rows):
+    """Write into the copies."""
+    copies.numeric[:] = TABLE_TRANSFORMS["augment_noise"](copies, strength, generator, rows).numeric
+    return copies
+
+
+@pytest.mark.parametrize(
+    ("transform", "said"),
+    [
+        (changes_the_tables_cells, "input is left"),
+        (lambda copies, *_: copies.take(np.arange(3)), "shape"),
+        (lambda copies, *_: Table(copies.numeric * np.inf, copies.categorical), "finite or missing"),
+        (lambda copies, *_: Table(copies.numeric, copies.categorical + 9), "categories are known"),
+        (lambda copies, *_: Table(copies.numeric.copy(), copies.categorical), "changes something"),
+        (lambda copies, *_: Table(copies.numeric + 0.1, copies.categorical), "another generator"),
+    ],
+    ids=["input", "shape", "finite", "categories", "nothing", "generator"],
+)
+def test_a_table_transform_that_breaks_a_rule_is_found(transform, said):
+    """The error names the rule."""
+    with pytest.raises(AssertionError, match=said):
+        check_augmentation(transform, table(), 0.2)

@@ -42,15 +42,6 @@ class MadeRows:
     source: IntArray
 
 
-def augmentation_of(params: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """Return the kind and the strengths above 0 of a configuration; empty where there is none."""
-    if params.get("augment", "none") == "none":
-        return {}
-    chosen = {name: value for name, value in params.items() if name.startswith("augment") and value}
-    strengths = set(chosen) - {"augment", "augment_copies"}
-    return chosen if strengths else {}
-
-
 def made_rows(
     chosen: Mapping[str, Scalar],
     table: Table,

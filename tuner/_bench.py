@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tuner._augmentation import augmentation_of, made_rows
+from search_spaces.augmentation import augmentation_of
+from tuner._augmentation import made_rows
 from tuner._data import Dataset
 from tuner._metrics import Metric
 from tuner._seeds import child_seed

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from search_spaces import Categorical, SearchSpace
+from tuner._diagnosis_ablation import augmentation_helped, dropout_helped
 from tuner._diagnosis_noise import as_good as _as_good
 from tuner._diagnosis_noise import gaps as _gaps
 from tuner._diagnosis_noise import noise as _noise
@@ -81,6 +82,8 @@ def diagnose(
         miscalibrated(seen.calibration_gains),
         weak_slice(seen.slices),
         new_groups(seen.groups),
+        augmentation_helped(seen.finalists),
+        dropout_helped(seen.finalists),
     )
     return tuple(finding for finding in findings if finding is not None)
 

@@ -42,3 +42,12 @@ def as_good(trial: TrialRecord, winner: TrialRecord) -> bool:
     differences = losses(trial) - losses(winner)
     known = differences[np.isfinite(differences)]
     return len(known) > 1 and bool(known.mean() <= noise(known))
+
+
+def by_repeat(differences: FloatArray, trial: TrialRecord) -> FloatArray:
+    """Return the folds of one repeat; of several, averaged place by place, as repeats share rows."""
+    repeats = np.asarray(trial.curves.repeats) if trial.curves is not None else np.zeros(len(differences))
+    parts: list[FloatArray] = [differences[repeats == repeat] for repeat in np.unique(repeats)]
+    if len({len(part) for part in parts}) > 1:
+        return parts[0]
+    return np.asarray(np.mean(parts, axis=0))

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from search_spaces import Float, Int, SearchSpace
-from tuner._diagnosis_noise import losses, noise, surely_positive
+from tuner._diagnosis_noise import by_repeat, losses, noise, surely_positive
 from tuner._records import Finding, TrialRecord
-from tuner._types import FloatArray
 
 LEAST_TRIALS = 5  # of which half can be counted
 EDGE = 0.02  # of a range: at its end
@@ -106,7 +105,7 @@ def families_disagree(winner: TrialRecord, finalists: Sequence[TrialRecord]) -> 
         family: trial
         for family, trial in best.items()
         if family != winner.configuration.family
-        and not surely_positive(_by_repeat(losses(trial) - losses(winner), winner))
+        and not surely_positive(by_repeat(losses(trial) - losses(winner), winner))
     }
     if not rivals:
         return None
@@ -119,15 +118,6 @@ def families_disagree(winner: TrialRecord, finalists: Sequence[TrialRecord]) -> 
         f"loss difference {np.nanmean(difference):+.3g}, fold noise {noise(difference):.2g}",
         f'Keep final="ensemble", which mixes them; or choose by cost: families=["{family}"].',
     )
-
-
-def _by_repeat(differences: FloatArray, trial: TrialRecord) -> FloatArray:
-    """Return the folds of one repeat; of several, averaged place by place, as repeats share rows."""
-    repeats = np.asarray(trial.curves.repeats) if trial.curves is not None else np.zeros(len(differences))
-    parts: list[FloatArray] = [differences[repeats == repeat] for repeat in np.unique(repeats)]
-    if len({len(part) for part in parts}) > 1:
-        return parts[0]
-    return np.asarray(np.mean(parts, axis=0))
 
 
 def unstable(winner: TrialRecord) -> Finding | None:

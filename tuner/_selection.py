@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from search_spaces.augmentation import augmentation_of
 from tuner._objective import objective
 from tuner._records import TrialRecord
 
@@ -23,8 +24,8 @@ class Nomination:
     number : int
         Number of the search trial.
     weights : tuple of float
-        Gap weights under which it was among the best; may be empty for the default and for the best of a
-        family, which are always nominated.
+        Gap weights under which it was among the best; may be empty for the default, for the best of a
+        family and for what it is compared with, which are nominated beside the best.
     """
 
     number: int
@@ -37,8 +38,9 @@ def nominate(
     """Nominate the best few complete trials under each gap weight, the default always among them.
 
     The weights take turns: first every weight's best; then the best of every family, as models of different
-    kinds err differently and an ensemble gains by it; then every weight's second, until ``n_finalists``
-    different trials are found. Repeated configurations count once.
+    kinds err differently and an ensemble gains by it; then the best of a family without the augmentation or
+    dropout that its best has, so that fresh folds can tell what they brought; then every weight's second,
+    until ``n_finalists`` different trials are found. Repeated configurations count once.
 
     Parameters
     ----------
@@ -63,7 +65,9 @@ def nominate(
     numbers = {trial.number for trial in unique.values()}
     rankings = {weight: _ranking(list(unique.values()), weight, cap) for weight in weights}
     turns = [[ranking[place] for ranking in rankings.values()] for place in range(len(numbers))]
-    turns.insert(1, _family_bests(list(unique.values()), next(iter(rankings.values()), [])))
+    leading = next(iter(rankings.values()), [])
+    turns.insert(1, _family_bests(list(unique.values()), leading))
+    turns.insert(2, _contrasts(list(unique.values()), leading))
     ordered = dict.fromkeys(number for turn in turns for number in turn if number != default)
     chosen = [*((default,) if default in numbers else ()), *ordered][:n_finalists]
     return tuple(
@@ -75,10 +79,34 @@ def nominate(
     )
 
 
+def augments(trial: TrialRecord) -> bool:
+    """Whether the configuration makes changed copies of training rows."""
+    return bool(augmentation_of(trial.configuration.params))
+
+
+def drops(trial: TrialRecord) -> bool:
+    """Whether the configuration silences units at random."""
+    return bool(trial.configuration.params.get("dropout"))
+
+
 def _family_bests(trials: Sequence[TrialRecord], ranking: Sequence[int]) -> list[int]:
     """Return the first of each family in a ranking."""
     families = {trial.number: trial.configuration.family for trial in trials}
     return list({families[number]: number for number in reversed(ranking)}.values())[::-1]
+
+
+def _contrasts(trials: Sequence[TrialRecord], ranking: Sequence[int]) -> list[int]:
+    """Return, for the best of each family that has augmentation or dropout, the best without it."""
+    by_number = {trial.number: trial for trial in trials}
+    ranked = [by_number[number] for number in ranking]
+    found = []
+    for best in (by_number[number] for number in _family_bests(trials, ranking)):
+        family = best.configuration.family
+        for has_it in (augments, drops):
+            without = (t for t in ranked if t.configuration.family == family and not has_it(t))
+            if has_it(best) and (other := next(without, None)):
+                found.append(other.number)
+    return found
 
 
 def _ranking(trials: Sequence[TrialRecord], weight: float, cap: float) -> list[int]:

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from tuner._bench import training_rows
+from tuner._columns import MISSING
 from tuner._data import make_dataset
 from tuner._metrics import resolve_metric
 from tuner._splits import Fold
+from tuner._table import Table
 from tuner._types import FloatArray, Scalar
 from tuner.families import Family, PathFit, TrainingRows
 
@@ -73,36 +75,52 @@ def _check_task(family: Family, params: Mapping[str, Scalar], task: str) -> None
 
 def check_augmentation(
     transform: Callable[[Any, Scalar, np.random.Generator, Any], Any],
-    copies: FloatArray,
+    copies: FloatArray | Table,
     strength: Scalar,
 ) -> None:
-    """Check that a transform of images keeps the contract of `tuner._augment_images`.
+    """Check that a transform keeps the contract of `tuner._augment_images` or `tuner._augment_tables`.
 
     Parameters
     ----------
     transform : callable
         Takes copies, a strength, a generator and the training rows; returns the changed copies.
-    copies : array of shape (n, h, w) or (n, h, w, c)
-        At least two images.
+    copies : array of shape (n, h, w) or (n, h, w, c), or Table
+        At least two images or rows. Numbers of a table may become missing, pixels may not.
     strength : scalar
         Above 0.
 
     Raises
     ------
     AssertionError
-        If the shape changes, values are not finite, nothing or the input itself is changed, or the generator
-        does not decide alone.
+        If the shape changes, values are not finite, nothing or the input itself is changed, a category
+        appears that no training row has, or the generator does not decide alone.
     """
-    before = copies.copy()
-    changed = transform(copies, strength, np.random.default_rng(0), copies)
-    _require(np.array_equal(copies, before), "the input is left as it was")
-    _require(np.shape(changed) == copies.shape, "the shape stays")
-    _require(bool(np.isfinite(changed).all()), "values are finite")
-    _require(not np.array_equal(changed, before), "a strength above 0 changes something")
-    again = transform(copies, strength, np.random.default_rng(0), copies)
-    _require(np.array_equal(changed, again), "the generator decides alone")
-    other = transform(copies, strength, np.random.default_rng(1), copies)
-    _require(not np.array_equal(changed, other), "another generator draws something else")
+    before = tuple(part.copy() for part in _parts(copies))
+    changed = _parts(transform(copies, strength, np.random.default_rng(0), copies))
+    _require(_same(_parts(copies), before), "the input is left as it was")
+    _require([part.shape for part in changed] == [part.shape for part in before], "the shape stays")
+    if isinstance(copies, Table):
+        _require(not np.isinf(changed[0]).any(), "values are finite or missing")
+        _require(
+            bool(np.isin(changed[1], [*np.unique(before[1]), MISSING]).all()), "categories are known ones"
+        )
+    else:
+        _require(bool(np.isfinite(changed[0]).all()), "values are finite")
+    _require(not _same(changed, before), "a strength above 0 changes something")
+    again = _parts(transform(copies, strength, np.random.default_rng(0), copies))
+    _require(_same(changed, again), "the generator decides alone")
+    other = _parts(transform(copies, strength, np.random.default_rng(1), copies))
+    _require(not _same(changed, other), "another generator draws something else")
+
+
+def _parts(rows: Any) -> tuple[Any, ...]:
+    """Return the arrays that rows consist of."""
+    return (rows.numeric, rows.categorical) if isinstance(rows, Table) else (np.asarray(rows),)
+
+
+def _same(first: tuple[Any, ...], second: tuple[Any, ...]) -> bool:
+    pairs = zip(first, second, strict=True)
+    return all(np.array_equal(one, other, equal_nan=one.dtype.kind == "f") for one, other in pairs)
 
 
 def _rows(task: str) -> TrainingRows:
