@@ -84,17 +84,25 @@ class Dataset:
         """Return the targets and weights of the given rows: what a loss needs beside predictions."""
         return self.y[rows], None if self.weights is None else self.weights[rows]
 
-    def judged(self, rows: IntArray) -> tuple[Any, FloatArray | BoolArray | None]:
+    def judged(
+        self, rows: IntArray, *, held_out: IntArray | None = None
+    ) -> tuple[Any, FloatArray | BoolArray | None]:
         """Return the targets and the weights of the given rows that scores choose and claim by.
 
         With ``slice_masks`` there is one weighting a slice, of shape (n_slices, n_rows): 0 outside of it.
-        Slices of fewer than ``LEAST_ROWS`` of the rows are 0 throughout, so they have no loss.
+        Slices with fewer than ``LEAST_ROWS`` of the held-out rows are 0 throughout, so they have no loss.
+
+        Parameters
+        ----------
+        rows : int array
+        held_out : int array or None
+            The rows that training rows are compared with; None: the given rows themselves.
         """
         y, weights = self.targets(rows)
         if self.slice_masks is None:
             return y, weights
-        inside = self.slice_masks[:, rows]
-        inside[inside.sum(axis=1) < LEAST_ROWS] = False
+        n_held_out = self.slice_masks[:, rows if held_out is None else held_out].sum(axis=1)
+        inside = self.slice_masks[:, rows] & (n_held_out >= LEAST_ROWS)[:, None]
         return y, inside if weights is None else inside * weights
 
     def take(self, rows: IntArray) -> Dataset:

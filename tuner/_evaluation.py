@@ -104,7 +104,7 @@ class _Track:
         self.train: list[FloatArray] = []
         self.validation: list[FloatArray] = []
         self._loss = bench.metric.worst_loss
-        self._y_train, self._w_train = judged(fold.train)
+        self._y_train, self._w_train = judged(fold.train, held_out=fold.test)
         self._y_test, self._w_test = judged(fold.test)
         self.has_ended = False  # and the fit was let go
         self._keeps_predictors = False
