@@ -4,9 +4,9 @@
 
 ``DIR`` holds ``load.py`` (``load``) and the tables. Rows in time order are cut into windows of one size.
 After every window the job's file has grown by it, and three arms predict the next: the first champion
-(never), a run on all rows so far (always), and `retune_job`. All begin with one model. Then the same, rows in
-random order, where nothing moves: how often does a check say so? A finished table or shuffle stays in
-``--out`` (JSON lines).
+(never), a run on all rows so far (always), and `retune_job`. All begin with one model. Then the same with
+rows in random order, where nothing moves: how often does a check say so? A finished table or shuffle stays
+in ``--out`` (JSON lines).
 """
 
 from __future__ import annotations
