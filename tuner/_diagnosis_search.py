@@ -37,7 +37,7 @@ def noise_limited(winner: TrialRecord, trials: Sequence[TrialRecord]) -> Finding
 def at_the_edge(winner: TrialRecord, trials: Sequence[TrialRecord], space: SearchSpace) -> Finding | None:
     """D005: the winner lies at an end of a range, and no trial away from that end does as well.
 
-    Ends that nothing lies beyond (a share of 0 or 1) do not count.
+    Ends that nothing lies beyond do not count: the library's limit or, where none is known, 0 and 1.
     """
     relatives = [trial for trial in trials if trial.configuration.family == space.family]
     for name, value in winner.configuration.params.items():
@@ -46,7 +46,9 @@ def at_the_edge(winner: TrialRecord, trials: Sequence[TrialRecord], space: Searc
             continue
         place = _place(dimension, value)
         end = "low" if place <= EDGE else "high" if place >= 1 - EDGE else None
-        if end is None or getattr(dimension, end) in (0, 1):
+        limits = space.limits.get(name, (-np.inf, np.inf))
+        natural = space.limits.get(name, (0, 1))
+        if end is None or getattr(dimension, end) in natural:
             continue
         inside = [
             trial
@@ -57,7 +59,7 @@ def at_the_edge(winner: TrialRecord, trials: Sequence[TrialRecord], space: Searc
         if len(inside) >= LEAST_TRIALS and all(
             surely_positive(losses(trial) - losses(winner)) for trial in inside
         ):
-            return _edge_finding(space.family, name, dimension, end, len(inside))
+            return _edge_finding(space.family, name, dimension, end, limits, len(inside))
     return None
 
 
@@ -69,12 +71,15 @@ def _place(dimension: Float | Int, value: object) -> float:
     return float((at - low) / (high - low)) if high > low else 0.5
 
 
-def _edge_finding(family: str, name: str, dimension: Float | Int, end: str, n_inside: int) -> Finding:
+def _edge_finding(
+    family: str, name: str, dimension: Float | Int, end: str, limits: tuple[float, float], n_inside: int
+) -> Finding:
     low, high = dimension.low, dimension.high
     if dimension.log:
         low, high = (low / 4, high) if end == "low" else (low, high * 4)
     else:
         low, high = (low - (high - low), high) if end == "low" else (low, high + (high - low))
+    low, high = max(low, limits[0]), min(high, limits[1])  # what is suggested must be accepted
     kind = type(dimension).__name__
     ends = f"{max(1, round(low))}, {round(high)}" if kind == "Int" else f"{low:.3g}, {high:.3g}"
     log = ", log=True" if dimension.log else ""
