@@ -54,6 +54,7 @@ def test_the_defaults_are_those_of_the_contract():
         "families": None,
         "search_space": None,
         "gap_weight": "auto",
+        "aggregate": "mean",
         "final": "ensemble",
         "max_members": None,
         "estimate": "auto",
@@ -99,6 +100,15 @@ def test_the_defaults_are_those_of_the_contract():
         ({"task": "ranking"}, "`task` must be one of its known values."),
         ({"final": "stack"}, "`final` must be one of its known values."),
         ({"estimate": "cv"}, "`estimate` must be one of its known values."),
+        ({"aggregate": "max"}, "`aggregate` must be one of its known values."),
+        ({"aggregate": "worst_slice"}, '`aggregate="worst_slice"` needs slices to judge.'),
+        *[
+            (
+                {"aggregate": "worst_slice", "slices": ["site"], "estimate": value},
+                "The worst slice can only be estimated by folds around the whole procedure.",
+            )
+            for value in ("bbc", "crossfit")
+        ],
         *[({"families": value}, "`families` must be a list of names.") for value in ("lightgbm", (), [], 5)],
         ({"families": ["lightgbn"]}, "A family must be a known one."),
         ({"families": ["linear", "linear"]}, "`families` must name each family once."),
@@ -138,6 +148,8 @@ def test_every_rule_has_its_error(options, rule):
     [
         ({"families": ["ligthgbm"]}, "'lightgbm'"),
         ({"families": ["Linear"]}, "'linear'"),
+        ({"aggregate": "worst_slices"}, "'worst_slice'"),
+        ({"final": "ensembl"}, "'ensemble'"),
         ({"search_space": {"lihgtgbm": {}}}, "'lightgbm'"),
         ({"search_space": {"lightgbm": {"num_leafs": 5}}}, "'num_leaves'"),
     ],
@@ -204,6 +216,14 @@ def test_gap_weights(gap_weight, search, nominating):
 def test_estimate_methods(estimate, has_time, method):
     """By "auto", bbc; nested on forward windows with time."""
     assert settings(estimate=estimate, has_time=has_time).estimate == method
+
+
+def test_the_worst_slice_is_estimated_by_outer_folds():
+    """By "auto", nested; None stays None."""
+    for estimate, method in (("auto", "nested"), ("nested", "nested"), (None, None)):
+        resolved = settings(aggregate="worst_slice", slices=["site"], estimate=estimate)
+        assert (resolved.aggregate, resolved.estimate) == ("worst_slice", method)
+        assert resolved.outer_share == (0.5 if method else 0.0)
 
 
 def test_bbc_is_refused_with_time():

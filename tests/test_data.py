@@ -271,6 +271,21 @@ def test_take_takes_every_role():
     assert part.n_classes == 3
 
 
+def test_slices_are_judged_where_enough_rows_are_held_out():
+    """Of 12 + 9 rows, 9 are too few; training rows count for the slices that are judged on held-out rows."""
+    site = np.repeat([0, 1], [24, 18])
+    data = make_dataset(np.column_stack([site, np.arange(42.0)]), np.arange(42.0))
+    assert data.judged(np.arange(42))[1] is None
+    data = replace(data, slice_masks=np.array([site == 0, site == 1]))
+    held_out, train = np.arange(0, 42, 2), np.arange(1, 42, 2)
+    y, inside = data.judged(held_out)
+    np.testing.assert_array_equal(y, held_out)
+    assert inside.sum(axis=1).tolist() == [12, 0]
+    assert data.judged(train, held_out=np.arange(42))[1].sum(axis=1).tolist() == [12, 9]
+    weighted = replace(data, weights=np.full(42, 0.5)).take(held_out)
+    assert weighted.judged(np.arange(21))[1].sum(axis=1).tolist() == [6.0, 0.0]
+
+
 def base():
     """Return a frame and its roles, all of which enter the fingerprint."""
     frame = pd.DataFrame({"n": FLOATS, "c": ["x", "y", None, "x", "y", "x"]})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import expit
@@ -77,6 +79,24 @@ def test_two_times_allow_no_nested_estimate():
     X, time = np.column_stack([y % 7, y % 3]), np.repeat([0, 1], 20)
     with pytest.raises(InputError, match=r"choose on.*distinct times.*estimate=None"):
         tune(X, y, time=time, config=TuningConfig(task="regression", max_trials=2, tracking=False, verbose=0))
+
+
+def test_nested_scores_the_worst_slice():
+    """Targets 0 (80 rows) and 1 (40): .25 loses .25 and .75, .6 .6 and .4; the mean prefers .25."""
+    site = np.repeat([0.0, 1.0], [80, 40])
+    dataset = make_dataset(np.column_stack([site, np.arange(120.0)]), site)
+    dataset = replace(dataset, slice_masks=np.array([site == 0, site == 1]))
+
+    def choose(rows, seed, deadline, outer):  # noqa: ARG001
+        assert rows.slice_masks.shape == (2, 60)
+        return Constant(0.25), Constant(0.6)
+
+    metric = resolve_metric("mae", "regression")
+    estimates = nested(dataset, metric, settings(outer_folds=2), choose, Deadline())
+    assert estimates.tuned.fold_losses == pytest.approx((0.75, 0.75))
+    assert estimates.default.fold_losses == pytest.approx((0.6, 0.6))
+    assert estimates.paid.verdict == "did not pay"
+    assert estimates.tuned.estimand.startswith("the procedure's worst slice at about 60 rows on new rows")
 
 
 def test_crossfit_scores_each_fold_by_what_was_elected_without_it():

@@ -127,6 +127,23 @@ def scripted(monkeypatch):
 # Curves
 
 
+def test_a_fold_loses_what_its_worst_slice_loses(monkeypatch):
+    """Targets 0 and 1 (10 rows a fold each), 5 (9 rows: too few); s loses the larger of s and 1 - s."""
+    monkeypatch.setitem(_evaluation.FAMILIES, "scripted", ScriptedFamily([0.9, 0.6, 0.4, 0.2], patience=4))
+    bench = make_bench("regression", "mae")
+    masks, y = np.zeros((3, N_ROWS), dtype=bool), np.zeros(N_ROWS)
+    for fold in bench.plan.folds:
+        for mask, rows, target in zip(
+            masks, (fold.test[:10], fold.test[10:20], fold.test[20:29]), (0.0, 1.0, 5.0), strict=True
+        ):
+            mask[rows], y[rows] = True, target
+    bench = replace(bench, dataset=replace(bench.dataset, y=y, slice_masks=masks))
+    evaluation = evaluate(Configuration("scripted", {}), bench)
+    assert np.allclose(evaluation.curves.validation, [[0.9, 0.6, 0.6, 0.8]] * 3)
+    assert np.allclose(evaluation.curves.train, [[0.9, 0.6, 0.6, 0.8]] * 3)  # the rare slice is out here, too
+    assert evaluation.scores.nested_loss == pytest.approx(0.6)
+
+
 @pytest.mark.parametrize("family", INSTALLED)
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 def test_curves_cover_every_fold_and_point(task, family):

@@ -83,6 +83,27 @@ def test_resolved_metric_survives_pickling(metric):
     assert (again.losses(Y, P) == resolved.losses(Y, P)).all()
 
 
+def test_the_worst_loss_is_the_largest_over_weightings():
+    """Absolute errors 1, 3 | 2, 0: means 2 and 1, so 2; a weighting without weight is skipped."""
+    metric = resolve_metric("mae", "regression")
+    y, prediction = np.zeros(4), np.array([1.0, 3.0, 2.0, 0.0])
+    halves = np.array([[1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 0, 0]], dtype=bool)
+    assert metric.worst_loss(y, prediction, halves).tolist() == [2.0]
+    assert metric.worst_loss(y, prediction).tolist() == [1.5]
+    assert np.isnan(metric.worst_loss(y, prediction, halves[2:])).all()
+
+
+def test_the_worst_loss_is_taken_at_each_threshold():
+    """At .5 the first half errs on 1 of 2 rows, at .4 the second; beyond all predictions one errs on both."""
+    metric = resolve_metric("accuracy", "binary")
+    halves = np.array([[1, 1, 0, 0], [0, 0, 1, 1]])
+    worst = metric.worst_loss(np.array([1, 1, 0, 0]), np.array([0.45, 0.92, 0.45, 0.12]), halves)
+    assert dict(zip(metric.thresholds, worst, strict=True)) == {
+        0.5: 0.5, 0.4: 0.5, 0.6: 0.5, 0.3: 0.5, 0.7: 0.5, 0.2: 0.5, 0.8: 0.5, 0.1: 1.0, 0.9: 0.5,
+        0.05: 1.0, 0.95: 1.0,
+    }  # fmt: skip
+
+
 # Scorers by name
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_wine
@@ -36,6 +38,14 @@ def test_chance_counts_weights():
     dataset = make_dataset(np.arange(2.0)[:, None], np.array([0.0, 4.0]), sample_weight=[3.0, 1.0])
     assert chance_loss(dataset, resolve_metric("rmse", "regression")) == pytest.approx(3**0.5)
     assert chance_loss(dataset, resolve_metric("mae", "regression")) == pytest.approx(1.0)
+
+
+def test_chance_of_the_worst_slice():
+    """Targets 0 (30 rows) and 4 (10): the mean 1 is wrong by 3 on the rarer ones, the median 0 by 4."""
+    y = np.repeat([0.0, 4.0], [30, 10])
+    dataset = replace(make_dataset(np.arange(40.0)[:, None], y), slice_masks=np.array([y == 0, y == 4]))
+    assert chance_loss(dataset, resolve_metric("rmse", "regression")) == pytest.approx(3.0)
+    assert chance_loss(dataset, resolve_metric("mae", "regression")) == pytest.approx(4.0)
 
 
 def test_the_table_is_aligned_text():

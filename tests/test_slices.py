@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.datasets import load_breast_cancer
 
 from tuner import InputError, TuningConfig, tune
+from tuner._bench import Bench
 from tuner._data import make_dataset
+from tuner._finals import FoldScorer
 from tuner._metrics import resolve_metric
-from tuner._slices import slice_labels, slice_scores
-from tuner._splits import Fold
+from tuner._page import render
+from tuner._shares import blend
+from tuner._slices import skipped_slices, slice_labels, slice_scores, with_slices
+from tuner._splits import Fold, FoldPlan
+from tuner._tune import study_hash
 
 
 def test_labels_by_hand():
@@ -52,6 +59,149 @@ def test_scores_by_hand():
     assert (b.label, b.n_rows, b.value) == ("b", 3, 1.0)
     # corrected t with 2 folds: 12.706 * sd .7071 * sqrt(1/2 + 3/3) = 11.0; no error is below 0
     assert (a.low, a.high) == (0.0, pytest.approx(1.5 + 11.004, abs=0.01))
+
+
+def test_simultaneous_intervals_share_the_error_over_the_slices():
+    """Two slices, 2.5% each: half-width 25.452 * sd .7071 * sqrt(1/2 + 3/3) = 22.04 in the case above."""
+    dataset = make_dataset(
+        pd.DataFrame({"site": list("aabbab"), "x": np.arange(6.0)}), np.array([0.0, 1, 2, 3, 4, 5])
+    )
+    first, second = np.array([0, 1, 2]), np.array([3, 4, 5])
+    folds = [Fold(0, 0, second, first), Fold(0, 1, first, second)]
+    predictions = [np.array([1.0, 4, 2]), np.array([5.0, 5, 7])]
+    a, _ = slice_scores(
+        dataset,
+        resolve_metric("mae", "regression"),
+        folds,
+        predictions,
+        columns=["site"],
+        threshold=None,
+        simultaneous=True,
+    )
+    assert (a.value, a.low, a.high) == (1.5, 0.0, pytest.approx(1.5 + 22.042, abs=0.01))
+
+
+def sliced(*, n_few=12):
+    """Return a dataset of 40 rows at one site and a few at another, marked as slices for two folds."""
+    site = np.repeat(["many", "few"], [40, n_few])
+    frame = pd.DataFrame({"site": site, "x": np.arange(float(len(site)))})
+    return with_slices(make_dataset(frame, frame["x"].to_numpy()), ["site", "x"], n_folds=2)
+
+
+def test_every_slice_of_every_column_is_marked():
+    """Two sites and four quarters of x: each row lies in one slice a column."""
+    dataset = sliced()
+    assert dataset.slice_masks.sum(axis=1).tolist() == [12, 40, 13, 13, 13, 13]
+    assert dataset.slice_masks.sum(axis=0).tolist() == [2] * 52
+
+
+def test_slices_too_rare_on_a_fold_are_counted():
+    """Each half holds 6 of the 12 rows of a site and 6 or 7 of a quarter's 13: five slices, in both."""
+    dataset = sliced()
+    even, odd = np.arange(0, 52, 2), np.arange(1, 52, 2)
+    folds = [Fold(0, 0, odd, even), Fold(0, 1, even, odd)]
+    (note,) = skipped_slices(dataset, folds)
+    assert note.startswith("5 of 6 slices have fewer than 10 rows in a search fold")
+    assert "10 times in 2 folds" in note
+    only_the_large = replace(dataset, slice_masks=dataset.slice_masks[1:2])
+    assert skipped_slices(only_the_large, folds) == ()
+    assert skipped_slices(replace(dataset, slice_masks=None), folds) == ()
+
+
+def test_slices_that_no_fold_can_judge_are_refused():
+    """Ten rows a fold are asked for: 12 rows are too few for two folds."""
+    frame = pd.DataFrame({"site": np.repeat(list("ab"), 12), "x": np.arange(24.0)})
+    dataset = make_dataset(frame, frame["x"].to_numpy())
+    with pytest.raises(InputError, match="12 rows in the largest slice of 'site'"):
+        with_slices(dataset, ["site"], n_folds=2)
+
+
+def test_elections_judge_the_worst_slice_and_shares_all_rows():
+    """Prediction .25 of targets 0 and 1: worst slice .75; the shares are those without slices."""
+    y = np.tile([0.0, 0.0, 1.0], 20)
+    dataset = replace(make_dataset(np.arange(60.0)[:, None], y), slice_masks=np.array([y == 0, y == 1]))
+    halves = np.arange(30), np.arange(30, 60)
+    plan = FoldPlan("plain", (Fold(0, 0, halves[1], halves[0]), Fold(0, 1, *halves)), ())
+    bench = Bench(dataset, plan, resolve_metric("mae", "regression"), 0)
+    plain = replace(bench, dataset=replace(dataset, slice_masks=None))
+    low, high = ([np.full(30, value)] * 2 for value in (0.25, 0.6))
+    by_slices, by_rows = (FoldScorer(each, n_averaged=1) for each in (bench, plain))
+    assert by_slices.fold_losses(low) == (0.75, 0.75)
+    assert by_rows.fold_losses(low) == pytest.approx((1.25 / 3, 1.25 / 3))
+    first, second = (
+        blend(scorer.fits, [low, high], ["linear", "lightgbm"], elected=1, max_members=None)
+        for scorer in (by_slices, by_rows)
+    )
+    assert first == second
+    assert first.weights[0] > 0  # what is better on all rows has a share, though its worst slice is worse
+
+
+def two_sites():
+    """Return a table of two sites: a wave on 270 rows and, far away, a steep line on 60."""
+    rng = np.random.default_rng(0)
+    x = rng.permutation(np.concatenate([rng.uniform(0, 1, 270), rng.uniform(10, 20, 60)]))
+    y = np.where(x < 5, np.sin(12 * x), 10 * x) + rng.normal(0, 0.1, 330)
+    return pd.DataFrame({"x": x, "site": np.where(x < 5, "many", "few")}), y
+
+
+@pytest.fixture(scope="module")
+def tuned():
+    """Return the runs on two sites, judged by all rows and by the worst slice."""
+    X, y = two_sites()
+    config = TuningConfig(
+        slices=["site"], metric="mae", max_trials=2, time_budget=None, families=["lightgbm", "linear"],
+        search_space={"lightgbm": {"learning_rate": 0.3}}, final="bag", n_folds=3, outer_folds=3,
+        tracking=False, verbose=0, random_state=0, n_jobs=2,
+    )  # fmt: skip
+    mean = tune(X, y, config=replace(config, estimate=None))
+    worst = replace(config, aggregate="worst_slice")
+    return mean, tune(X, y, config=worst), tune(X, y, config=replace(worst, n_jobs=1))
+
+
+def test_the_worst_slice_chooses_what_the_mean_does_not(tuned):
+    """Trees follow the wave and miss the few on the line, whom a mean over all rows does not heed."""
+    by_mean, by_worst, _ = tuned
+    assert by_mean.best_params["family"] == "lightgbm"
+    assert by_worst.best_params["family"] == "linear"
+    assert by_mean.worst_slice.label == "few"
+    assert by_worst.worst_slice.loss < by_mean.worst_slice.loss / 2
+    for trial, same in zip(by_worst.trials, by_mean.trials, strict=True):
+        assert trial.configuration == same.configuration
+        assert trial.scores.nested_loss > same.scores.nested_loss
+
+
+def test_the_estimate_and_the_intervals_are_those_of_the_worst_slice(tuned):
+    """Nested by "auto", named where it is shown; slices' intervals are wider, as they hold at once."""
+    by_mean, by_worst, _ = tuned
+    assert by_worst.estimate.method == "nested"
+    assert by_worst.estimate.estimand.startswith("the procedure's worst slice at about 220 rows")
+    assert by_worst.estimate.value > max(np.nanmax(each.loss) for each in by_worst.slices) / 2
+    assert by_worst.optimism_table.metric == "mae of the worst slice"
+    facts = dict(by_worst.facts())
+    assert facts["estimate"].startswith("mae of the worst slice ")
+    assert "simultaneous 95% interval" in facts["worst slice"]
+    assert "simultaneous" not in dict(by_mean.facts())["worst slice"]
+    page = render(by_worst)
+    assert "mae of the worst slice" in page
+    assert "intervals hold all at once (Bonferroni)" in page
+
+
+def test_the_worst_slice_is_the_same_with_one_thread(tuned):
+    """Trials and estimate are a function of the seed."""
+    _, two, one = tuned
+    assert [trial.scores for trial in one.trials] == [trial.scores for trial in two.trials]
+    assert one.estimate == two.estimate
+
+
+def test_trials_of_the_worst_slice_are_a_study_of_their_own():
+    """Stored losses of all rows must not be taken for those of slices, nor of other slices."""
+    X, y = two_sites()
+    dataset = make_dataset(X, y)
+    plain = TuningConfig(slices=["site"], random_state=0)
+    worst = replace(plain, aggregate="worst_slice")
+    hashes = {study_hash(dataset, config) for config in (plain, worst, replace(worst, slices=["x"]))}
+    assert len(hashes) == 3
+    assert study_hash(dataset, replace(plain, slices=())) == study_hash(dataset, plain)
 
 
 def test_a_slice_made_of_noise_is_the_worst_and_is_told():

@@ -33,6 +33,8 @@ class ModelCard:
         What rows had beside features and target.
     families : tuple of str
         Searched; the named default's first.
+    aggregate : {"mean", "worst_slice"}
+        Whether losses are those of all rows of a fold or of its worst slice.
     final : {"ensemble", "bag", "refit"}
     max_trials : int or None
     versions : tuple of (package, version)
@@ -45,6 +47,7 @@ class ModelCard:
     target: tuple[tuple[str, float], ...]
     roles: tuple[str, ...]
     families: tuple[str, ...]
+    aggregate: str
     final: str
     max_trials: int | None
     versions: tuple[tuple[str, str], ...]
@@ -53,10 +56,14 @@ class ModelCard:
         """Return the value people know the metric by."""
         return natural(self.metric_value, loss)
 
+    def score_name(self, metric: str) -> str:
+        """Return what a score that chooses or claims is called."""
+        return metric if self.aggregate == "mean" else f"{metric} of the worst slice"
+
     def loss_name(self, metric: str) -> str:
         """Return what the loss of a metric is called."""
         signs = {"one_minus_loss": "1 - ", "minus_loss": "-", "loss": ""}
-        return f"{signs[self.metric_value]}{metric}"
+        return f"{signs[self.metric_value]}{self.score_name(metric)}"
 
 
 def describe(dataset: Dataset, metric: Metric, settings: Settings) -> ModelCard:
@@ -70,6 +77,7 @@ def describe(dataset: Dataset, metric: Metric, settings: Settings) -> ModelCard:
         target=_target(dataset),
         roles=_roles(dataset),
         families=tuple(space.family for space in settings.spaces),
+        aggregate=settings.aggregate,
         final=settings.final,
         max_trials=settings.max_trials,
         versions=(("python", platform.python_version()), *_versions()),

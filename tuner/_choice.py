@@ -19,6 +19,7 @@ from tuner._records import TrialRecord
 from tuner._search import Notify, Search, SearchOutcome
 from tuner._seeds import child_seed
 from tuner._selection import N_FINALISTS, Nomination, nominate
+from tuner._slices import skipped_slices
 from tuner._splits import Fold, FoldPlan, can_train, plan_choosing, plan_fresh
 from tuner._trials import Place
 from tuner.exceptions import TrialsFailedError
@@ -109,6 +110,7 @@ def choose(
     failpoint("finals.after")
     bench.let_go()
     known_notes = plan.notes if fresh is None else tuple(dict.fromkeys(plan.notes + fresh.notes))
+    known_notes += skipped_slices(dataset, plan.folds)
     return Choice(bench, search, finals, known_notes + _how_it_ended(search) + notes)
 
 

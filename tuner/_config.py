@@ -29,6 +29,7 @@ from tuner.findings import codes
 
 AUTO_SEARCH_WEIGHT = 0.05
 AUTO_NOMINATING_WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.2)
+AGGREGATES = ("mean", "worst_slice")
 FINALS = ("ensemble", "bag", "refit")
 ESTIMATES = ("auto", "nested", "crossfit", "bbc", None)
 # Of the time budget. Forward windows train on half of the rows on average; crossfit does not search again.
@@ -58,12 +59,16 @@ class TuningConfig:
         ``{"lightgbm": {"num_leaves": Int(4, 64, log=True), "learning_rate": 0.05}}``; a scalar fixes a value.
     gap_weight : float or "auto"
         Weight of the train/validation gap in the objective.
+    aggregate : {"mean", "worst_slice"}
+        What a fold's loss is: that of its rows, or the largest loss of its `slices` (those with at least 10
+        rows in it). Search, election and estimate then judge the worst slice; the shares of an ensemble and
+        its calibration are still fitted by likelihood on all rows.
     final : {"ensemble", "bag", "refit"}
         Form of the delivered model.
     max_members : int or None
         Configurations in an ensemble, at most: each predicts with all its fold models. None: as many as help.
     estimate : {"auto", "nested", "crossfit", "bbc"} or None
-        How the score on new rows is estimated. "auto": bbc, with `time` nested.
+        How the score on new rows is estimated. "auto": bbc, with `time` or the worst slice nested.
     outer_folds, n_folds, n_repeats : int
         Folds around the whole procedure; folds and repeats that choose.
     n_jobs : int
@@ -81,7 +86,8 @@ class TuningConfig:
     allow : sequence of str
         Codes of checks that may end in an error, such as "G003"; with "G001" folds part copies of a row.
     slices : sequence of str
-        Feature columns; the rows of each of their values are scored on their own.
+        Feature columns; the rows of each of their values are scored on their own. The 95% intervals hold one
+        at a time; with ``aggregate="worst_slice"`` all at once (Bonferroni over the slices).
     max_memory : int or None
         Bytes a run may take beyond its table; None: 80% of what is available when it starts.
     verbose : int
@@ -95,6 +101,7 @@ class TuningConfig:
     families: Sequence[str] | None = None
     search_space: SpaceChanges | None = None
     gap_weight: float | str = "auto"
+    aggregate: str = "mean"
     final: str = "ensemble"
     max_members: int | None = None
     estimate: str | None = "auto"
@@ -140,6 +147,7 @@ class Settings:
     portfolios: Mapping[str, tuple[Mapping[str, Scalar], ...]] = field(default_factory=dict)
     search_weight: float = AUTO_SEARCH_WEIGHT
     nominating_weights: tuple[float, ...] = AUTO_NOMINATING_WEIGHTS
+    aggregate: Literal["mean", "worst_slice"] = "mean"
     final: Literal["ensemble", "bag", "refit"] = "ensemble"
     max_members: int | None = None
     estimate: Literal["nested", "crossfit", "bbc"] | None = None
@@ -177,6 +185,7 @@ def check_config(config: TuningConfig) -> None:
             '`gap_weight` must be "auto" or a number of at least 0.', config.gap_weight, 'Keep "auto".'
         )
     _check_names("slices", config.slices, None, 'slices=["country"]')
+    _check_aggregate(config)
     _check_names("allow", config.allow, [code for code in codes() if code.startswith("G")], 'allow=["G003"]')
     resolve_spaces(config)
 
@@ -205,7 +214,7 @@ def resolve(
     if task == "regression":
         spaces = tuple(space.without_classes() for space in spaces)
     search_weight, nominating = _weights(config.gap_weight)
-    estimate = _estimate_method(config.estimate, has_time=has_time)
+    estimate = _estimate_method(config, has_time=has_time)
     return Settings(
         task=task,
         seed=_seed(config.random_state),
@@ -213,6 +222,7 @@ def resolve(
         portfolios={space.family: _known_good(space, has_images=has_images) for space in spaces},
         search_weight=search_weight,
         nominating_weights=nominating,
+        aggregate=config.aggregate,  # type: ignore[arg-type]
         final=config.final,  # type: ignore[arg-type]
         max_members=config.max_members,
         estimate=estimate,
@@ -285,9 +295,12 @@ def _known_good(space: SearchSpace, *, has_images: bool) -> tuple[Mapping[str, S
 
 def nearest(name: object, valid: Sequence[str]) -> str:
     """Return a sentence that names the closest valid name and lists the rest."""
+    return f"{_hint(name, valid)}Valid: {', '.join(map(repr, valid))}."
+
+
+def _hint(name: object, valid: Sequence[str]) -> str:
     close = get_close_matches(str(name), valid, n=1, cutoff=0.4)
-    hint = f"Did you mean {close[0]!r}? " if close else ""
-    return f"{hint}Valid: {', '.join(map(repr, valid))}."
+    return f"Did you mean {close[0]!r}? " if close else ""
 
 
 def _space_error(message: str) -> InputError:
@@ -324,7 +337,8 @@ def _check_installed(family: str) -> None:
 
 def _check_choice(name: str, value: object, valid: Sequence[str | None]) -> None:
     if value not in valid:
-        cure = f"Use one of {', '.join(map(repr, valid))}."
+        hint = _hint(value, [each for each in valid if each is not None])
+        cure = f"{hint}Use one of {', '.join(map(repr, valid))}."
         raise InputError(f"`{name}` must be one of its known values.", repr(value), cure)
 
 
@@ -334,6 +348,24 @@ def _check_names(name: str, given: object, valid: Sequence[str] | None, example:
     for each in given:
         if valid is not None and each not in valid:
             raise InputError(f"`{name}` must hold known names only.", repr(each), nearest(each, valid))
+
+
+def _check_aggregate(config: TuningConfig) -> None:
+    _check_choice("aggregate", config.aggregate, AGGREGATES)
+    if config.aggregate == "mean":
+        return
+    if not tuple(config.slices):
+        raise InputError(
+            '`aggregate="worst_slice"` needs slices to judge.',
+            "`slices` without a name",
+            'Try `slices=["country"]`.',
+        )
+    if config.estimate in ("bbc", "crossfit"):
+        raise InputError(
+            "The worst slice can only be estimated by folds around the whole procedure.",
+            f"estimate={config.estimate!r}",
+            'Use estimate="nested" or None.',
+        )
 
 
 def _check_limits(config: TuningConfig) -> None:
@@ -379,7 +411,8 @@ def _weights(gap_weight: float | str) -> tuple[float, tuple[float, ...]]:
     return float(gap_weight), tuple(sorted({0.0, float(gap_weight)}))
 
 
-def _estimate_method(estimate: str | None, *, has_time: bool) -> Literal["nested", "crossfit", "bbc"] | None:
+def _estimate_method(config: TuningConfig, *, has_time: bool) -> Literal["nested", "crossfit", "bbc"] | None:
+    estimate = config.estimate
     if estimate is None:
         return None
     if estimate in ("bbc", "crossfit") and has_time:
@@ -390,7 +423,8 @@ def _estimate_method(estimate: str | None, *, has_time: bool) -> Literal["nested
         )
     if estimate == "crossfit":
         return "crossfit"
-    return "nested" if estimate == "nested" or has_time else "bbc"
+    needs_outer_folds = has_time or config.aggregate == "worst_slice"
+    return "nested" if estimate == "nested" or needs_outer_folds else "bbc"
 
 
 def _seed(random_state: int | np.random.RandomState | None) -> int:

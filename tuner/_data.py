@@ -12,8 +12,9 @@ from scipy import sparse
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import column_or_1d
 
+from tuner._slices import LEAST_ROWS
 from tuner._table import Schema, Table, as_csr, is_named, parse_dates, read_schema
-from tuner._types import FloatArray, IntArray, Task
+from tuner._types import BoolArray, FloatArray, IntArray, Task
 from tuner.exceptions import InputError
 
 MAX_CLASSES_WITHOUT_ASKING = 20
@@ -40,6 +41,8 @@ class Dataset:
     weights : float array of shape (n_rows,) or None
     copies : int array of shape (n_rows,) or None
         The same number for rows that are copies of each other, where there are any: folds keep them together.
+    slice_masks : bool array of shape (n_slices, n_rows) or None
+        The rows of each slice, where what counts is the loss of the worst one.
     log_target : bool
         y holds log1p of the target.
     notes : tuple of str
@@ -57,6 +60,7 @@ class Dataset:
     time: FloatArray | None = None
     weights: FloatArray | None = None
     copies: IntArray | None = None
+    slice_masks: BoolArray | None = None
     log_target: bool = False
     notes: tuple[str, ...] = ()
     sample: Any = None
@@ -80,6 +84,27 @@ class Dataset:
         """Return the targets and weights of the given rows: what a loss needs beside predictions."""
         return self.y[rows], None if self.weights is None else self.weights[rows]
 
+    def judged(
+        self, rows: IntArray, *, held_out: IntArray | None = None
+    ) -> tuple[Any, FloatArray | BoolArray | None]:
+        """Return the targets and the weights of the given rows that scores choose and claim by.
+
+        With ``slice_masks`` there is one weighting a slice, of shape (n_slices, n_rows): 0 outside of it.
+        Slices with fewer than ``LEAST_ROWS`` of the held-out rows are 0 throughout, so they have no loss.
+
+        Parameters
+        ----------
+        rows : int array
+        held_out : int array or None
+            The rows that training rows are compared with; None: the given rows themselves.
+        """
+        y, weights = self.targets(rows)
+        if self.slice_masks is None:
+            return y, weights
+        n_held_out = self.slice_masks[:, rows if held_out is None else held_out].sum(axis=1)
+        inside = self.slice_masks[:, rows] & (n_held_out >= LEAST_ROWS)[:, None]
+        return y, inside if weights is None else inside * weights
+
     def take(self, rows: IntArray) -> Dataset:
         """Return a dataset of the given rows; classes and schema stay those of the whole."""
         return replace(
@@ -90,6 +115,7 @@ class Dataset:
             time=None if self.time is None else self.time[rows],
             weights=None if self.weights is None else self.weights[rows],
             copies=None if self.copies is None else self.copies[rows],
+            slice_masks=None if self.slice_masks is None else self.slice_masks[:, rows],
         )
 
     def fingerprint(self) -> str:

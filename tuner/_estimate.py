@@ -49,6 +49,9 @@ def nested(
     n(1 - 1/K) rows with the stated budget; with time, of the next window. Interval: corrected t over outer
     folds; with time, a prediction interval for the next window, with no promise of coverage.
 
+    With ``dataset.slice_masks`` a fold's loss is the largest of its slices' losses. The largest of several
+    noisy ones lies above the loss of the slice that is truly the worst: small slices make it pessimistic.
+
     Parameters
     ----------
     choose : callable
@@ -158,6 +161,7 @@ def _outer_estimates(
 
     rows = round(float(np.mean([train for _, train in sizes])))
     what = "the next window" if forward else "new rows"
+    of_what = "" if dataset.slice_masks is None else "'s worst slice"
     terms = f"at about {rows} rows on {what}, {len(sizes)} outer folds, {budget}"
     estimates = [
         natural_estimate(
@@ -168,7 +172,7 @@ def _outer_estimates(
             fold_losses=losses,
             estimand=f"{who} {terms}",
         )
-        for who, losses in (("the procedure", tuned), ("the default", default))
+        for who, losses in ((f"the procedure{of_what}", tuned), (f"the default{of_what}", default))
     ]
     power = 2 if metric.squared_scale else 1
     losses = np.power(tuned, power) - np.power(default, power)

@@ -99,13 +99,13 @@ class _Track:
 
     def __init__(self, fit: PathFit, bench: Bench, index: int) -> None:
         fold = bench.plan.folds[index]
-        targets = bench.dataset.targets
+        judged = bench.dataset.judged
         self.fit = fit
         self.train: list[FloatArray] = []
         self.validation: list[FloatArray] = []
-        self._losses = bench.metric.losses
-        self._y_train, self._w_train = targets(fold.train)
-        self._y_test, self._w_test = targets(fold.test)
+        self._loss = bench.metric.worst_loss
+        self._y_train, self._w_train = judged(fold.train, held_out=fold.test)
+        self._y_test, self._w_test = judged(fold.test)
         self.has_ended = False  # and the fit was let go
         self._keeps_predictors = False
         self.predictors: list[Predictor] = []  # of all points, where it was
@@ -117,8 +117,8 @@ class _Track:
         held_out = self.fit.validation_prediction()
         if not np.isfinite(held_out).all():
             raise FloatingPointError("non-finite predictions")
-        self.train.append(self._losses(self._y_train, self.fit.train_prediction(), self._w_train)[0])
-        self.validation.append(self._losses(self._y_test, held_out, self._w_test)[0])
+        self.train.append(self._loss(self._y_train, self.fit.train_prediction(), self._w_train))
+        self.validation.append(self._loss(self._y_test, held_out, self._w_test))
         if self._keeps_predictors:
             self.predictors.append(self.fit.predictor(len(self.validation) - 1))
         return held_out

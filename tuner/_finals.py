@@ -263,10 +263,11 @@ class FoldScorer:
         self._n_averaged = n_averaged
         self._metric: Metric = bench.metric
         self._folds = [bench.dataset.targets(fold.test) for fold in bench.plan.folds]
+        self._judged = [bench.dataset.judged(fold.test) for fold in bench.plan.folds]
 
     @property
     def fits(self) -> Fits:
-        """What members of an ensemble are compared by."""
+        """What members of an ensemble are compared by: likelihood on all rows, not the worst slice."""
         classes = self._bench.dataset.task != "regression"
         kind: Kind = "classes" if classes else "absolutes" if self._metric.name == "mae" else "squares"
         return Fits(self._folds, kind=kind, n_repeats=self._bench.plan.n_repeats)
@@ -321,7 +322,7 @@ class FoldScorer:
 
     def _losses(self, predictions: Sequence[FloatArray]) -> FloatArray:
         losses = [
-            self._metric.losses(y, prediction, weights)[0]
-            for (y, weights), prediction in zip(self._folds, predictions, strict=True)
+            self._metric.worst_loss(y, prediction, weights)
+            for (y, weights), prediction in zip(self._judged, predictions, strict=True)
         ]
         return np.array(losses)

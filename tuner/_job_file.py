@@ -88,6 +88,7 @@ class ObjectiveSection(_Section):
 
     metric: str | None = Field(default=None, examples=["log_loss"])
     gap_weight: object = Field(default="auto")
+    aggregate: str = Field(default="mean", examples=["worst_slice"])
 
 
 class ChecksSection(_Section):

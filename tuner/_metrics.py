@@ -14,7 +14,7 @@ from sklearn.metrics import get_scorer, get_scorer_names
 from tuner import _losses
 from tuner._losses import Kernel, Thresholds, decide
 from tuner._scorers import ScorerKernel, probe, scores_numbers, takes_weight
-from tuner._types import FloatArray, IntArray, Task
+from tuner._types import BoolArray, FloatArray, IntArray, Task
 from tuner.exceptions import InputError
 
 __all__ = ["DECISION_THRESHOLDS", "METRICS", "Metric", "MetricValue", "decide", "natural", "resolve_metric"]
@@ -84,7 +84,7 @@ class Metric:
         self,
         y: IntArray | FloatArray,
         prediction: FloatArray,
-        weights: IntArray | FloatArray | None = None,
+        weights: IntArray | FloatArray | BoolArray | None = None,
     ) -> FloatArray:
         """Return the loss (lower is better) under every weighting and decision threshold.
 
@@ -112,6 +112,25 @@ class Metric:
             weigh = self.kernel(target, prediction, self.thresholds)
             losses = np.concatenate([weigh(chunk) for chunk in _chunks(weightings)])
         return np.where(np.isfinite(losses), losses, np.nan)
+
+    def worst_loss(
+        self,
+        y: IntArray | FloatArray,
+        prediction: FloatArray,
+        weights: IntArray | FloatArray | BoolArray | None = None,
+    ) -> FloatArray:
+        """Return the largest loss over the weightings: under a single one, plainly the loss.
+
+        Parameters are those of `losses`. Weightings without a loss are skipped.
+
+        Returns
+        -------
+        ndarray of shape (n_thresholds or 1,)
+            NaN where no weighting has a loss.
+        """
+        losses = self.losses(y, prediction, weights)
+        largest = np.where(np.isnan(losses), -np.inf, losses).max(axis=0)
+        return np.where(np.isfinite(largest), largest, np.nan)
 
 
 def natural(value: MetricValue, loss: float) -> float:

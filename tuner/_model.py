@@ -154,7 +154,8 @@ def deliver(blended: Blended, dataset: Dataset) -> Delivered:
 def held_out_loss(blended: Blended, dataset: Dataset, metric: Metric) -> float:
     """Return the loss of a model on rows it never saw (lower is better; NaN where it cannot be scored)."""
     prediction = blended.predict(dataset.table)
-    losses = metric.losses(dataset.y, prediction, dataset.weights)[0]
+    y, weights = dataset.judged(np.arange(dataset.n_rows))
+    losses = metric.worst_loss(y, prediction, weights)
     if metric.thresholds is None or blended.threshold is None:
         return float(losses[0])
     return float(losses[metric.thresholds.index(blended.threshold)])

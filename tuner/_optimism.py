@@ -76,7 +76,8 @@ def chance_loss(dataset: Dataset, metric: Metric) -> float:
     """
     constant = _constant(dataset, metric)
     prediction = np.broadcast_to(constant, (dataset.n_rows, *np.shape(constant)))
-    losses = metric.losses(dataset.y, prediction, dataset.weights)[0]
+    y, weights = dataset.judged(np.arange(dataset.n_rows))
+    losses = metric.worst_loss(y, prediction, weights)
     known = losses[np.isfinite(losses)]
     return float(known.min()) if len(known) else np.nan
 

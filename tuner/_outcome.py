@@ -17,7 +17,7 @@ from tuner._estimate import Estimates
 from tuner._intervals import pooled
 from tuner._metrics import Metric
 from tuner._model import deliver, measure_latency
-from tuner._optimism import OptimismTable, chance_loss, score_row
+from tuner._optimism import OptimismTable, ScoreRow, chance_loss, score_row
 from tuner._records import GroupScores, LearningCurve
 from tuner._result import Paid, Trials, TuningResult
 from tuner._slices import slice_scores
@@ -58,7 +58,13 @@ def conclude(
     delivered = finals.default_model if fall_back else finals.model
     held_out = finals.default_held_out if fall_back else finals.held_out
     slices = slice_scores(
-        dataset, metric, finals.folds, held_out, columns=settings.slices, threshold=delivered.threshold
+        dataset,
+        metric,
+        finals.folds,
+        held_out,
+        columns=settings.slices,
+        threshold=delivered.threshold,
+        simultaneous=settings.aggregate == "worst_slice",
     )
     evidence = Evidence(
         shipped=shipped,
@@ -69,6 +75,8 @@ def conclude(
         slices=slices,
         groups=probed.groups,
     )
+    card = describe(dataset, metric, settings)
+    scores = _score_rows(dataset, metric, choice, estimates, position, fall_back=fall_back)
     alone = blend is None or blend.weights[position] == 1.0
     return TuningResult(
         metric=metric.name,
@@ -94,7 +102,7 @@ def conclude(
         model=deliver(delivered, dataset),
         latency=measure_latency(delivered, dataset.table),
         reliability=finals.default_reliability if fall_back else finals.reliability,
-        card=describe(dataset, metric, settings),
+        card=card,
         notes=dataset.notes + choice.notes + (estimates.notes if estimates else ()),
         seconds=0.0,
         time_budget=settings.time_budget,
@@ -104,7 +112,7 @@ def conclude(
         slices=slices,
         learning_curve=probed.learning,
         group_scores=probed.groups,
-        optimism_table=_optimism_table(dataset, metric, choice, estimates, position, fall_back=fall_back),
+        optimism_table=OptimismTable(card.score_name(metric.name), scores),
         fold_plan=f"{len(choice.bench.plan.folds)} {choice.bench.plan.kind}",
     )
 
@@ -124,7 +132,7 @@ def _calibration_gains(
     return recalibration_gains(parts) if len(parts) > 1 else ()
 
 
-def _optimism_table(
+def _score_rows(
     dataset: Dataset,
     metric: Metric,
     choice: Choice,
@@ -132,7 +140,7 @@ def _optimism_table(
     position: int,
     *,
     fall_back: bool,
-) -> OptimismTable:
+) -> tuple[ScoreRow, ...]:
     """Line up what the search, the fresh folds and the estimate say of what is shipped."""
     finals = choice.finals
     searched = choice.search.trials[finals.nominations[position].number].scores
@@ -149,7 +157,7 @@ def _optimism_table(
         default = estimates.default
         rows.append(score_row("default", metric, default.loss, (default.low, default.high)))
     rows.append(score_row("chance", metric, chance_loss(dataset, metric)))
-    return OptimismTable(metric.name, tuple(rows))
+    return tuple(rows)
 
 
 def _selection_loss(choice: Choice, settings: Settings, *, fall_back: bool) -> float:

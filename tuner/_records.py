@@ -141,7 +141,8 @@ class SliceScore:
         The rows with this label in this column.
     n_rows : int
     value, low, high : float
-        The metric in natural units with its 95% interval (corrected t over folds).
+        The metric in natural units with its 95% interval (corrected t over folds); where the worst slice is
+        judged, one that holds for all slices at once.
     loss : float
         The value as a loss (lower is better).
     excess : tuple of float

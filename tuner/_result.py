@@ -173,7 +173,8 @@ class TuningResult:
     optimism_table : OptimismTable
         Scores of search, fresh folds and estimate, of the default and of guessing, side by side.
     slices : tuple of SliceScore
-        Scores of the slices asked for, on fresh folds.
+        Scores of the slices asked for, on fresh folds. Where the worst slice was judged, their 95% intervals
+        hold at once (Bonferroni).
     learning_curve : LearningCurve or None
         The winner's losses on fewer rows, where there was time.
     group_scores : GroupScores or None
@@ -274,7 +275,8 @@ class TuningResult:
         if estimate is None:
             return "none: search scores are not claims"
         interval = f"[{estimate.low:.4f}, {estimate.high:.4f}]"
-        value = f"{self.metric} {estimate.value:.4f}, {estimate.level:.0%} interval {interval}"
+        name = self.card.score_name(self.metric)
+        value = f"{name} {estimate.value:.4f}, {estimate.level:.0%} interval {interval}"
         return f"{value} ({estimate.estimand})"
 
     def _paid_text(self) -> str:
@@ -304,9 +306,10 @@ class TuningResult:
         worst = self.worst_slice
         if worst is None:
             return "none could be scored"
-        interval = f"[{worst.low:.4f}, {worst.high:.4f}]"
+        kind = "95%" if self.card.aggregate == "mean" else "simultaneous 95%"
+        interval = f"{kind} interval [{worst.low:.4f}, {worst.high:.4f}]"
         return (
-            f"{worst.column} = {worst.label}: {self.metric} {worst.value:.4f}, 95% interval {interval} "
+            f"{worst.column} = {worst.label}: {self.metric} {worst.value:.4f}, {interval} "
             f"({worst.n_rows} rows, fresh folds; of {len(self.slices)} slices)"
         )
 

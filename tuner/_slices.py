@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 MAX_LABELS = 20  # of a column; rarer values share one
 MAX_DISTINCT_NUMBERS = 10  # a column of more is cut into quarters
 LEVEL = 0.95
+LEAST_ROWS = 10  # of a fold, to be judged: the largest of several means over fewer is mostly chance
 
 
 def check_slices(dataset: Dataset, columns: Sequence[str]) -> None:
@@ -40,6 +42,43 @@ def check_slices(dataset: Dataset, columns: Sequence[str]) -> None:
             raise InputError(
                 "`slices` must name feature columns that vary.", repr(name), f"Did you mean {close[0]!r}?"
             )
+
+
+def with_slices(dataset: Dataset, columns: Sequence[str], *, n_folds: int) -> Dataset:
+    """Return the dataset with the rows of every slice of the columns, to be judged by the worst of them.
+
+    Quarters are cut over all rows, once: they say which rows are scored together, and no fit sees them.
+
+    Raises
+    ------
+    InputError
+        If no slice has rows enough for every fold.
+    """
+    labelled = [slice_labels(dataset, name) for name in columns]
+    masks = np.concatenate([codes == np.arange(len(labels))[:, None] for labels, codes in labelled])
+    largest = int(masks.sum(axis=1).max())
+    if largest < LEAST_ROWS * n_folds:
+        raise InputError(
+            f'With `aggregate="worst_slice"` a slice needs at least {LEAST_ROWS} rows in each of '
+            f"{n_folds} folds.",
+            f"{largest} rows in the largest slice of {', '.join(map(repr, columns))}",
+            "Slice by a column of fewer values, lower `n_folds`, or collect more rows.",
+        )
+    return replace(dataset, slice_masks=masks)
+
+
+def skipped_slices(dataset: Dataset, folds: Sequence[Fold]) -> tuple[str, ...]:
+    """Return a note that counts the slices which are too rare to be judged on some of the folds."""
+    if dataset.slice_masks is None:
+        return ()
+    rare = np.array([dataset.slice_masks[:, fold.test].sum(axis=1) < LEAST_ROWS for fold in folds])
+    n_rare = int(rare.any(axis=0).sum())
+    if not n_rare:
+        return ()
+    return (
+        f"{n_rare} of {rare.shape[1]} slices have fewer than {LEAST_ROWS} rows in a search fold: "
+        f"they do not count there ({int(rare.sum())} times in {len(folds)} folds).",
+    )
 
 
 def slice_labels(dataset: Dataset, name: str) -> tuple[tuple[str, ...], IntArray]:
@@ -97,6 +136,7 @@ def slice_scores(
     *,
     columns: Sequence[str],
     threshold: float | None,
+    simultaneous: bool = False,
 ) -> tuple[SliceScore, ...]:
     """Score every slice on each fold, then average over folds, never pooled over fold models.
 
@@ -110,6 +150,8 @@ def slice_scores(
     columns : sequence of str
     threshold : float or None
         Decision threshold of the delivered model.
+    simultaneous : bool
+        Intervals hold for all slices at once (Bonferroni), not one at a time: what the worst of them needs.
     """
     column_of_threshold = 0
     if metric.thresholds is not None and threshold is not None:
@@ -122,9 +164,11 @@ def slice_scores(
         return float(metric.losses(y, prediction, weights)[0][column_of_threshold])
 
     share = float(np.mean([len(fold.test) / len(fold.train) for fold in folds]))
+    labelled = [(name, *slice_labels(dataset, name)) for name in columns]
+    n_claims = sum(len(labels) for _, labels, _ in labelled) if simultaneous else 1
+    level = 1 - (1 - LEVEL) / n_claims
     scored = []
-    for name in columns:
-        labels, codes = slice_labels(dataset, name)
+    for name, labels, codes in labelled:
         for code, label in enumerate(labels):
             inside = [codes[fold.test] == code for fold in folds]
             parts = list(zip(folds, predictions, inside, strict=True))
@@ -133,7 +177,7 @@ def slice_scores(
                 loss(fold.test[~mask], predicted[~mask]) if fold.repeat == 0 else np.nan
                 for fold, predicted, mask in parts
             ]
-            interval = corrected_t(own, test_share=share, level=LEVEL, squared=metric.squared_scale)
+            interval = corrected_t(own, test_share=share, level=level, squared=metric.squared_scale)
             low, high = metric.natural_ends(interval.low, interval.high)
             scored.append(
                 SliceScore(

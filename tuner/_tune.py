@@ -28,7 +28,7 @@ from tuner._outcome import Probed, conclude
 from tuner._records import Configuration, Finding, TrialRecord
 from tuner._result import TuningResult
 from tuner._search import LAG, Notify
-from tuner._slices import check_slices
+from tuner._slices import check_slices, with_slices
 from tuner._store import TrialStore
 from tuner._trials import Place
 from tuner.checks import check_dataset, refuse, with_copies
@@ -97,7 +97,7 @@ class Checked:
     Attributes
     ----------
     dataset : Dataset
-        With the metric's target, copies of rows marked.
+        With the metric's target, copies of rows marked, and slices where the worst one counts.
     metric : Metric
     settings : Settings
     findings : tuple of Finding
@@ -129,6 +129,8 @@ def check_run(dataset: Dataset, config: TuningConfig) -> Checked:
         is_sparse=dataset.table.is_sparse,
     )
     dataset, findings = gate(dataset, config)
+    if settings.aggregate == "worst_slice":
+        dataset = with_slices(dataset, settings.slices, n_folds=settings.n_folds)
     if settings.estimate == "nested":
         plan_outer(dataset, settings)  # raises before any fit where none can be drawn
     return Checked(dataset, metric, settings, findings)
@@ -235,6 +237,8 @@ def study_hash(dataset: Dataset, config: TuningConfig) -> str:
     )
     if "G001" in config.allow:
         folds += ("copies apart",)
+    if config.aggregate != "mean":
+        folds += (config.aggregate, tuple(config.slices))
     what = (resolve_spaces(config), str(config.metric), folds, dataset.fingerprint())
     return hashlib.sha256(repr(what).encode()).hexdigest()[:12]
 

@@ -33,6 +33,7 @@ class _Tuned(BaseEstimator):
         families: Sequence[str] | None = None,
         search_space: SpaceChanges | None = None,
         gap_weight: float | str = "auto",
+        aggregate: str = "mean",
         final: str = "ensemble",
         max_members: int | None = None,
         estimate: str | None = "auto",
@@ -57,6 +58,7 @@ class _Tuned(BaseEstimator):
         self.families = families
         self.search_space = search_space
         self.gap_weight = gap_weight
+        self.aggregate = aggregate
         self.final = final
         self.max_members = max_members
         self.estimate = estimate
@@ -173,9 +175,12 @@ class TunedClassifier(ClassifierMixin, _Tuned):
         Changes to the families' spaces; a scalar fixes a value.
     gap_weight : float or "auto", default="auto"
         Weight of the train/validation gap in the objective.
+    aggregate : {"mean", "worst_slice"}, default="mean"
+        A fold's loss: that of its rows, or the largest of its `slices`' losses, which search, election and
+        estimate then judge. Shares and calibration of an ensemble are fitted on all rows all the same.
     final : {"ensemble", "bag", "refit"}, default="ensemble"
         Form of the delivered model.
-    estimate : {"auto", "nested", "bbc"} or None, default="auto"
+    estimate : {"auto", "nested", "crossfit", "bbc"} or None, default="auto"
         How the score on new rows is estimated.
     outer_folds, n_folds, n_repeats : int, default=5, 5, 1
         Folds around the procedure; folds and repeats that choose.

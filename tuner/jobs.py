@@ -58,6 +58,7 @@ CONFIG_KEYS = {
     "n_jobs": "search.n_jobs",
     "metric": "objective.metric",
     "gap_weight": "objective.gap_weight",
+    "aggregate": "objective.aggregate",
     "allow": "checks.allow",
     "max_memory": "limits.max_memory",
     "final": "final.model",

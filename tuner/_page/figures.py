@@ -91,7 +91,7 @@ def _draw_estimates(axes: Axes, result: TuningResult) -> None:
         axes.plot(estimate.value, height, "o", color=color, markersize=8)
         axes.annotate(label, (0, height), xycoords=("axes fraction", "data"), xytext=(-8, 0),
                       textcoords="offset points", ha="right", va="center")  # fmt: skip
-    axes.set(ylim=(-0.6, 1.6), yticks=[], xlabel=result.metric.replace("$", r"\$"))
+    axes.set(ylim=(-0.6, 1.6), yticks=[], xlabel=result.card.score_name(result.metric).replace("$", r"\$"))
     axes.spines["left"].set_visible(False)
 
 

@@ -23,12 +23,13 @@ MOST_CLASSES = 12  # named in the model card
 def answer(result: TuningResult, pictures: Pictures) -> Answer:
     """Return the top of the page: the number, its interval, and the verdicts."""
     estimate = result.estimate
+    name = result.card.score_name(result.metric)
     direction = "lower" if result.card.metric_value == "loss" else "higher"
     if estimate is None:
-        headline, interval = f"{result.metric}: no estimate", "Search scores are not claims."
+        headline, interval = f"{name}: no estimate", "Search scores are not claims."
         meaning = "Nothing is claimed about new rows: no estimate was asked for, or no time was left for one."
     else:
-        headline = f"{result.metric} {number(estimate.value)}"
+        headline = f"{name} {number(estimate.value)}"
         interval = f"{estimate.level:.0%} interval {_interval(estimate)}; {direction} is better"
         meaning = f"Expected on new rows, for {estimate.estimand} (method {estimate.method})."
     facts = dict(result.facts())
@@ -88,7 +89,9 @@ def _optimism_section(result: TuningResult, _: Pictures) -> list[Block]:
             for row in result.optimism_table.rows
             if row.label == "chance"
         ]
-    blocks: list[Block] = [Table(("", result.metric, "interval", "what it is"), tuple(rows))]
+    blocks: list[Block] = [
+        Table(("", result.card.score_name(result.metric), "interval", "what it is"), tuple(rows))
+    ]
     if result.optimism is not None and math.isfinite(result.optimism):
         blocks.append(Text(_optimism(result)))
     return blocks
@@ -176,8 +179,9 @@ def _slices_section(result: TuningResult, _: Pictures) -> list[Block]:
     )
     blocks: list[Block] = []
     if rows:
+        holds = "one at a time" if result.card.aggregate == "mean" else "hold all at once (Bonferroni)"
         blocks.append(
-            Text("Rows by the values of a column, the worst first, on fresh folds; intervals one at a time.")
+            Text(f"Rows by the values of a column, the worst first, on fresh folds; intervals {holds}.")
         )
         blocks.append(Table(("slice", result.metric, "interval", "rows"), rows))
     if result.group_scores is not None:
