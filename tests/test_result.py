@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tuner._card import ModelCard
 from tuner._estimate import judge_tuning
 from tuner._intervals import Interval
 from tuner._metrics import METRICS, resolve_metric
@@ -77,7 +78,19 @@ def result(trials):
         model=DeliveredClassifier(Blended(members, None), ["no", "yes"]),
         latency=Latency(1.5, 12_345.6),
         reliability=None,
-        card=None,
+        card=ModelCard(
+            metric_value="one_minus_loss",
+            n_rows=100,
+            n_columns=2,
+            column_kinds=(("numeric", 2),),
+            target=(("no", 50), ("yes", 50)),
+            roles=(),
+            families=("lightgbm", "linear"),
+            aggregate="mean",
+            final="ensemble",
+            max_trials=3,
+            versions=(),
+        ),
         notes=("Folds were shrunk to 3.",),
         seconds=12.34,
         time_budget=60.0,

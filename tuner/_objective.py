@@ -7,6 +7,8 @@ All losses are lower-is-better. The formulas are those of the project's design:
 * nested_loss = mean_k v_k(p_k), train_loss = mean_k t_k(p_k), gap = nested_loss - train_loss,
 * standard_error = sd(v_k(p_k), ddof=1) / sqrt(J) over all J folds,
 * gap_penalty = min(gap_weight * max(0, gap - standard_error), cap).
+
+With ``aggregate="worst_slice"`` v_k and t_k are, at every path point, the largest over the slices of fold k.
 """
 
 from __future__ import annotations

@@ -129,6 +129,8 @@ def check_run(dataset: Dataset, config: TuningConfig) -> Checked:
         is_sparse=dataset.table.is_sparse,
     )
     dataset, findings = gate(dataset, config)
+    if settings.aggregate == "worst_slice":
+        dataset = with_slices(dataset, settings.slices, n_folds=settings.n_folds)
     if settings.estimate == "nested":
         plan_outer(dataset, settings)  # raises before any fit where none can be drawn
     if settings.aggregate == "worst_slice":
