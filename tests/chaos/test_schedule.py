@@ -48,7 +48,6 @@ url = "sqlite:///tuner.db"
 """
 # Where a retune that promotes ends itself.
 PLACES = (
-    "tracking.model_registered",
     "schedule.noted",
     "schedule.champion_set",
 )
