@@ -13,9 +13,9 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from tuner._preparation import code_matrix
 from tuner._records import Finding
-from tuner._seeds import child_seed
+from tuner._seeds import child_seed, some_rows
 from tuner._table import DATE_PARTS, Schema, Table, read_schema
-from tuner._types import FloatArray, IntArray
+from tuner._types import FloatArray
 
 MAX_ROWS = 2_000  # of each table: the interval of the AUC is then some .02 to either side
 LEVEL = 0.95
@@ -69,7 +69,7 @@ def drift_between(train: Any, holdout: Any, *, seed: int = 0) -> Drift:
 def table_drift(schema: Schema, train: Table, holdout: Table, *, seed: int) -> Drift:
     """Return the same for two encoded tables (see `drift_between`)."""
     parts = [
-        code_matrix(table.take(_some(table.n_rows, child_seed(seed, "drift", side))))
+        code_matrix(table.take(some_rows(table.n_rows, MAX_ROWS, child_seed(seed, "drift", side))))
         for side, table in enumerate((train, holdout))
     ]
     if train.is_sparse:
@@ -117,12 +117,6 @@ def check_later_rows(train_time: FloatArray, holdout_time: FloatArray) -> Findin
         f"{later:.1%} of the training rows",
         'Cut the holdout after the last training row. Or allow=["G007"].',
     )
-
-
-def _some(n_rows: int, seed: int) -> IntArray:
-    if n_rows <= MAX_ROWS:
-        return np.arange(n_rows)
-    return np.sort(np.random.default_rng(seed).choice(n_rows, MAX_ROWS, replace=False))
 
 
 def _auc_error(auc: float, n_first: int, n_second: int) -> float:

@@ -17,7 +17,7 @@ from tuner._data import Dataset
 from tuner._intervals import Interval
 from tuner._metrics import Metric
 from tuner._records import Configuration
-from tuner._seeds import child_seed
+from tuner._seeds import child_seed, some_rows
 from tuner._types import FloatArray
 
 if TYPE_CHECKING:
@@ -227,11 +227,12 @@ def remember(
     target_name = "target" if target.name is None else str(target.name)
     columns = dataset.schema.columns
     plain = plain_columns(features, columns)
+    sample = some_rows(dataset.n_rows, MAX_SAMPLE, child_seed(seed, "reference"))
     reference = Reference(
         columns=tuple(_facts(column, plain[column.name], dataset.time) for column in columns),
         inputs=tuple(str(name) for name in features.columns),
         target=Column(target_name, kind),  # type: ignore[arg-type]
-        rows=plain.iloc[_some(dataset.n_rows, seed)].reset_index(drop=True),
+        rows=plain.iloc[sample].reset_index(drop=True),
         hashes=np.empty(0, dtype=np.uint64),
         cut=None if dataset.time is None else float(dataset.time.max()),
         made=now,
@@ -309,13 +310,6 @@ def _order_told(values: pd.Series, order: FloatArray) -> float:
         return 0.0
     means = np.bincount(codes, weights=ranks) / counts
     return 1.0 - float(((ranks - means[codes]) ** 2).sum()) / total * (len(ranks) - 1) / within_df
-
-
-def _some(n_rows: int, seed: int) -> Any:
-    if n_rows <= MAX_SAMPLE:
-        return np.arange(n_rows)
-    generator = np.random.default_rng(child_seed(seed, "reference"))
-    return np.sort(generator.choice(n_rows, MAX_SAMPLE, replace=False))
 
 
 def _hashes(plain: pd.DataFrame) -> Any:

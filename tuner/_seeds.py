@@ -6,6 +6,8 @@ from zlib import crc32
 
 import numpy as np
 
+from tuner._types import IntArray
+
 _SEED_LIMIT = 2**31 - 1
 
 
@@ -41,3 +43,10 @@ def child_seed(seed: int, purpose: str, *index: int) -> int:
     entropy = [crc32(purpose.encode()), len(index), *index, seed]
     state = np.random.SeedSequence(entropy).generate_state(1, np.uint64)
     return int(state[0]) % _SEED_LIMIT
+
+
+def some_rows(n_rows: int, n_most: int, seed: int) -> IntArray:
+    """Return at most ``n_most`` row numbers in order: all rows, or a sample without replacement."""
+    if n_rows <= n_most:
+        return np.arange(n_rows)
+    return np.sort(np.random.default_rng(seed).choice(n_rows, n_most, replace=False))
