@@ -114,6 +114,7 @@ class Registry:
 
     def __init__(self, uri: str | None, name: str, experiment: str) -> None:
         self.name = name
+        self._references: dict[str, Reference] = {}  # by version, which never changes: one download each
         with _clear_errors():
             import mlflow
 
@@ -174,14 +175,18 @@ class Registry:
         InputError
             If the version was not made by a tuner that remembers.
         """
+        if version.number in self._references:
+            return self._references[version.number]
         try:
-            return Reference.from_files(self.files(version.run_id, FOLDER))
+            reference = Reference.from_files(self.files(version.run_id, FOLDER))
         except KeyError as error:
             raise InputError(
                 "A champion must remember its training rows.",
                 f"version {version.number} of {self.name!r}, whose run has no {FOLDER}/{error.args[0]}",
                 "Take its alias `champion` away; the next `tuner retune` makes a version that does.",
             ) from error
+        self._references[version.number] = reference
+        return reference
 
     def model(self, version: Version) -> Delivered:
         """Load what a version predicts with."""
