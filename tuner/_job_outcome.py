@@ -7,7 +7,7 @@ import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 from tuner._listeners import RunContext
 from tuner._result import TuningResult
@@ -39,7 +39,7 @@ class JobOutcome:
         return json.dumps({"summary": self.summary, "text": self.text})
 
     @classmethod
-    def from_json(cls, text: str) -> JobOutcome:
+    def from_json(cls, text: str) -> Self:
         """Return an outcome that was kept: its job is done."""
         return cls(**json.loads(text), was_done=True)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ import pandas as pd
 
 from tuner._contest import Contest
 from tuner._intervals import Interval
-from tuner._job_outcome import plain
+from tuner._job_outcome import JobOutcome, plain
 from tuner._movement import Movement
 from tuner._records import Finding
 from tuner._reference import Promise
@@ -22,26 +21,7 @@ COUNTS = ("n_new_rows", "n_unlabelled", "is_judged")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScheduleOutcome:
-    """What a scheduled command gave.
-
-    Attributes
-    ----------
-    summary : mapping
-        Of JSON's types.
-    text : str
-        The same for people.
-    was_done : bool
-        The key was decided before: this is what came out then, and nothing was done now.
-    """
-
-    summary: Mapping[str, Any]
-    text: str
-    was_done: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class RetuneOutcome(ScheduleOutcome):
+class RetuneOutcome(JobOutcome):
     """What a retune or a rollback decided."""
 
     @property
@@ -49,17 +29,8 @@ class RetuneOutcome(ScheduleOutcome):
         """``"first"``, ``"not needed"``, ``"kept"``, ``"promoted"`` or ``"rolled back"``."""
         return str(self.summary["decision"])
 
-    def to_json(self) -> str:
-        """Return the outcome as text."""
-        return json.dumps({"summary": self.summary, "text": self.text})
 
-    @classmethod
-    def from_json(cls, text: str) -> RetuneOutcome:
-        """Return an outcome that was kept: its key is decided."""
-        return cls(**json.loads(text), was_done=True)
-
-
-def check_outcome(findings: Sequence[Finding], movement: Movement | None) -> ScheduleOutcome:
+def check_outcome(findings: Sequence[Finding], movement: Movement | None) -> JobOutcome:
     """Return what a check says: the gate's findings, and what moved where there is a champion."""
     summary: dict[str, Any] = {"status": "done", "checks": [asdict(finding) for finding in findings]}
     text = findings_text(findings) or "No check has found anything.\n"
@@ -67,7 +38,7 @@ def check_outcome(findings: Sequence[Finding], movement: Movement | None) -> Sch
         summary |= movement_summary(movement)
         summary["columns"] = [asdict(each) for each in movement.columns]
         text += f"\n{movement_text(movement)}"
-    return ScheduleOutcome(summary=plain(summary), text=text)
+    return JobOutcome(summary=plain(summary), text=text)
 
 
 def status_outcome(
@@ -75,7 +46,7 @@ def status_outcome(
     model: str,
     versions: Mapping[str, Mapping[str, Any] | None],
     decisions: Sequence[Mapping[str, Any]],
-) -> ScheduleOutcome:
+) -> JobOutcome:
     """Return what there is and what was decided."""
     summary = {"status": "done", "job": job, "model": model, **versions, "decisions": decisions}
     lines = [f"model       {model}"]
@@ -87,7 +58,7 @@ def status_outcome(
     for each in decisions:
         day = datetime.fromtimestamp(each["time"], tz=UTC).strftime("%Y-%m-%d")
         lines.append(f"{day}  {each['name']}{'' if each['finished'] else ' (not finished)'}")
-    return ScheduleOutcome(summary=plain(summary), text="\n".join(lines) + "\n")
+    return JobOutcome(summary=plain(summary), text="\n".join(lines) + "\n")
 
 
 def movement_summary(movement: Movement | None) -> dict[str, Any]:

@@ -135,16 +135,13 @@ def load_champion(scheduled: Scheduled, version: Version) -> Champion:
     return Champion(version, reference, None if blocked else registry.model(version))
 
 
-def unseen_rows(reference: Reference, scheduled: Scheduled) -> BoolArray:
+def unseen_rows(champion: Champion, scheduled: Scheduled) -> BoolArray:
     """Return which rows the champion has not seen: later ones, else those of another hash."""
-    dataset = scheduled.dataset
+    dataset, reference = scheduled.dataset, champion.reference
     if reference.cut is not None and dataset.time is not None:
         return np.asarray(dataset.time > reference.cut)
-    if any(each.severity == "error" for each in check_schema(reference, scheduled.features)):
-        position = np.arange(
-            dataset.n_rows
-        )  # no row can be recognized: those beyond the known number are new
-        return np.asarray(position >= reference.n_rows)
+    if champion.model is None:  # no row can be recognized: those beyond the known number are new
+        return np.arange(dataset.n_rows) >= reference.n_rows
     hashes = reference.hash(scheduled.features, scheduled.rows.labelled.target)
     return np.asarray(~np.isin(hashes, reference.hashes))
 

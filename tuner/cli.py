@@ -20,7 +20,7 @@ from tuner._secrets import mask_secrets
 from tuner.exceptions import InputError, LockedError, RuleError, TrialsFailedError
 
 if TYPE_CHECKING:
-    from tuner._schedule_outcome import ScheduleOutcome
+    from tuner._job_outcome import JobOutcome
     from tuner._tracking_info import TrackingInfo
 
 DONE, FAILED, LOCKED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 75, 78, 130, 143
@@ -69,50 +69,54 @@ def main(argv: Sequence[str] | None = None) -> int:
     return outcome.code
 
 
+# Name -> what `--help` says of it in a line, and what its own help says.
+COMMANDS = {
+    "run": ("run a job file", "Run a job file (TOML)."),
+    "check": (
+        "check a job's data, and whether it moved away from the champion's",
+        "Check the rows of a job file, and whether they moved; nothing is tuned.",
+    ),
+    "sync": (
+        "write to MLflow what it misses of a job",
+        "Write to MLflow what it misses of a job's trials; nothing is fitted.",
+    ),
+    "retune": (
+        "tune again if the data moved, and promote what is better",
+        "Tune a job again if its rows moved; promote the challenger only if it is better.",
+    ),
+    "rollback": (
+        "let the previous version predict again",
+        "Let the previous version be champion again; a second rollback undoes the first.",
+    ),
+    "status": (
+        "show champion, challenger, previous and the last decisions",
+        "Show the versions of a scheduled job and what was decided last.",
+    ),
+    "report": (
+        "write the champion's report",
+        "Write the report of the champion's run, else of the last one, as one HTML page.",
+    ),
+}
+KEYED = ("run", "sync", "retune")  # take --run-key
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tuner", description="Tune a model for rows nobody has seen, and say honestly how good it is."
     )
     parser.add_argument("--version", action="version", version=f"tuner {_version()}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    run = commands.add_parser("run", help="run a job file", description="Run a job file (TOML).")
-    check = commands.add_parser(
-        "check",
-        help="check a job's data, and whether it moved away from the champion's",
-        description="Check the rows of a job file, and whether they moved; nothing is tuned.",
-    )
-    sync = commands.add_parser(
-        "sync",
-        help="write to MLflow what it misses of a job",
-        description="Write to MLflow what it misses of a job's trials; nothing is fitted.",
-    )
-    retune = commands.add_parser(
-        "retune",
-        help="tune again if the data moved, and promote what is better",
-        description="Tune a job again if its rows moved; promote the challenger only if it is better.",
-    )
-    rollback = commands.add_parser(
-        "rollback",
-        help="let the previous version predict again",
-        description="Let the previous version be champion again; a second rollback undoes the first.",
-    )
-    status = commands.add_parser(
-        "status",
-        help="show champion, challenger, previous and the last decisions",
-        description="Show the versions of a scheduled job and what was decided last.",
-    )
-    report = commands.add_parser(
-        "report",
-        help="write the champion's report",
-        description="Write the report of the champion's run, else of the last one, as one HTML page.",
-    )
-    report.add_argument("--out", metavar="FILE", help="file to write; default: JOB-NAME-report.html here")
-    for command in (run, check, sync, retune, rollback, status, report):
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (short, description) in COMMANDS.items():
+        command = subparsers.add_parser(name, help=short, description=description)
         _add_common(command)
-    for command in (run, sync, retune):
-        command.add_argument(
-            "--run-key", metavar="KEY", default="", help="tells runs of one job apart, such as a date"
-        )
+        if name in KEYED:
+            command.add_argument(
+                "--run-key", metavar="KEY", default="", help="tells runs of one job apart, such as a date"
+            )
+        if name == "report":
+            command.add_argument(
+                "--out", metavar="FILE", help="file to write; default: JOB-NAME-report.html here"
+            )
     return parser
 
 
@@ -189,7 +193,7 @@ def _scheduled(options: argparse.Namespace) -> str:
         path = str(schedule.report_job(job, overrides=overrides, out=options.out))
         return json.dumps({"status": "done", "path": path}) + "\n" if options.json else f"{path}\n"
     if options.command == "retune":
-        outcome: ScheduleOutcome = schedule.retune_job(job, overrides=overrides, run_key=options.run_key)
+        outcome: JobOutcome = schedule.retune_job(job, overrides=overrides, run_key=options.run_key)
     else:
         doors = {
             "check": schedule.check_job, "rollback": schedule.rollback_job, "status": schedule.status_job

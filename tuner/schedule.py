@@ -14,7 +14,7 @@ from tuner._contest import Contest, hold_contest
 from tuner._contestants import contestant, truth_of
 from tuner._failpoints import failpoint
 from tuner._job_file import Job, load_job
-from tuner._job_outcome import plain
+from tuner._job_outcome import JobOutcome, plain
 from tuner._lock import StudyLock
 from tuner._model import Delivered
 from tuner._movement import Movement
@@ -22,7 +22,6 @@ from tuner._page import draw_movement
 from tuner._registry import CHALLENGER, CHAMPION, KEY, PREVIOUS, DecisionRun, Registry, Version, is_there
 from tuner._schedule_outcome import (
     RetuneOutcome,
-    ScheduleOutcome,
     check_outcome,
     contest_summary,
     contest_text,
@@ -155,7 +154,7 @@ def rollback_job(path: str | Path, *, overrides: Sequence[str] = ()) -> RetuneOu
         lock.release()
 
 
-def check_job(path: str | Path, *, overrides: Sequence[str] = ()) -> ScheduleOutcome:
+def check_job(path: str | Path, *, overrides: Sequence[str] = ()) -> JobOutcome:
     """Say what the gate finds in a job's rows and, where there is a champion, whether they moved.
 
     Nothing is fitted but the classifier that tells rows apart, and nothing is written.
@@ -178,11 +177,11 @@ def check_job(path: str | Path, *, overrides: Sequence[str] = ()) -> ScheduleOut
         if version is not None:
             scheduled = Scheduled(job, config, rows, registry)
             champion = load_champion(scheduled, version)
-            movement = judge_champion(scheduled, champion, unseen_rows(champion.reference, scheduled))
+            movement = judge_champion(scheduled, champion, unseen_rows(champion, scheduled))
     return check_outcome(findings, movement)
 
 
-def status_job(path: str | Path, *, overrides: Sequence[str] = ()) -> ScheduleOutcome:
+def status_job(path: str | Path, *, overrides: Sequence[str] = ()) -> JobOutcome:
     """Say which versions there are, what they promise, and what was decided last.
 
     Raises
@@ -262,7 +261,7 @@ def _decide(scheduled: Scheduled, begun: DecisionRun, key: str) -> _Verdict:
         version = _tuned(scheduled, begun, everything, key, None)
         return _Verdict("first", "there was no champion", challenger=version)
     champion = load_champion(scheduled, scheduled.registry.numbered(begun.tags[BEFORE]))
-    is_new = unseen_rows(champion.reference, scheduled)
+    is_new = unseen_rows(champion, scheduled)
     movement = judge_champion(scheduled, champion, is_new)
     if not movement.moved:
         why = "nothing moved" if movement.is_judged else "too few new rows"
