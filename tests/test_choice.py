@@ -141,7 +141,39 @@ def test_fresh_repeats_that_fit(make_trial, left, repeats):
     """A trial of 1 s is reserved 1.2 s a repeat, the assembly .3 s: four repeats take 5.1 s, five 6.3 s."""
     trial = replace(make_trial(0), objective=0.5, fit_seconds=1.0)
     pace = Pace(settings(), Deadline.after(left), wanted_repeats=6)
-    assert pace.fresh_repeats([trial]) == repeats
+    assert pace.fresh_folds([trial]) == (N_FOLDS, repeats)
+
+
+@pytest.mark.parametrize(("left", "division"), [(3.5, (6, 2)), (3.2, (3, 2)), (1.0, (3, 1))])
+def test_finer_folds_where_time_allows(make_trial, left, division):
+    """Three folds that choose train on 2/3 of the rows; six on 5/6, and so two repeats of six are five
+    of three: 2 * 5 / 2. That is 6 s for a trial of 1 s with the reserve of 1.2, 3.3 s for one of .5 s."""
+    trial = replace(make_trial(0), objective=0.5, fit_seconds=0.5)
+    pace = Pace(replace(settings(), n_folds=3), Deadline.after(left), wanted_repeats=2, finest=6)
+    assert pace.fresh_folds([trial]) == division
+
+
+def test_a_refitted_model_gains_nothing_by_finer_folds(make_trial):
+    """Its folds elect only; the model trains on all rows anyway."""
+    trial = replace(make_trial(0), objective=0.5, fit_seconds=0.1)
+    pace = Pace(settings(), Deadline(), wanted_repeats=2, finest=2 * N_FOLDS, refits=True)
+    assert pace.fresh_folds([trial]) == (N_FOLDS, 2)
+
+
+def test_the_finals_are_finer_than_the_search():
+    """200 rows of a regression allow ten fresh folds of 20 rows where five choose."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 3))
+    chosen = choose(
+        make_dataset(X, X[:, 0] + rng.normal(size=200), task="regression"),
+        resolve_metric(None, "regression"),
+        replace(settings(), n_folds=5),
+        place=PLACE,
+        deadline=Deadline(),
+        notify=lambda _: None,
+    )
+    assert len(chosen.bench.plan.folds) == 5
+    assert len(chosen.finals.finalists[0].curves.validation) == 10 * 2
 
 
 def test_the_finals_never_take_more_than_their_share(make_trial):

@@ -8,7 +8,7 @@ from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 
 from tuner._data import make_dataset
-from tuner._splits import plan_choosing, plan_fresh, plan_reporting
+from tuner._splits import finer, plan_choosing, plan_fresh, plan_reporting
 from tuner.checks import with_copies
 from tuner.exceptions import InputError
 
@@ -462,3 +462,33 @@ def test_folds_shrink_to_the_distinct_rows_of_a_class():
     plan = plan_choosing(dataset, n_folds=5, n_repeats=1, seed=0)
     assert len(plan.folds) == 3
     assert "shrank from 5 to 3" in plan.notes[0]
+
+
+# Finer folds
+
+
+@pytest.mark.parametrize(
+    ("n_positive", "n_rows", "judges_rows", "folds"),
+    [(50, 100, True, 10), (10, 100, True, 10), (9, 100, True, 5), (49, 99, True, 5)]
+    + [(100, 200, False, 10), (99, 200, False, 5)],
+)
+def test_finer_folds_need_rows(n_positive, n_rows, judges_rows, folds):
+    """Ten folds instead of five: 10 rows a fold and each class in all; for ranks 10 of the rarest a fold."""
+    y = (np.arange(n_rows) < n_positive).astype(int)
+    assert finer(rows(y), 5, judges_rows=judges_rows) == folds
+
+
+def test_groups_and_time_keep_their_folds():
+    """A smaller block or fewer groups would be nearer to the rest than new rows are."""
+    y = np.arange(400) % 2
+    assert finer(rows(y, groups=np.arange(400) // 4), 5, judges_rows=True) == 5
+    assert finer(rows(y, time=np.arange(400)), 5, judges_rows=True) == 5
+
+
+def test_finer_repeats_are_whole_partitions():
+    """Fresh repeats of ten folds test every row once each, whatever number of folds chose."""
+    data = rows(np.arange(200) % 2)
+    plan = plan_fresh(data, n_folds=10, n_repeats=2, seed=0, n_choosing_folds=5, n_choosing_repeats=1)
+    assert len(plan.folds) == 20
+    tested = np.concatenate([fold.test for fold in plan.folds])
+    np.testing.assert_array_equal(np.bincount(tested), np.full(200, 2))

@@ -20,7 +20,7 @@ from tuner._search import Notify, Search, SearchOutcome
 from tuner._seeds import child_seed
 from tuner._selection import N_FINALISTS, Nomination, nominate
 from tuner._slices import skipped_slices
-from tuner._splits import Fold, FoldPlan, can_train, plan_choosing, plan_fresh
+from tuner._splits import Fold, FoldPlan, can_train, finer, plan_choosing, plan_fresh
 from tuner._trials import Place
 from tuner.exceptions import TrialsFailedError
 
@@ -83,6 +83,7 @@ def choose(
         n_workers=settings.n_jobs // n_threads,
         refits=is_refitted(dataset, settings),
         wanted_repeats=wanted_repeats(dataset.n_rows),
+        finest=finest_folds(dataset, metric, settings),
     )
     search = Search(
         bench,
@@ -94,17 +95,22 @@ def choose(
         known=known,
         keep_predictions=settings.estimate == "bbc" and place.phase == "search",
     ).run()
+    n_folds, n_repeats = pace.fresh_folds(
+        [search.trials[each.number] for each in _nominated(search, settings)]
+    )
     fresh = plan_fresh(
         dataset,
-        n_folds=settings.n_folds,
-        n_repeats=pace.fresh_repeats(search.trials),
+        n_folds=n_folds,
+        n_repeats=n_repeats,
         seed=settings.seed,
+        n_choosing_folds=settings.n_folds,
         n_choosing_repeats=settings.n_repeats,
     )
-    benches = [bench]
+    benches = [(bench, float(settings.n_repeats))]
     if fresh is not None:
         bench.let_go()
-        benches = [Bench(dataset, fresh, metric, settings.seed, n_threads), bench]
+        finals_bench = Bench(dataset, fresh, metric, settings.seed, n_threads)
+        benches = [(finals_bench, pace.passes(n_folds, n_repeats)), *benches]
     failpoint("finals.before")
     finals, notes = _elected(search, benches, pace, place, notify)
     failpoint("finals.after")
@@ -152,7 +158,7 @@ def elect_without(
         refits=is_refitted(rows, settings),
         wanted_repeats=1,
     )
-    return _finals(replace(search, trials=trials, default_trial=None), inner, pace, place, notify)
+    return _finals(replace(search, trials=trials, default_trial=None), inner, pace, place, notify, passes=1.0)
 
 
 def first_repeat(plan: FoldPlan) -> list[int]:
@@ -186,33 +192,32 @@ def _scored_on(trial: TrialRecord, positions: Sequence[int]) -> TrialRecord:
 
 
 def _elected(
-    search: SearchOutcome, benches: Sequence[Bench], pace: Pace, place: Place, notify: Notify
+    search: SearchOutcome,
+    benches: Sequence[tuple[Bench, float]],
+    pace: Pace,
+    place: Place,
+    notify: Notify,
 ) -> tuple[Finals, tuple[str, ...]]:
     """Elect on the first bench that can score the default: the fresh folds, else the search folds."""
     default = search.default_trial
-    if default is None or pace.has_time_for(default.record):
-        for bench in benches:
-            finals = _finals(search, bench, pace, place, notify)
-            if finals is not None:
-                return finals, _notes(finals, is_fresh=bench is not benches[-1])
+    for bench, passes in benches if default is None or pace.has_time_for(default.record) else ():
+        finals = _finals(search, bench, pace, place, notify, passes=passes)
+        if finals is not None:
+            return finals, _notes(finals, is_fresh=bench is not benches[-1][0])
     if default is None:
         raise TrialsFailedError("The default could be scored once but not again: its fits do not repeat.")
     nominated = (Nomination(search.default, ()),)
     note = "No time was left for fresh folds: the default is delivered as it was searched."
-    return assemble([default], nominated, benches[-1], pace.settings), (note,)
+    return assemble([default], nominated, benches[-1][0], pace.settings), (note,)
 
 
-def _finals(search: SearchOutcome, bench: Bench, pace: Pace, place: Place, notify: Notify) -> Finals | None:
+def _finals(
+    search: SearchOutcome, bench: Bench, pace: Pace, place: Place, notify: Notify, *, passes: float
+) -> Finals | None:
     """Nominate, re-score, elect and assemble; None where the default fails or misses the deadline."""
     settings = pace.settings
-    nominated = nominate(
-        search.trials,
-        weights=settings.nominating_weights,
-        cap=search.cap,
-        n_finalists=N_FINALISTS,
-        default=search.default,
-    )
-    nominations = pace.affordable(nominated, search.trials, bench.plan.n_repeats)
+    nominated = _nominated(search, settings)
+    nominations = pace.affordable(nominated, search.trials, passes)
     main = place.phase == "search"
     scored = rescore(
         nominations,
@@ -235,9 +240,26 @@ def _finals(search: SearchOutcome, bench: Bench, pace: Pace, place: Place, notif
     return replace(finals, n_missed=finals.n_missed + len(nominated) - len(nominations))
 
 
+def _nominated(search: SearchOutcome, settings: Settings) -> tuple[Nomination, ...]:
+    return nominate(
+        search.trials,
+        weights=settings.nominating_weights,
+        cap=search.cap,
+        n_finalists=N_FINALISTS,
+        default=search.default,
+    )
+
+
 def wanted_repeats(n_rows: int) -> int:
     """Return how many fresh repeats elect: the fewer rows, the noisier one division of them."""
     return FRESH_REPEATS_SMALL if n_rows < SMALL_TABLE_ROWS else FRESH_REPEATS
+
+
+def finest_folds(dataset: Dataset, metric: Metric, settings: Settings) -> int:
+    """Return the most folds that fresh repeats may have; as many as choose where slices must fill them."""
+    if settings.slices:
+        return settings.n_folds
+    return finer(dataset, settings.n_folds, judges_rows=metric.row_mean or metric.squared_scale)
 
 
 @dataclass(frozen=True)
@@ -251,7 +273,9 @@ class Pace:
     refits : bool
         Each member of the final model is fitted once more, on all rows and one after the other.
     wanted_repeats : int
-        Fresh repeats, if there is time.
+        Fresh repeats of the choosing folds' number that time is reserved for.
+    finest : int
+        Folds that two fresh repeats have instead, where the time left allows it.
     """
 
     settings: Settings
@@ -259,6 +283,7 @@ class Pace:
     n_workers: int = 1
     refits: bool = False
     wanted_repeats: int = FRESH_REPEATS
+    finest: int = 0
     total: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -268,12 +293,26 @@ class Pace:
         """Return the seconds to leave for the finals, judged by the best trials so far."""
         if not np.isfinite(self.total):
             return 0.0
-        return min(self._cost(trials, self.wanted_repeats), FINALS_SHARE * self.total)
+        complete = [trial for trial in trials if trial.objective is not None]
+        best = sorted(complete, key=lambda trial: trial.objective or 0.0)[:N_FINALISTS]
+        return min(self._cost(best, self.wanted_repeats), FINALS_SHARE * self.total)
 
-    def fresh_repeats(self, trials: Sequence[TrialRecord]) -> int:
-        """Return how many of the wanted fresh repeats fit into the time left, at least one."""
-        left = self.deadline.left
-        return next((n for n in range(self.wanted_repeats, 1, -1) if self._cost(trials, n) <= left), 1)
+    def fresh_folds(self, finalists: Sequence[TrialRecord]) -> tuple[int, int]:
+        """Return how many folds, how often: the dearest division that fits into the time left.
+
+        Twice the folds train each model on more rows, which lowers the loss of the averaged model by more
+        than a further repeat does.
+        """
+        usual, left = self.settings.n_folds, self.deadline.left
+        wanted = [(usual, n) for n in range(self.wanted_repeats, 1, -1)]
+        if self.finest > usual and not self.refits:
+            wanted = [(self.finest, FRESH_REPEATS), *wanted]
+        fits = (each for each in wanted if self._cost(finalists, self.passes(*each)) <= left)
+        return next(fits, (usual, 1))
+
+    def passes(self, n_folds: int, n_repeats: int) -> float:
+        """Return how many times the work of one search repeat: J folds train on J - 1 times all rows."""
+        return n_repeats * (n_folds - 1) / (self.settings.n_folds - 1)
 
     def has_time_for(self, trial: TrialRecord) -> bool:
         """Whether the trial can be fitted once more, on one fresh repeat."""
@@ -286,13 +325,13 @@ class Pace:
         return ASSEMBLY_SECONDS + refits
 
     def affordable(
-        self, nominations: Sequence[Nomination], trials: Sequence[TrialRecord], n_repeats: int
+        self, nominations: Sequence[Nomination], trials: Sequence[TrialRecord], passes: float
     ) -> tuple[Nomination, ...]:
         """Return the default and, in their order, the nominations whose fits fit into the time left."""
         spent = 0.0
         kept: list[Nomination] = []
         for nomination in nominations:
-            seconds = self._seconds(trials[nomination.number], n_repeats)
+            seconds = self._seconds(trials[nomination.number], passes)
             finalists = [trials[each.number] for each in (*kept, nomination)]
             left = self.deadline.left - self.assembly_seconds(finalists)
             fits = seconds <= left and (spent + seconds) / self.n_workers <= left
@@ -301,15 +340,13 @@ class Pace:
                 kept.append(nomination)
         return tuple(kept)
 
-    def _cost(self, trials: Sequence[TrialRecord], n_repeats: int) -> float:
-        complete = [trial for trial in trials if trial.objective is not None]
-        best = sorted(complete, key=lambda trial: trial.objective or 0.0)[:N_FINALISTS]
-        seconds = sum(self._seconds(trial, n_repeats) for trial in best)
-        return seconds / self.n_workers + self.assembly_seconds(best)
+    def _cost(self, finalists: Sequence[TrialRecord], passes: float) -> float:
+        seconds = sum(self._seconds(trial, passes) for trial in finalists)
+        return seconds / self.n_workers + self.assembly_seconds(finalists)
 
-    def _seconds(self, trial: TrialRecord, n_repeats: int) -> float:
-        """Return what the trial will cost on so many fresh repeats, in one worker."""
-        return CAUTION * trial.fit_seconds * n_repeats / self.settings.n_repeats
+    def _seconds(self, trial: TrialRecord, passes: float) -> float:
+        """Return what so many times the work of one search repeat will cost, in one worker."""
+        return CAUTION * trial.fit_seconds * passes / self.settings.n_repeats
 
 
 def _how_it_ended(search: SearchOutcome) -> tuple[str, ...]:

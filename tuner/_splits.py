@@ -20,6 +20,8 @@ Kind = Literal["stratified", "plain", "groups", "blocks", "group_blocks", "forwa
 
 # Small tables have few partitions: after so many vain draws we say there is no other.
 _VAIN_DRAWS = 16
+# Least rows a finer fold tests: a handful is a noisy judge, and of ranks a flattering one.
+ROWS_A_FOLD = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +120,13 @@ def plan_choosing(dataset: Dataset, *, n_folds: int, n_repeats: int, seed: int) 
 
 
 def plan_fresh(
-    dataset: Dataset, *, n_folds: int, n_repeats: int, seed: int, n_choosing_repeats: int | None = None
+    dataset: Dataset,
+    *,
+    n_folds: int,
+    n_repeats: int,
+    seed: int,
+    n_choosing_folds: int | None = None,
+    n_choosing_repeats: int | None = None,
 ) -> FoldPlan | None:
     """Draw repeats the search never saw, of the same kind as the choosing folds.
 
@@ -129,13 +137,14 @@ def plan_fresh(
     ----------
     dataset : Dataset
     n_folds : int
-        As asked of `plan_choosing`.
+        At least 2; shrinks, with a note, as for `plan_choosing`.
     n_repeats : int
         Fresh repeats wanted; fewer, with a note, where there are fewer.
     seed : int
         The seed of the run, as given to `plan_choosing`.
-    n_choosing_repeats : int, optional
-        The repeats `plan_choosing` was asked for, all avoided here. As `n_repeats` where not given.
+    n_choosing_folds, n_choosing_repeats : int, optional
+        What `plan_choosing` was asked for; its repeats are all avoided here. As `n_folds` and `n_repeats`
+        where not given.
 
     Returns
     -------
@@ -148,12 +157,36 @@ def plan_fresh(
         For fewer than 2 rows, groups or distinct times.
     """
     kind, size, notes = _scheme(dataset, n_folds, forward=False)
-    n_seen = n_repeats if n_choosing_repeats is None else n_choosing_repeats
-    seen = _accept(dataset, draws(dataset, size, "choosing", seed), n_seen, taken=())
+    _, seen_size, _ = _scheme(dataset, n_choosing_folds or n_folds, forward=False)
+    seen = _accept(
+        dataset, draws(dataset, seen_size, "choosing", seed), n_choosing_repeats or n_repeats, taken=()
+    )
     repeats = _accept(dataset, draws(dataset, size, "fresh", seed), n_repeats, taken=seen)
     if not repeats:
         return None
     return _plan(dataset, kind, repeats, (*notes, *_fewer_repeats(len(repeats), n_repeats)))
+
+
+def finer(dataset: Dataset, n_folds: int, *, judges_rows: bool) -> int:
+    """Return twice the folds where plain rows allow it, else as many as given.
+
+    The models of a bag then train on more of the rows: on 9 of 10 instead of 4 of 5. Groups and blocks keep
+    their number: a smaller block is nearer to the rows around it than new rows will be.
+
+    Parameters
+    ----------
+    n_folds : int
+        The folds that choose.
+    judges_rows : bool
+        Whether a fold's loss is a mean over its rows (or the root of one). Each finer fold must test
+        ROWS_A_FOLD rows; where rows are ranked instead, so many of the rarest class.
+    """
+    if dataset.groups is not None or dataset.time is not None:
+        return n_folds
+    rarest, _ = min(_limits(dataset, forward=False))
+    needed = 2 * n_folds * ROWS_A_FOLD
+    enough = dataset.n_rows >= needed and rarest >= (2 * n_folds if judges_rows else needed)
+    return 2 * n_folds if enough else n_folds
 
 
 def plan_reporting(dataset: Dataset, *, n_folds: int, seed: int) -> FoldPlan:
