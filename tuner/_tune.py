@@ -24,7 +24,7 @@ from tuner._listeners import Listeners, RunContext
 from tuner._memory import check_memory
 from tuner._metrics import Metric, resolve_metric
 from tuner._model import Blended
-from tuner._outcome import Probed, conclude
+from tuner._outcome import Probed, conclude, shipped_position
 from tuner._records import Configuration, Finding, TrialRecord
 from tuner._result import TuningResult
 from tuner._search import LAG, Notify
@@ -322,8 +322,8 @@ class _Line:
         elif self.settings.outer_share:
             estimates, notes = self._outer_estimates(choice, clock.end)
             choice = replace(choice, notes=choice.notes + notes)
-        elected = choice.search.trials[choice.finals.nominations[choice.finals.winner].number]
-        probe = Probe(elected, choice.bench, self.settings, clock.probes)
+        shipped = choice.finals.nominations[shipped_position(choice, estimates)].number
+        probe = Probe(choice.search.trials[shipped], choice.bench, self.settings, clock.probes)
         probed = Probed(probe.learning_curve(), probe.groups())
         return conclude(self.dataset, self.metric, self.settings, self.study_name, choice, estimates, probed)
 
