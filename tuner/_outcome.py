@@ -97,7 +97,7 @@ def conclude(
         finalists=finals.finalists,
         nominations=finals.nominations,
         blend=blend,
-        diagnosis=diagnose(winner, search.trials, settings.spaces, evidence),
+        diagnosis=diagnose(winner, search.trials, search.spaces, evidence),
         study=search.study,
         study_name=study_name,
         model=deliver(delivered, dataset),

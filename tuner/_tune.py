@@ -243,6 +243,8 @@ def study_hash(dataset: Dataset, config: TuningConfig) -> str:
         folds += ("copies apart",)
     if config.aggregate != "mean":
         folds += (config.aggregate, tuple(config.slices))
+    if config.widen:
+        folds += ("widen",)
     what = (resolve_spaces(config), str(config.metric), folds, dataset.fingerprint())
     return hashlib.sha256(repr(what).encode()).hexdigest()[:12]
 
