@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from search_spaces._names import unknown_name_message
 from search_spaces._override import adopt, check_limits
+from search_spaces._widen import wider
 from search_spaces.dimensions import Categorical, Dimension, Float, Int, Scalar, is_number, same_scalar
 
 
@@ -178,6 +180,34 @@ class SearchSpace:
             for name, change in changes.items()
         }
         return replace(self, dimensions={**self.dimensions, **adopted})
+
+    def widened(self, name: str, end: Literal["low", "high"]) -> SearchSpace:
+        """
+        Move one end of a range outward, as far as its library accepts that.
+
+        Parameters
+        ----------
+        name : str
+            A parameter with a range.
+        end : {"low", "high"}
+            The end to move: by the width of the range, on a log scale to four times or a quarter of itself.
+
+        Returns
+        -------
+        SearchSpace
+            A new space; an equal one where nothing lies beyond that end.
+
+        Raises
+        ------
+        ValueError
+            If `name` is unknown or has no range.
+        """
+        self._check_names((name,))
+        dimension = self.dimensions[name]
+        if not isinstance(dimension, Float | Int):
+            raise ValueError(f"Only a range can be widened. Got {dimension!r}. Name a parameter with one.")
+        moved = wider(dimension, end, self.limits.get(name))
+        return replace(self, dimensions={**self.dimensions, name: moved})
 
     def without_categories(self) -> SearchSpace:
         """

@@ -53,6 +53,7 @@ def test_the_defaults_are_those_of_the_contract():
         "max_trials": None,
         "families": None,
         "search_space": None,
+        "widen": False,
         "gap_weight": "auto",
         "aggregate": "mean",
         "final": "ensemble",

@@ -42,6 +42,20 @@ def test_coverage_is_counted_against_both_truths(load, capsys):
     assert "+10.0%" in capsys.readouterr().out
 
 
+def test_the_delivered_claim_is_judged_by_the_delivered_loss(load, capsys):
+    """Claims .54 and .66 of .5 and .7 are .6 on average, as is the truth: no bias; one of two is covered."""
+    lines = [
+        {"key": f"toy/9/1/bbc/{i}", "intervals": {"delivered": [claim - 0.05, claim + 0.03]}, "value": 0.9,
+         "delivered_value": claim, "delivered": truth, "folds": []}
+        for i, (claim, truth) in enumerate([(0.54, 0.5), (0.66, 0.7)])
+    ]  # fmt: skip
+    unclaimed = {"key": "toy/9/1/bbc/2", "intervals": {}, "value": 0.9, "delivered_value": None,
+                 "delivered": 0.5, "folds": []}  # fmt: skip
+    found = load("coverage_table").print_table([unclaimed, *lines])["pooled"]
+    assert found["bbc/delivered/model"] == {"coverage": 0.5, "runs": 2}
+    assert "+0.0%" in capsys.readouterr().out
+
+
 def test_an_interrupted_study_goes_on(load, tmp_path):
     """A torn last line is dropped, and what is there is not run again."""
     coverage = load("coverage")
@@ -49,7 +63,7 @@ def test_an_interrupted_study_goes_on(load, tmp_path):
     cell = coverage.Cell("null", 200, 10, "bbc", 0)
     whole = json.dumps({"key": cell.key}) + "\n"
     path.write_text(whole + '{"key": "nu')
-    coverage.run_all([cell], path, seconds=0.0, workers=1)
+    coverage.run_all([cell], path, coverage.run, seconds=0.0, workers=1)
     assert path.read_text() == whole
 
 

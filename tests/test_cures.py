@@ -123,7 +123,7 @@ def test_widening_as_shown_removes_the_edge(make_trial, make_scores, name, value
     """D005: the space of the next step is accepted, and the same winner lies inside it."""
     winner, trials = at_edge(make_trial, make_scores, name, value, inside)
     next_step = at_the_edge(winner, trials, SPACES["lightgbm"]).next_step
-    changes = eval(re.search(r"search_space=(\{.*\})", next_step)[1], {"Int": Int, "Float": Float})
+    changes = eval(re.search(r"search_space=(\{.*\});", next_step)[1], {"Int": Int, "Float": Float})
     wider = SPACES["lightgbm"].override(changes["lightgbm"])
     assert at_the_edge(winner, trials, wider) is None
 

@@ -59,7 +59,8 @@ def test_a_winner_at_the_end_of_a_range_is_found(trial):
     inside = [trial(number, WORSE) for number in range(1, 6)]
     found = at_the_edge(winner, [winner, *inside], SPACE)
     assert (found.code, found.severity) == ("D005", "warning")
-    assert found.next_step == 'Widen it: search_space={"toy": {"leaves": Int(4, 256, log=True)}}.'
+    widened = 'search_space={"toy": {"leaves": Int(4, 256, log=True)}}'
+    assert found.next_step == f"Widen it: {widened}; or let the search do it: widen=True."
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from tuner._deadline import Deadline
 from tuner._estimate import _bootstrap_counts, bbc, crossfit, judge_tuning, nested, plan_outer
 from tuner._intervals import Interval
 from tuner._metrics import resolve_metric
+from tuner._result import Build
 from tuner._splits import plan_choosing
 from tuner.exceptions import InputError
 
@@ -25,6 +26,7 @@ class Constant:
     """Stands for a delivered model: predicts one value."""
 
     threshold = None
+    n_averaged = 5
 
     def __init__(self, value: float) -> None:
         self.value = value
@@ -62,6 +64,7 @@ def test_nested_scores_what_is_delivered_on_rows_it_never_saw():
     half = student.ppf(0.975, 3) * np.std(tuned, ddof=1) * np.sqrt(1 / 4 + 1 / 3)
     assert estimates.tuned.high - estimates.tuned.value == pytest.approx(half)
     assert estimates.paid.difference == pytest.approx(np.mean(np.subtract(tuned, default)))
+    assert estimates.build == Build(12.0, 5.0)  # of 15 rows a fit of five folds sees 12
 
 
 def test_outer_folds_too_small_to_choose_on_are_dropped():
@@ -115,6 +118,8 @@ def test_crossfit_scores_each_fold_by_what_was_elected_without_it():
     np.testing.assert_allclose(got[[0, 1, 3]], expected)
     assert np.isnan(got[2])
     assert estimates.tuned.method == "crossfit"
+    # Of 20 rows, five are left out and five score.
+    assert (estimates.build.rows, estimates.build.models) == (pytest.approx(10.0), 5.0)
     assert estimates.notes == ("1 outer fold(s) could not be scored.",)
 
 
@@ -190,6 +195,7 @@ def test_bbc_takes_the_luck_out_of_the_luckiest_trial(noise):
     assert estimates.tuned.low <= estimates.tuned.value <= estimates.tuned.high
     assert estimates.default.value == pytest.approx(losses[0], abs=0.02)
     assert estimates.paid.verdict == "not judged"
+    assert estimates.build == Build(80.0, 1.0)
 
 
 def test_bbc_does_not_flatter_by_scoring_few_positives(make_trial, make_scores):

@@ -67,7 +67,7 @@ def test_every_key_of_the_contract_reaches_the_config(write_job):
     path = write_job(
         'task = "classification"\nslices = ["size"]\n'
         '[search]\nfamilies = ["lightgbm"]\ntime_budget = 300\nmax_trials = 200\nseed = 3\n'
-        "n_folds = 4\nn_repeats = 2\nouter_folds = 3\nn_jobs = 2\n"
+        "n_folds = 4\nn_repeats = 2\nouter_folds = 3\nn_jobs = 2\nwiden = true\n"
         "[search.space.lightgbm]\nnum_leaves = {low = 4, high = 64, log = true}\nlearning_rate = 0.05\n"
         '[objective]\nmetric = "roc_auc"\ngap_weight = 0.1\naggregate = "worst_slice"\n'
         '[checks]\nallow = ["G003"]\n'
@@ -90,6 +90,7 @@ def test_every_key_of_the_contract_reaches_the_config(write_job):
         "n_repeats": 2,
         "outer_folds": 3,
         "n_jobs": 2,
+        "widen": True,
         "metric": "roc_auc",
         "allow": ("G003",),
         "slices": ("size",),

@@ -182,6 +182,7 @@ OPTIONS = {
     "minus two jobs": {"n_jobs": -2},
     "jobs as text": {"n_jobs": "all"},
     "no members": {"max_members": 0},
+    "widen what": {"widen": "num_leaves"},
     "space of an unknown family": {"search_space": {"svm": {}}},
     "space of an unknown parameter": {"search_space": {"lightgbm": {"leaves": 3}}},
     "space as list": {"search_space": ["lightgbm"]},

@@ -11,7 +11,7 @@ from optuna.distributions import FloatDistribution
 from optuna.samplers import TPESampler
 from optuna.trial import TrialState, create_trial
 
-from tuner._sampler import MOST_OTHERS, Ranking, ThinnedTPE, n_good
+from tuner._sampler import MOST_OTHERS, Ranking, ThinnedTPE, in_ranges, n_good
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
@@ -88,6 +88,35 @@ def test_a_proposal_is_a_function_of_seed_and_trials():
     trials = [trial(x, (x - 0.3) ** 2) for x in rng.random(120)]
     first, again, other = (proposal(study_of(trials), seed) for seed in (1, 1, 2))
     assert first == again != other
+
+
+def test_widened_ranges_are_searched():
+    """40 trials in [0, 1], the best at 1; in [0, 4] Optuna alone stays below 1, shown wider it does not."""
+    rng = np.random.default_rng(0)
+    trials = [trial(x, -x) for x in rng.random(39)] + [trial(1.0, -1.0)]
+
+    def proposals(ranges):
+        study = study_of(trials)
+        found = []
+        for seed in range(20):
+            study.sampler = ThinnedTPE(seed, None, ranges)
+            asked = study.ask()
+            found.append(asked.suggest_float("x", 0.0, 4.0))
+            study.tell(asked, state=TrialState.FAIL)
+        return found
+
+    assert max(proposals({})) <= 1.0
+    assert max(proposals({"x": FloatDistribution(0.0, 4.0)})) > 1.0
+
+
+def test_only_what_was_widened_is_shown_otherwise():
+    """A trial keeps its values; its other ranges and the trial itself stay as they are."""
+    before = create_trial(value=0.0, params={"x": 0.5, "y": 0.5}, distributions={"x": X, "y": X})
+    after = in_ranges(before, {"x": FloatDistribution(0.0, 4.0), "z": X})
+    assert after.distributions == {"x": FloatDistribution(0.0, 4.0), "y": X}
+    assert (after.params, after.number, after.values) == (before.params, before.number, before.values)
+    assert before.distributions == {"x": X, "y": X}
+    assert in_ranges(before, {}) is before
 
 
 def test_a_ranking_kept_in_order_gives_the_same_proposals():

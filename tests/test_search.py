@@ -261,6 +261,58 @@ def test_threads_do_not_change_decisions(bench, fake_fits, pause):
     assert timeless(runs[0]) == timeless(runs[1]) == timeless(runs[2])
 
 
+@pytest.fixture
+def rising(fake_fits, monkeypatch, make_scores):
+    """Fits whose loss falls with the leaves, whatever else is set; folds differ by a thousandth."""
+    asked = fake_fits(pause=0.002)
+    plain = _search.run_trial
+
+    def run(configuration, bench, **options):
+        trial = plain(configuration, bench, **options)
+        loss = 1 / np.log(configuration.params["num_leaves"])
+        scores = make_scores([loss, loss + 0.001], [loss - 0.1] * 2)
+        return Trial(replace(trial.record, scores=scores), None)
+
+    monkeypatch.setattr(_search, "run_trial", run)
+    return asked
+
+
+NARROW = {
+    "max_trials": 60,
+    "families": ["lightgbm"],
+    "search_space": {"lightgbm": {"num_leaves": Int(2, 16, log=True)}},
+}
+
+
+def test_the_search_goes_on_beyond_an_end(bench, rising):  # noqa: ARG001
+    """More leaves are always better: [2, 16] grows fourfold until there are no trials left; not unasked."""
+    outcome = search(bench, settings(widen=True, **NARROW)).run()
+    leaves = [trial.configuration.params["num_leaves"] for trial in outcome.trials]
+    high = outcome.spaces[0].dimensions["num_leaves"].high
+    assert high in (64, 256, 1024)
+    assert 16 < max(leaves) <= high
+    published = {trial.distributions["lightgbm.num_leaves"] for trial in outcome.study.trials}
+    assert {each.high for each in published} == {high}  # one range, whatever was asked when
+    plain = search(bench, settings(**NARROW)).run()
+    assert max(trial.configuration.params["num_leaves"] for trial in plain.trials) == 16
+    assert plain.spaces == settings(**NARROW).spaces
+
+
+def test_widening_depends_on_records_alone(bench, rising):
+    """Threads and an interruption before, at and after the widening leave every trial as it is."""
+    whole = search(bench, settings(widen=True, **NARROW)).run()
+    parallel = search(bench, settings(widen=True, n_jobs=4, **NARROW)).run()
+    assert timeless(parallel.trials) == timeless(whole.trials)
+    assert parallel.spaces == whole.spaces
+    for n_known in (10, 25, 45):
+        rising.clear()
+        known = dict(enumerate(whole.trials[:n_known]))
+        again = search(bench, settings(widen=True, n_jobs=2, **NARROW), known=known).run()
+        assert timeless(again.trials) == timeless(whole.trials)
+        assert again.spaces == whole.spaces
+        assert len(rising) == 60 - n_known
+
+
 def test_another_seed_asks_for_other_trials(bench, fake_fits):
     """Starting points are the same, suggestions differ."""
     fake_fits()

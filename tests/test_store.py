@@ -90,6 +90,18 @@ def test_a_saved_record_is_durable_at_once(url, records):
             assert len(optuna.load_study(study_name="study", storage=url).trials) == count
 
 
+def test_a_value_beyond_the_range_is_kept(url, records):
+    """With `widen` a search goes on beyond the range its study was opened with; Optuna reads that, too."""
+    params = {**records[0].configuration.params, "num_leaves": 5000}
+    beyond = replace(records[0], configuration=replace(records[0].configuration, params=params))
+    with held(url) as store:
+        store.save(beyond)
+    with held(url) as store:
+        assert store.load()[0].to_json() == beyond.to_json()
+    (trial,) = optuna.load_study(study_name="study", storage=url).trials
+    assert trial.params["lightgbm.num_leaves"] == 5000
+
+
 def test_a_record_is_saved_once(url, records):
     """Saving again, also after a reopening, adds nothing."""
     with held(url) as store:

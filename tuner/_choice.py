@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from search_spaces import Float, Int, SearchSpace
 from tuner._bench import Bench, threads_a_fit
 from tuner._config import Settings
 from tuner._data import Dataset
@@ -117,7 +118,8 @@ def choose(
     bench.let_go()
     known_notes = plan.notes if fresh is None else tuple(dict.fromkeys(plan.notes + fresh.notes))
     known_notes += skipped_slices(dataset, plan.folds)
-    return Choice(bench, search, finals, known_notes + _how_it_ended(search) + notes)
+    notes = _how_it_ended(search) + _what_was_widened(settings.spaces, search.spaces) + notes
+    return Choice(bench, search, finals, known_notes + notes)
 
 
 def elect_without(
@@ -357,6 +359,16 @@ def _how_it_ended(search: SearchOutcome) -> tuple[str, ...]:
     if search.is_settled:
         return (f"The search ended after {len(search.trials)} trials: the later half brought only noise.",)
     return ()
+
+
+def _what_was_widened(before: Sequence[SearchSpace], after: Sequence[SearchSpace]) -> tuple[str, ...]:
+    return tuple(
+        f"The search widened {new.family}.{name} to [{dimension.low:g}, {dimension.high:g}]: "
+        "the best trial lay at its end."
+        for old, new in zip(before, after, strict=True)
+        for name, dimension in new.dimensions.items()
+        if dimension != old.dimensions[name] and isinstance(dimension, Float | Int)
+    )
 
 
 def _notes(finals: Finals, *, is_fresh: bool) -> tuple[str, ...]:

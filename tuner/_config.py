@@ -57,6 +57,10 @@ class TuningConfig:
         Model families to search; None: the fixed default list.
     search_space : mapping or None
         ``{"lightgbm": {"num_leaves": Int(4, 64, log=True), "learning_rate": 0.05}}``; a scalar fixes a value.
+    widen : bool
+        Where the best trial so far lies at the end of a range and none away from it does as well, that end
+        moves (fourfold on a log scale, else by the range's width; never beyond what the library accepts), and
+        the search goes on beyond it, within `time_budget` and `max_trials`.
     gap_weight : float or "auto"
         Weight of the train/validation gap in the objective.
     aggregate : {"mean", "worst_slice"}
@@ -100,6 +104,7 @@ class TuningConfig:
     max_trials: int | None = None
     families: Sequence[str] | None = None
     search_space: SpaceChanges | None = None
+    widen: bool = False
     gap_weight: float | str = "auto"
     aggregate: str = "mean"
     final: str = "ensemble"
@@ -131,6 +136,8 @@ class Settings:
         The one seed all others derive from.
     spaces : tuple of SearchSpace
         One per family, the default family first.
+    widen : bool
+        Whether the search may move the ends of their ranges.
     portfolios : dict of str to tuple
         Known-good configurations per family.
     search_weight : float
@@ -144,6 +151,7 @@ class Settings:
     task: Task
     seed: int
     spaces: tuple[SearchSpace, ...]
+    widen: bool = False
     portfolios: Mapping[str, tuple[Mapping[str, Scalar], ...]] = field(default_factory=dict)
     search_weight: float = AUTO_SEARCH_WEIGHT
     nominating_weights: tuple[float, ...] = AUTO_NOMINATING_WEIGHTS
@@ -184,6 +192,8 @@ def check_config(config: TuningConfig) -> None:
         raise InputError(
             '`gap_weight` must be "auto" or a number of at least 0.', config.gap_weight, 'Keep "auto".'
         )
+    if not isinstance(config.widen, bool):
+        raise InputError("`widen` must be True or False.", repr(config.widen), "Try `widen=True`.")
     _check_names("slices", config.slices, None, 'slices=["country"]')
     _check_aggregate(config)
     _check_names("allow", config.allow, [code for code in codes() if code.startswith("G")], 'allow=["G003"]')
@@ -219,6 +229,7 @@ def resolve(
         task=task,
         seed=_seed(config.random_state),
         spaces=spaces,
+        widen=config.widen,
         portfolios={space.family: _known_good(space, has_images=has_images) for space in spaces},
         search_weight=search_weight,
         nominating_weights=nominating,

@@ -8,11 +8,10 @@ import numpy as np
 
 from search_spaces import Float, Int, SearchSpace
 from tuner._diagnosis_noise import by_repeat, losses, noise, surely_positive
+from tuner._edges import find_edge
 from tuner._records import Finding, TrialRecord
 
 LEAST_TRIALS = 5  # of which half can be counted
-EDGE = 0.02  # of a range: at its end
-OUTER = 0.25  # of a range: near its end
 
 
 def noise_limited(winner: TrialRecord, trials: Sequence[TrialRecord]) -> Finding | None:
@@ -34,62 +33,31 @@ def noise_limited(winner: TrialRecord, trials: Sequence[TrialRecord]) -> Finding
 
 
 def at_the_edge(winner: TrialRecord, trials: Sequence[TrialRecord], space: SearchSpace) -> Finding | None:
-    """D005: the winner lies at an end of a range, and no trial away from that end does as well.
-
-    Ends that nothing lies beyond do not count: the library's limit or, where none is known, 0 and 1.
-    """
-    relatives = [trial for trial in trials if trial.configuration.family == space.family]
-    for name, value in winner.configuration.params.items():
-        dimension = space.dimensions[name]
-        if not isinstance(dimension, Float | Int) or isinstance(value, bool | str):
-            continue
-        place = _place(dimension, value)
-        end = "low" if place <= EDGE else "high" if place >= 1 - EDGE else None
-        limits = space.limits.get(name, (-np.inf, np.inf))
-        natural = space.limits.get(name, (0, 1))
-        if end is None or getattr(dimension, end) in natural:
-            continue
-        inside = [
-            trial
-            for trial in relatives
-            if name in trial.configuration.params
-            and abs(_place(dimension, trial.configuration.params[name]) - (end == "high")) > OUTER
-        ]
-        if len(inside) >= LEAST_TRIALS and all(
-            surely_positive(losses(trial) - losses(winner)) for trial in inside
-        ):
-            return _edge_finding(space.family, name, dimension, end, limits, len(inside))
-    return None
-
-
-def _place(dimension: Float | Int, value: object) -> float:
-    """Return where a value lies in its range, 0 at the low and 1 at the high end."""
-    low, high, at = float(dimension.low), float(dimension.high), float(value)  # type: ignore[arg-type]
-    if dimension.log:
-        low, high, at = np.log(low), np.log(high), np.log(at)
-    return float((at - low) / (high - low)) if high > low else 0.5
-
-
-def _edge_finding(
-    family: str, name: str, dimension: Float | Int, end: str, limits: tuple[float, float], n_inside: int
-) -> Finding:
-    low, high = dimension.low, dimension.high
-    if dimension.log:
-        low, high = (low / 4, high) if end == "low" else (low, high * 4)
-    else:
-        low, high = (low - (high - low), high) if end == "low" else (low, high + (high - low))
-    low, high = max(low, limits[0]), min(high, limits[1])  # what is suggested must be accepted
-    kind = type(dimension).__name__
-    ends = f"{max(1, round(low))}, {round(high)}" if kind == "Int" else f"{low:.3g}, {high:.3g}"
-    log = ", log=True" if dimension.log else ""
+    """D005: the winner lies at an end of a range, and no trial away from that end does as well."""
+    edge = find_edge(winner, trials, space)
+    if edge is None:
+        return None
+    dimension, wider = (each.dimensions[edge.name] for each in (space, space.widened(edge.name, edge.end)))
+    assert isinstance(dimension, Float | Int)  # only ranges have ends
+    assert isinstance(wider, Float | Int)
+    name = f"{space.family}.{edge.name}"
     return Finding(
         "D005",
         "warning",
-        f"The winner lies at the {end} end of {family}.{name}: better values may lie beyond.",
-        f"range [{dimension.low:g}, {dimension.high:g}]; all {n_inside} trials outside its outer quarter "
-        "are worse beyond fold noise",
-        f'Widen it: search_space={{"{family}": {{"{name}": {kind}({ends}{log})}}}}.',
+        f"The winner lies at the {edge.end} end of {name}: better values may lie beyond.",
+        f"range [{dimension.low:g}, {dimension.high:g}]; all {edge.n_inside} trials outside its outer "
+        "quarter are worse beyond fold noise",
+        f'Widen it: search_space={{"{space.family}": {{"{edge.name}": {_written(wider)}}}}}; '
+        "or let the search do it: widen=True.",
     )
+
+
+def _written(dimension: Float | Int) -> str:
+    """Return a range as it is written in Python."""
+    log = ", log=True" if dimension.log else ""
+    if isinstance(dimension, Int):
+        return f"Int({dimension.low}, {dimension.high}{log})"
+    return f"Float({dimension.low:.3g}, {dimension.high:.3g}{log})"
 
 
 def families_disagree(winner: TrialRecord, finalists: Sequence[TrialRecord]) -> Finding | None:

@@ -16,7 +16,7 @@ from tuner._metrics import Metric
 from tuner._model import Blended, held_out_loss
 from tuner._objective import fold_mean
 from tuner._records import TrialRecord
-from tuner._result import Estimate, Paid, Scale, natural_estimate
+from tuner._result import Build, Estimate, Paid, Scale, natural_estimate
 from tuner._seeds import child_seed
 from tuner._splits import FoldPlan, plan_choosing, plan_reporting
 from tuner._types import BoolArray, FloatArray, IntArray
@@ -32,11 +32,21 @@ Elector = Callable[[int, Deadline], tuple[Blended, Blended] | None]
 
 @dataclass(frozen=True)
 class Estimates:
-    """The tuned procedure's estimate, the default's beside it, and the verdict between them."""
+    """The tuned procedure's estimate, the default's beside it, and the verdict between them.
+
+    Attributes
+    ----------
+    tuned, default : Estimate
+    paid : Paid
+    build : Build
+        What the models that were scored are made of.
+    notes : tuple of str
+    """
 
     tuned: Estimate
     default: Estimate
     paid: Paid
+    build: Build
     notes: tuple[str, ...] = ()
 
 
@@ -65,8 +75,10 @@ def nested(
         rows = dataset.take(plan.folds[outer].train)
         return choose(rows, child_seed(settings.seed, "outer", outer), end, outer)
 
-    losses = _outer_losses(dataset, metric, plan, once, deadline)
-    return _outer_estimates(losses, plan, dataset, metric, "nested", _budget(settings))
+    scores = _outer_scores(dataset, metric, plan, once, deadline)
+    inner = _plan_inside(dataset.take(plan.folds[0].train), settings)
+    share = float(np.mean([len(fold.train) for fold in inner.folds])) / len(plan.folds[0].train)
+    return _outer_estimates(scores, plan, dataset, metric, "nested", _budget(settings), fit_share=share)
 
 
 def plan_outer(dataset: Dataset, settings: Settings) -> FoldPlan:
@@ -94,10 +106,14 @@ def plan_outer(dataset: Dataset, settings: Settings) -> FoldPlan:
 def _why_not_chosen(rows: Dataset, settings: Settings) -> str | None:
     """Return why no folds can be drawn from the rows of an outer fold; None if they can."""
     try:
-        plan_choosing(rows, n_folds=settings.n_folds, n_repeats=1, seed=settings.seed)
+        _plan_inside(rows, settings)
     except InputError as error:
         return f"{error.rule} Got {error.value}"
     return None
+
+
+def _plan_inside(rows: Dataset, settings: Settings) -> FoldPlan:
+    return plan_choosing(rows, n_folds=settings.n_folds, n_repeats=1, seed=settings.seed)
 
 
 def crossfit(
@@ -120,36 +136,44 @@ def crossfit(
     elect : callable
         ``elect(outer, deadline)`` returns the tuned and the default model without that fold, or None.
     """
-    losses = _outer_losses(dataset, metric, plan, elect, deadline)
-    return _outer_estimates(losses, plan, dataset, metric, "crossfit", "of one search")
+    scores = _outer_scores(dataset, metric, plan, elect, deadline)
+    n_inside = len(plan.folds) - 1  # one of the others scores, the rest trains
+    share = 1 - 1 / n_inside
+    return _outer_estimates(scores, plan, dataset, metric, "crossfit", "of one search", fit_share=share)
 
 
-def _outer_losses(
+def _outer_scores(
     dataset: Dataset, metric: Metric, plan: FoldPlan, elect: Elector, deadline: Deadline
-) -> list[tuple[float, float]]:
-    """Return the losses of the tuned and of the default model on every outer fold; NaN where none is."""
-    losses = []
+) -> list[tuple[float, float, float]]:
+    """Score every outer fold: the losses of tuned and default model, and the fits each member averages.
+
+    NaN where there is no model.
+    """
+    scores = []
     for outer, fold in enumerate(plan.folds):
         share = deadline.left / (len(plan.folds) - outer)
         models = elect(outer, Deadline.after(share if np.isfinite(share) else None))
         if models is None:
-            losses.append((np.nan, np.nan))
+            scores.append((np.nan, np.nan, np.nan))
             continue
         held_out = dataset.take(fold.test)
         tuned, default = (held_out_loss(model, held_out, metric) for model in models)
-        losses.append((tuned, default))
-    return losses
+        scores.append((tuned, default, float(models[0].n_averaged)))
+    return scores
 
 
 def _outer_estimates(
-    outer_losses: Sequence[tuple[float, float]],
+    outer_scores: Sequence[tuple[float, float, float]],
     plan: FoldPlan,
     dataset: Dataset,
     metric: Metric,
     method: str,
     budget: str,
+    *,
+    fit_share: float,
 ) -> Estimates:
-    tuned, default = zip(*outer_losses, strict=True)
+    """Return what the outer folds say; a fit of an average sees ``fit_share`` of their training rows."""
+    tuned, default, averaged = zip(*outer_scores, strict=True)
     sizes = [(len(fold.test), len(fold.train)) for fold in plan.folds]
     share = float(np.mean([test / train for test, train in sizes]))
     forward = dataset.time is not None
@@ -159,7 +183,10 @@ def _outer_estimates(
             return prediction_t(losses, level=LEVEL, squared=squared)
         return corrected_t(losses, test_share=share, level=LEVEL, squared=squared)
 
-    rows = round(float(np.mean([train for _, train in sizes])))
+    train_rows = float(np.mean([train for _, train in sizes]))
+    n_averaged = float(np.nanmean(averaged)) if np.isfinite(averaged).any() else np.nan
+    build = Build(train_rows * (fit_share if n_averaged > 1 else 1.0), n_averaged)
+    rows = round(train_rows)
     what = "the next window" if forward else "new rows"
     of_what = "" if dataset.slice_masks is None else "'s worst slice"
     terms = f"at about {rows} rows on {what}, {len(sizes)} outer folds, {budget}"
@@ -185,7 +212,8 @@ def _outer_estimates(
     if same:
         notes += (f"{same} outer fold(s) delivered the default itself: give more time to judge tuning.",)
     scale: Scale = "squared loss" if metric.squared_scale else "loss"
-    return Estimates(estimates[0], estimates[1], replace(judge_tuning(difference), scale=scale), notes)
+    paid = replace(judge_tuning(difference), scale=scale)
+    return Estimates(estimates[0], estimates[1], paid, build, notes)
 
 
 def judge_tuning(difference: Interval) -> Paid:
@@ -258,7 +286,8 @@ def bbc(
         flattery = (whole - fold_mean(left_out.T)) * (1 + 1 / (np.e - 1))
         selected = selected + np.nanmean(flattery[chosen])
         default_losses = default_losses + flattery[plain]
-    rows = round(float(np.mean([len(fold.train) for fold in bench.plan.folds])))
+    train_rows = float(np.mean([len(fold.train) for fold in bench.plan.folds]))
+    rows = round(train_rows)
     estimand = (
         f"the selected configuration at about {rows} rows, selection over {len(eligible)} trials included"
     )
@@ -273,7 +302,7 @@ def bbc(
         )
         for losses, text in ((selected, estimand), (default_losses, f"the default at about {rows} rows"))
     ]
-    return Estimates(estimates[0], estimates[1], Paid("not judged"))
+    return Estimates(estimates[0], estimates[1], Paid("not judged"), Build(train_rows, 1.0))
 
 
 def _bootstrap_counts(dataset: Dataset, seed: int) -> Iterator[IntArray]:

@@ -18,7 +18,7 @@ from tuner._intervals import pooled
 from tuner._metrics import Metric
 from tuner._model import Blended, Member
 from tuner._objective import fold_mean, judged
-from tuner._records import Configuration, Scores, TrialRecord
+from tuner._records import BagLosses, Configuration, Scores, TrialRecord
 from tuner._reliability import Reliability, reliability
 from tuner._seeds import child_seed
 from tuner._selection import Nomination, elect
@@ -59,6 +59,8 @@ class Finals:
         on them; of the default alone.
     reliability, default_reliability : Reliability or None
         Of what the two models' fold models say of rows they did not see; None on few rows.
+    bag, default_bag : BagLosses or None
+        What averaging the two models' fits over the repeats gains; None where that cannot be told.
     n_missed : int
         Nominated trials that missed the deadline or failed on the fresh folds.
     """
@@ -76,6 +78,8 @@ class Finals:
     default_held_out: tuple[FloatArray, ...]
     reliability: Reliability | None
     default_reliability: Reliability | None
+    bag: BagLosses | None
+    default_bag: BagLosses | None
     n_missed: int
 
 
@@ -165,6 +169,8 @@ def assemble(
         ),
         reliability=scorer.reliability(mixed, model.temperature),
         default_reliability=scorer.reliability(_predictions(finalists[0]), default_model.temperature),
+        bag=scorer.bag(mixed),
+        default_bag=scorer.bag(_predictions(finalists[0])),
         n_missed=len(trials) - len(done),
     )
 
@@ -304,6 +310,30 @@ class FoldScorer:
         if dataset.log_target:
             y, mean = np.expm1(y), np.maximum(np.expm1(mean), 0.0)
         return reliability(y, tempered(mean, temperature), weights, classes=dataset.task != "regression")
+
+    def bag(self, predictions: Sequence[FloatArray]) -> BagLosses | None:
+        """Return what one model a repeat loses on the folds of the first repeat, and what their average does.
+
+        Before calibration, which is fitted to the average. None with one repeat, and for metrics that are no
+        means over rows: of other repeats, predictions of several models would be pooled in a fold.
+        """
+        dataset, folds, metric = self._bench.dataset, self._bench.plan.folds, self._metric
+        n_repeats = self._bench.plan.n_repeats
+        is_mean = (metric.row_mean or metric.squared_scale) and dataset.slice_masks is None
+        if n_repeats < 2 or metric.thresholds is not None or not is_mean:
+            return None
+        held_out = np.full((n_repeats, dataset.n_rows, *predictions[0].shape[1:]), np.nan)
+        for fold, prediction in zip(folds, predictions, strict=True):
+            held_out[fold.repeat, fold.test] = prediction
+        power = 2 if metric.squared_scale else 1
+        alone, averaged = [], []
+        for fold in folds:
+            if fold.repeat == 0:
+                y, weights = dataset.targets(fold.test)
+                rows = held_out[:, fold.test]
+                alone.append(np.mean([metric.losses(y, each, weights)[0, 0] ** power for each in rows]))
+                averaged.append(metric.losses(y, rows.mean(axis=0), weights)[0, 0] ** power)
+        return BagLosses(n_repeats, tuple(map(float, alone)), tuple(map(float, averaged)))
 
     def _averaged(self, predictions: Sequence[FloatArray]) -> tuple[IntArray, FloatArray]:
         """Return rows that were held out, as many as say enough, and their mean predictions."""

@@ -88,6 +88,7 @@ class SearchSection(_Section):
     n_repeats: int = Field(default=1, examples=[1])
     outer_folds: int = Field(default=5, examples=[5])
     n_jobs: int = Field(default=-1, examples=[-1])
+    widen: bool = Field(default=False, examples=[True])
     space: dict[str, object] = Field(default_factory=dict)
 
 

@@ -78,6 +78,11 @@ class Blended:
         return tempered(np.asarray(total), self.temperature)
 
     @property
+    def n_averaged(self) -> int:
+        """Number of fitted models that each member averages."""
+        return len(self.members[0].models)
+
+    @property
     def n_models(self) -> int:
         """Number of fitted models inside."""
         return sum(len(member.models) for member in self.members)

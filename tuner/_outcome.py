@@ -12,6 +12,7 @@ from tuner._card import describe
 from tuner._choice import Choice
 from tuner._config import Settings
 from tuner._data import Dataset
+from tuner._delivered import delivered_estimate
 from tuner._diagnosis import Evidence, diagnose
 from tuner._estimate import Estimates
 from tuner._intervals import pooled
@@ -19,7 +20,7 @@ from tuner._metrics import Metric
 from tuner._model import deliver, measure_latency
 from tuner._optimism import OptimismTable, ScoreRow, chance_loss, score_row
 from tuner._records import GroupScores, LearningCurve
-from tuner._result import Paid, Trials, TuningResult
+from tuner._result import Build, Estimate, Paid, Trials, TuningResult
 from tuner._slices import slice_scores
 from tuner._splits import Fold
 from tuner._types import FloatArray
@@ -45,8 +46,8 @@ def conclude(
     """Ship the default where tuning did not beat it on the outer folds, else the tuned model; tell all."""
     finals, search = choice.finals, choice.search
     paid = estimates.paid if estimates else Paid("not judged")
-    fall_back = paid.verdict == "did not pay"
-    position = 0 if fall_back else finals.winner
+    position = shipped_position(choice, estimates)
+    fall_back = falls_back(estimates)
     winner = search.trials[finals.nominations[position].number]
     shipped = finals.finalists[position]
     assert shipped.scores is not None  # finalists are complete
@@ -96,7 +97,7 @@ def conclude(
         finalists=finals.finalists,
         nominations=finals.nominations,
         blend=blend,
-        diagnosis=diagnose(winner, search.trials, settings.spaces, evidence),
+        diagnosis=diagnose(winner, search.trials, search.spaces, evidence),
         study=search.study,
         study_name=study_name,
         model=deliver(delivered, dataset),
@@ -111,9 +112,46 @@ def conclude(
         fold_plan_hash=choice.bench.plan.hash,
         slices=slices,
         learning_curve=probed.learning,
+        delivered_estimate=_delivered_estimate(dataset, metric, choice, estimates, probed.learning),
         group_scores=probed.groups,
         optimism_table=OptimismTable(card.score_name(metric.name), scores),
         fold_plan=f"{len(choice.bench.plan.folds)} {choice.bench.plan.kind}",
+    )
+
+
+def falls_back(estimates: Estimates | None) -> bool:
+    """Whether the default is shipped: tuning did not beat it on the outer folds."""
+    return estimates is not None and estimates.paid.verdict == "did not pay"
+
+
+def shipped_position(choice: Choice, estimates: Estimates | None) -> int:
+    """Return the place among the finalists of what is shipped."""
+    return 0 if falls_back(estimates) else choice.finals.winner
+
+
+def _delivered_estimate(
+    dataset: Dataset,
+    metric: Metric,
+    choice: Choice,
+    estimates: Estimates | None,
+    learning: LearningCurve | None,
+) -> Estimate | None:
+    """Carry the claim over to what is shipped; not with `time`, where later rows are other rows."""
+    if estimates is None or dataset.time is not None:
+        return None
+    fall_back, finals = falls_back(estimates), choice.finals
+    model = finals.default_model if fall_back else finals.model
+    n_train = np.array([len(fold.train) for fold in finals.folds])
+    n_test = np.array([len(fold.test) for fold in finals.folds])
+    is_refitted = model.n_averaged == 1
+    return delivered_estimate(
+        estimates.default if fall_back else estimates.tuned,
+        metric,
+        before=estimates.build,
+        after=Build(dataset.n_rows if is_refitted else float(n_train.mean()), model.n_averaged),
+        learning=learning,
+        bag=finals.default_bag if fall_back else finals.bag,
+        test_share=float((n_test / n_train).mean()),
     )
 
 

@@ -132,6 +132,23 @@ class LearningCurve:
 
 
 @dataclass(frozen=True)
+class BagLosses:
+    """Losses of models alone, and of their average, on rows that none of them trained on.
+
+    Attributes
+    ----------
+    n_models : int
+        How many are averaged: one a repeat.
+    alone, averaged : tuple of float
+        One a fold of the first repeat (lower is better); squared for RMSE and RMSLE.
+    """
+
+    n_models: int
+    alone: tuple[float, ...]
+    averaged: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class SliceScore:
     """How well some rows are predicted on folds that did not train on them.
 

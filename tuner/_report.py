@@ -61,7 +61,11 @@ def metrics(result: TuningResult) -> dict[str, float]:
         "tuned_minus_default_low": result.paid.low,
         "tuned_minus_default_high": result.paid.high,
     }
-    for name, estimate in (("estimate", result.estimate), ("default_estimate", result.default_estimate)):
+    for name, estimate in (
+        ("estimate", result.estimate),
+        ("delivered_estimate", result.delivered_estimate),
+        ("default_estimate", result.default_estimate),
+    ):
         if estimate is not None:
             values |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     return {name: float(value) for name, value in values.items() if value is not None}

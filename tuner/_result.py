@@ -30,6 +30,45 @@ Verdict = Literal["paid", "not shown", "did not pay", "not judged"]
 
 
 @dataclass(frozen=True)
+class Build:
+    """What the members of a model are made of.
+
+    Attributes
+    ----------
+    rows : float
+        A fit was trained on; a mean over folds.
+    models : float
+        Fits a member averages; a mean over folds.
+    """
+
+    rows: float
+    models: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """One correction on the way from the procedure's estimate to that of the delivered model.
+
+    Attributes
+    ----------
+    what : {"rows", "models"}
+        The part of `Build` that differs.
+    before, after : float
+        In the models behind the procedure's estimate, and in the delivered one.
+    change : float
+        Of the loss (RMSE and RMSLE: the squared one); negative: the delivered model does better.
+    half_width : float
+        Of the change's interval, corrected t over folds.
+    """
+
+    what: str
+    before: float
+    after: float
+    change: float
+    half_width: float
+
+
+@dataclass(frozen=True)
 class Estimate:
     """Expected metric on new rows, in natural units, with its interval.
 
@@ -46,6 +85,8 @@ class Estimate:
         Losses of the outer folds (crossfit: of the folds left out); empty for bbc.
     estimand : str
         What exactly is estimated, at which number of rows and which budget.
+    steps : tuple of Step
+        From the procedure's estimate to this one; none where this is the procedure's.
     """
 
     value: float
@@ -56,6 +97,7 @@ class Estimate:
     loss: float
     fold_losses: tuple[float, ...]
     estimand: str
+    steps: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -142,7 +184,10 @@ class TuningResult:
     Attributes
     ----------
     estimate : Estimate or None
-        Expected metric of the whole procedure on new rows; the only claim made.
+        Expected metric of the whole procedure on new rows: the claim.
+    delivered_estimate : Estimate or None
+        The same claim carried over to the delivered model, which has seen more rows and averages as many or
+        more fits, by what the run measured of both; None with `time`, or where it was not measured.
     default_estimate : Estimate or None
         The same for the named default, on the same outer folds.
     optimism : float or None
@@ -230,6 +275,7 @@ class TuningResult:
     slices: tuple[SliceScore, ...] = ()
     learning_curve: LearningCurve | None = None
     group_scores: GroupScores | None = None
+    delivered_estimate: Estimate | None = None
 
     def report(self, path: str | Path) -> Path:
         """Write the story as one self-contained HTML page, and return where it is.
@@ -248,6 +294,8 @@ class TuningResult:
     def facts(self) -> list[tuple[str, str]]:
         """Return the story as (label, text) lines, the answer first."""
         lines = [("estimate", self._estimate_text(self.estimate))]
+        if self.delivered_estimate is not None:
+            lines.append(("delivered", self._estimate_text(self.delivered_estimate)))
         if self.default_estimate is not None:
             lines.append(("default", self._estimate_text(self.default_estimate)))
         lines.append(("tuning paid", self._paid_text()))

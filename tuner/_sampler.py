@@ -13,21 +13,53 @@ References
 from __future__ import annotations
 
 from bisect import insort
+from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
+from search_spaces import Float, Int, SearchSpace
+
 MOST_OTHERS = 40
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
+
+Ranges = Mapping[str, BaseDistribution]
 
 
 def n_good(n_done: int) -> int:
     """Return how many of the trials count as good: Optuna's rule, a tenth and at most 25."""
     return min(-(-n_done // 10), 25)
+
+
+def moved_ranges(before: Sequence[SearchSpace], after: Sequence[SearchSpace]) -> dict[str, BaseDistribution]:
+    """Return the ranges that have been widened, by the study's name of the parameter."""
+    moved: dict[str, BaseDistribution] = {}
+    for old, new in zip(before, after, strict=True):
+        for name, dimension in new.dimensions.items():
+            if dimension == old.dimensions[name]:
+                continue
+            if isinstance(dimension, Int):
+                range_: BaseDistribution = IntDistribution(dimension.low, dimension.high, log=dimension.log)
+            elif isinstance(dimension, Float):
+                range_ = FloatDistribution(dimension.low, dimension.high, log=dimension.log)
+            else:
+                continue
+            moved[f"{new.family}.{name}"] = range_
+    return moved
+
+
+def in_ranges(trial: FrozenTrial, ranges: Ranges) -> FrozenTrial:
+    """Return the trial as if it had been asked for in the wider ranges."""
+    if not ranges.keys() & trial.distributions.keys():
+        return trial
+    moved = copy(trial)
+    moved.distributions = {name: ranges.get(name, known) for name, known in trial.distributions.items()}
+    return moved
 
 
 class Ranking:
@@ -70,12 +102,16 @@ class ThinnedTPE(TPESampler):
     ranking : Ranking or None
         All done trials of the study: to sort ten thousand for an ask takes longer than the rest of it. None:
         they are sorted.
+    ranges : mapping of str to distribution, or None
+        Ranges that have been widened since the study began. Optuna's groups keep the range of the first trial
+        they see and would never propose anything beyond it: all trials are shown in these.
     """
 
-    def __init__(self, seed: int, ranking: Ranking | None = None) -> None:
+    def __init__(self, seed: int, ranking: Ranking | None = None, ranges: Ranges | None = None) -> None:
         super().__init__(seed=seed, multivariate=True, group=True, constant_liar=True)
         self._seed = seed
         self._ranking = ranking
+        self._ranges = ranges or {}
         self._gamma = lambda _: n_good(len(self._ranking or ()))  # of all; Optuna counts those it is shown
         self._view: _Thinned | None = None
 
@@ -100,21 +136,22 @@ class ThinnedTPE(TPESampler):
     def _thinned(self, study: optuna.Study) -> Any:
         if self._view is None:
             self._ranking = self._ranking or Ranking.of(study)
-            self._view = _Thinned(study, self._seed, self._ranking)
+            self._view = _Thinned(study, self._seed, self._ranking, self._ranges)
         return self._view
 
 
 class _Thinned:
     """A study that shows its good trials, some of the others and the running ones."""
 
-    def __init__(self, study: optuna.Study, seed: int, ranking: Ranking) -> None:
+    def __init__(self, study: optuna.Study, seed: int, ranking: Ranking, ranges: Ranges) -> None:
         self._study = study
         good, others = ranking.parts()
         if len(others) > MOST_OTHERS:
             chosen = np.random.default_rng(seed).choice(len(others), MOST_OTHERS, replace=False)
             others = [others[index] for index in chosen]
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        self._trials = sorted([*good, *others, *running], key=lambda trial: trial.number)
+        shown = sorted([*good, *others, *running], key=lambda trial: trial.number)
+        self._trials = [in_ranges(trial, ranges) for trial in shown]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._study, name)

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
@@ -26,10 +26,11 @@ from search_spaces import Categorical, Float, Int, SearchSpace
 from tuner._bench import Bench
 from tuner._config import Settings
 from tuner._deadline import Deadline, Stop
+from tuner._edges import widened
 from tuner._objective import judged, penalty_cap
 from tuner._racing import Race, make_race
 from tuner._records import Configuration, TrialRecord
-from tuner._sampler import Ranking, ThinnedTPE
+from tuner._sampler import Ranges, Ranking, ThinnedTPE, in_ranges, moved_ranges
 from tuner._seeds import child_seed
 from tuner._selection import N_FINALISTS, nominate
 from tuner._stopping import is_settled
@@ -67,6 +68,8 @@ class SearchOutcome:
         what is delivered if no time is left for anything else.
     is_settled : bool
         Whether it ended because further search could not be told from noise.
+    spaces : tuple of SearchSpace
+        What was searched at the end: with `widen`, ranges may have grown.
     """
 
     trials: tuple[TrialRecord, ...]
@@ -76,6 +79,7 @@ class SearchOutcome:
     default: int
     default_trial: Trial | None = None
     is_settled: bool = False
+    spaces: tuple[SearchSpace, ...] = ()
 
 
 def initial_configurations(settings: Settings) -> list[Configuration]:
@@ -136,6 +140,8 @@ class Search:
         self._keep_predictions = keep_predictions
         self._initial = initial_configurations(settings)
         self._n_defaults = len(settings.spaces)
+        self._ranges: Ranges = {}  # that have been widened
+        self._n_before_widening = 0  # trials judged when a range last moved
         with _quiet():
             self._study = _make_study(place.study)
         self._ranking = Ranking()
@@ -181,6 +187,7 @@ class Search:
             default=default,
             default_trial=first if has_models else None,
             is_settled=self._settled,
+            spaces=self._settings.spaces,
         )
 
     def _run(self, pool: ThreadPoolExecutor) -> None:
@@ -202,7 +209,8 @@ class Search:
             return False
         # Time is better spent on the finals; a number of trials alone is run in full.
         if self._settings.time_budget is not None:
-            self._settled = is_settled(self._judged, n_families=len(self._settings.spaces))
+            since = self._judged[self._n_before_widening :]
+            self._settled = is_settled(since, n_families=len(self._settings.spaces))
         return not self._settled
 
     def _needed(self, number: int) -> int:
@@ -260,12 +268,16 @@ class Search:
 
     def _ask(self, number: int) -> Configuration:
         """Ask for a configuration not judged before; a small space may be exhausted, then one is repeated."""
+        if self._settings.widen:
+            self._widen()
         if number < len(self._initial):
             self._study.enqueue_trial(_suggested(self._initial[number], self._settings))
         for attempt in range(ASKS):
             seed = child_seed(self._settings.seed, "sampler", number, attempt)
             self._study.sampler = (
-                optuna.samplers.RandomSampler(seed) if attempt else ThinnedTPE(seed, self._ranking)
+                optuna.samplers.RandomSampler(seed)
+                if attempt
+                else ThinnedTPE(seed, self._ranking, self._ranges)
             )
             trial = self._study.ask()
             configuration = suggest(trial, self._settings)
@@ -277,12 +289,22 @@ class Search:
         self._asked.append(trial)
         return configuration
 
+    def _widen(self) -> None:
+        """Move the end of a range that the best trial lies at: a rule on the records that an ask may know."""
+        before = self._settings.spaces
+        spaces = widened(before, self._judged)
+        if spaces != before:
+            self._settings = replace(self._settings, spaces=spaces)
+            self._ranges = {**self._ranges, **moved_ranges(before, spaces)}
+            self._n_before_widening = len(self._judged)
+
     def _published(self) -> optuna.Study:
         """Return the study of our trials alone, numbered as they are."""
         with _quiet():
             study = _make_study(self._place.study)
         asked = self._study.get_trials(deepcopy=False)
-        study.add_trials([asked[trial.number] for trial in self._asked])
+        # In one range each: Optuna's importances leave out parameters whose range has changed.
+        study.add_trials([in_ranges(asked[trial.number], self._ranges) for trial in self._asked])
         return study
 
     def _tell_up_to(self, number: int) -> None:

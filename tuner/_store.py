@@ -245,7 +245,7 @@ def _frozen(record: TrialRecord, spaces: Sequence[SearchSpace]) -> FrozenTrial:
         "family": CategoricalDistribution([each.family for each in spaces])
     }
     for name in record.configuration.params:
-        distribution = _distribution(space.dimensions[name])
+        distribution = _distribution(space.dimensions[name], record.configuration.params[name])
         if distribution is not None:
             distributions[f"{space.family}.{name}"] = distribution
     flat = record.configuration.flat()
@@ -268,11 +268,11 @@ def _seen(record: TrialRecord) -> dict[int, float]:
     return {len(losses): float(np.nanmean(losses))} if losses else {}
 
 
-def _distribution(dimension: Any) -> BaseDistribution | None:
-    if isinstance(dimension, Float):
-        return FloatDistribution(dimension.low, dimension.high, log=dimension.log)
-    if isinstance(dimension, Int):
-        return IntDistribution(dimension.low, dimension.high, log=dimension.log)
+def _distribution(dimension: Any, value: Any) -> BaseDistribution | None:
+    """Return the range, as wide as the value needs it: the search may have widened it; None if fixed."""
+    if isinstance(dimension, Float | Int):
+        kind = FloatDistribution if isinstance(dimension, Float) else IntDistribution
+        return kind(min(dimension.low, value), max(dimension.high, value), log=dimension.log)
     if isinstance(dimension, Categorical):
         return CategoricalDistribution(dimension.choices)
     return None

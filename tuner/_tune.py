@@ -24,7 +24,7 @@ from tuner._listeners import Listeners, RunContext
 from tuner._memory import check_memory
 from tuner._metrics import Metric, resolve_metric
 from tuner._model import Blended
-from tuner._outcome import Probed, conclude
+from tuner._outcome import Probed, conclude, shipped_position
 from tuner._records import Configuration, Finding, TrialRecord
 from tuner._result import TuningResult
 from tuner._search import LAG, Notify
@@ -243,6 +243,8 @@ def study_hash(dataset: Dataset, config: TuningConfig) -> str:
         folds += ("copies apart",)
     if config.aggregate != "mean":
         folds += (config.aggregate, tuple(config.slices))
+    if config.widen:
+        folds += ("widen",)
     what = (resolve_spaces(config), str(config.metric), folds, dataset.fingerprint())
     return hashlib.sha256(repr(what).encode()).hexdigest()[:12]
 
@@ -322,8 +324,8 @@ class _Line:
         elif self.settings.outer_share:
             estimates, notes = self._outer_estimates(choice, clock.end)
             choice = replace(choice, notes=choice.notes + notes)
-        elected = choice.search.trials[choice.finals.nominations[choice.finals.winner].number]
-        probe = Probe(elected, choice.bench, self.settings, clock.probes)
+        shipped = choice.finals.nominations[shipped_position(choice, estimates)].number
+        probe = Probe(choice.search.trials[shipped], choice.bench, self.settings, clock.probes)
         probed = Probed(probe.learning_curve(), probe.groups())
         return conclude(self.dataset, self.metric, self.settings, self.study_name, choice, estimates, probed)
 

@@ -32,6 +32,7 @@ class _Tuned(BaseEstimator):
         max_trials: int | None = None,
         families: Sequence[str] | None = None,
         search_space: SpaceChanges | None = None,
+        widen: bool = False,
         gap_weight: float | str = "auto",
         aggregate: str = "mean",
         final: str = "ensemble",
@@ -57,6 +58,7 @@ class _Tuned(BaseEstimator):
         self.max_trials = max_trials
         self.families = families
         self.search_space = search_space
+        self.widen = widen
         self.gap_weight = gap_weight
         self.aggregate = aggregate
         self.final = final
@@ -173,6 +175,8 @@ class TunedClassifier(ClassifierMixin, _Tuned):
         Model families; None: the fixed default list.
     search_space : mapping or None, default=None
         Changes to the families' spaces; a scalar fixes a value.
+    widen : bool, default=False
+        Where the best trial lies at the end of a range, move that end and search on beyond it.
     gap_weight : float or "auto", default="auto"
         Weight of the train/validation gap in the objective.
     aggregate : {"mean", "worst_slice"}, default="mean"

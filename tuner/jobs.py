@@ -56,6 +56,7 @@ CONFIG_KEYS = {
     "n_repeats": "search.n_repeats",
     "outer_folds": "search.outer_folds",
     "n_jobs": "search.n_jobs",
+    "widen": "search.widen",
     "metric": "objective.metric",
     "gap_weight": "objective.gap_weight",
     "aggregate": "objective.aggregate",

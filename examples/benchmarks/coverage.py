@@ -11,7 +11,8 @@ of the models behind the estimate (trained without a fold, nested and crossfit).
 mean over the replicates of a cell: of `folds`, for bbc, which has no such models, of `delivered`. Intervals:
 `t`, corrected t over folds, and `rows`, the central limit theorem for cross-validation over rows (over groups
 where there are any; not for AUC, which is no mean over rows), both for nested and crossfit; `bootstrap` for
-bbc. The last line printed is one JSON object.
+bbc; `delivered`, the claim carried over to the delivered model, for all. The last line printed is one JSON
+object.
 
 References
 ----------
@@ -24,9 +25,10 @@ import argparse
 import itertools
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,7 @@ from tuner._data import Dataset, make_dataset
 from tuner._metrics import METRICS as KNOWN
 from tuner._metrics import Metric
 from tuner._model import Blended, held_out_loss
+from tuner._result import Estimate
 
 TEST_ROWS = 10_000
 METHODS = ("nested", "crossfit", "bbc")
@@ -72,12 +75,16 @@ class Cell:
         )
 
 
+Run = Callable[[Cell], dict[str, Any]]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--processes", nargs="+", choices=list(PROCESSES), default=list(PROCESSES))
     parser.add_argument("--rows", nargs="+", type=int, default=[200, 500])
     parser.add_argument("--trials", nargs="+", type=int, default=[10, 25, 100, 250])
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--families", nargs="+", help="searched instead of the default ones: another --out")
     parser.add_argument("--replicates", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=np.inf, help="start no run after these")
     parser.add_argument("--workers", type=int, default=1, help="processes, one core each")
@@ -85,7 +92,8 @@ def main() -> None:
     arguments = parser.parse_args()
     path = Path(arguments.out)
     path.parent.mkdir(parents=True, exist_ok=True)
-    run_all(list(cells(arguments)), path, seconds=arguments.seconds, workers=arguments.workers)
+    once = partial(run, families=arguments.families)
+    run_all(list(cells(arguments)), path, once, seconds=arguments.seconds, workers=arguments.workers)
     print(json.dumps(print_table(read(path))))
 
 
@@ -109,7 +117,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def run_all(wanted: list[Cell], path: Path, *, seconds: float, workers: int) -> None:
+def run_all(wanted: list[Cell], path: Path, once: Run, *, seconds: float, workers: int) -> None:
     """Run what is not there yet, a line a run."""
     known = read(path)
     path.write_text("".join(json.dumps(line) + "\n" for line in known))  # without a torn line
@@ -117,7 +125,7 @@ def run_all(wanted: list[Cell], path: Path, *, seconds: float, workers: int) -> 
     left = iter([cell for cell in wanted if cell.key not in done])
     end = time.monotonic() + seconds
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool, path.open("a") as file:
-        running = {pool.submit(run, cell) for cell in itertools.islice(left, workers)}
+        running = {pool.submit(once, cell) for cell in itertools.islice(left, workers)}
         while running:
             future = next(as_completed(running))
             running.remove(future)
@@ -125,10 +133,10 @@ def run_all(wanted: list[Cell], path: Path, *, seconds: float, workers: int) -> 
             file.flush()
             cell = next(left, None) if time.monotonic() < end else None
             if cell is not None:
-                running.add(pool.submit(run, cell))
+                running.add(pool.submit(once, cell))
 
 
-def run(cell: Cell) -> dict[str, Any]:
+def run(cell: Cell, families: list[str] | None = None) -> dict[str, Any]:
     """Tune on a table of the process; return the claim, its intervals and the truth, all as losses."""
     started = time.monotonic()
     draw, metric = PROCESSES[cell.process], KNOWN[METRICS[cell.process]]
@@ -139,6 +147,7 @@ def run(cell: Cell) -> dict[str, Any]:
     config = TuningConfig(
         task=task,
         metric=metric.name,
+        families=families,
         max_trials=cell.trials,
         time_budget=None,
         estimate=cell.method,
@@ -151,41 +160,59 @@ def run(cell: Cell) -> dict[str, Any]:
         result = tune(rows.X, rows.y, config=config, groups=rows.groups)
     claim = result.estimate
     assert claim is not None  # without a clock there is time for one
-    ends = sorted(
-        metric.natural(end) for end in (claim.low, claim.high)
-    )  # a loss again: it is its own inverse
-    intervals = {"bootstrap" if cell.method == "bbc" else "t": ends}
-    if watch.row_losses and (metric.row_mean or metric.squared_scale):
-        intervals["rows"] = interval_by_rows(watch.row_losses, watch.row_groups, squared=metric.squared_scale)
+    intervals = {"bootstrap" if cell.method == "bbc" else "t": _loss_ends(claim, metric)}
+    if result.delivered_estimate is not None:
+        intervals["delivered"] = _loss_ends(result.delivered_estimate, metric)
+    # What is claimed is what is shipped.
+    behind = watch.default if result.paid.verdict == "did not pay" else watch.tuned
+    if behind.row_losses and (metric.row_mean or metric.squared_scale):
+        intervals["rows"] = interval_by_rows(
+            behind.row_losses, behind.row_groups, squared=metric.squared_scale
+        )
     return {
         "key": cell.key,
         "value": claim.loss,
+        "delivered_value": None if result.delivered_estimate is None else result.delivered_estimate.loss,
         "intervals": intervals,
         "delivered": held_out_loss(result.model.blended, watch.test, metric),
-        "folds": watch.true_losses,
+        "folds": behind.true_losses,
+        "shipped_default": result.shipped_default,
         "metric": metric.name,
         "seconds": time.monotonic() - started,
     }
 
 
-@dataclass
-class Watch:
-    """Stands for `held_out_loss` inside the estimate: notes what tuned models lose, by row and truly."""
+def _loss_ends(claim: Estimate, metric: Metric) -> list[float]:
+    """Return the ends of an interval as losses; the way to natural units is its own inverse."""
+    return sorted(metric.natural(end) for end in (claim.low, claim.high))
 
-    metric: Metric
-    test: Dataset
+
+@dataclass
+class Seen:
+    """What models of one kind lose, one a fold: truly, and on every row of the fold."""
+
     true_losses: list[float] = field(default_factory=list)
     row_losses: list[float] = field(default_factory=list)
     row_groups: list[int] = field(default_factory=list)
+
+
+@dataclass
+class Watch:
+    """Stands for `held_out_loss` inside the estimate: notes what the models it scores lose."""
+
+    metric: Metric
+    test: Dataset
+    tuned: Seen = field(default_factory=Seen)
+    default: Seen = field(default_factory=Seen)
     _is_tuned: bool = True  # the estimate scores the tuned model, then the default, fold by fold
 
     def __call__(self, model: Blended, held_out: Dataset, metric: Metric) -> float:
         """Score a model as the estimate asked."""
-        if self._is_tuned:
-            self.true_losses.append(held_out_loss(model, self.test, metric))
-            rows = len(self.row_losses) + np.arange(held_out.n_rows)
-            self.row_groups += (rows if held_out.groups is None else held_out.groups).tolist()
-            self.row_losses += _row_losses(model, held_out, metric)
+        seen = self.tuned if self._is_tuned else self.default
+        seen.true_losses.append(held_out_loss(model, self.test, metric))
+        rows = len(seen.row_losses) + np.arange(held_out.n_rows)
+        seen.row_groups += (rows if held_out.groups is None else held_out.groups).tolist()
+        seen.row_losses += _row_losses(model, held_out, metric)
         self._is_tuned = not self._is_tuned
         return held_out_loss(model, held_out, metric)
 

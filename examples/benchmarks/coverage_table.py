@@ -40,14 +40,14 @@ def print_table(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
     for line in lines:
         cells[line["key"].rpartition("/")[0]].append(line)
     print(
-        "coverage of the delivered model's loss [99% Clopper-Pearson], of the procedure's, bias of the latter"
+        "coverage of the delivered model's loss [99% Clopper-Pearson], of the procedure's, bias of the claim"
     )
     print(f"{'cell':34s} {'interval':9s} runs  {'model':18s} procedure   width   bias")
     hits: dict[str, list[bool]] = defaultdict(list)
     for name in sorted(cells):
-        runs = cells[name]
         method = name.rpartition("/")[2]
-        for kind in runs[0]["intervals"]:
+        for kind in dict.fromkeys(kind for run in cells[name] for kind in run["intervals"]):
+            runs = [run for run in cells[name] if kind in run["intervals"]]
             model, procedure = (
                 [run["intervals"][kind][0] <= truth <= run["intervals"][kind][1] for run, truth in pairs]
                 for pairs in (_with_own_truth(runs), _with_common_truth(runs))
@@ -59,7 +59,7 @@ def print_table(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
             share = f"{np.mean(model):.2f} [{low:.2f}, {high:.2f}]"
             print(
                 f"{name:34s} {kind:9s} {len(runs):4d}  {share:18s} {np.mean(procedure):9.2f} {width:7.3f} "
-                f"{_bias(runs):+6.1%}"
+                f"{_bias(runs, kind):+6.1%}"
             )
     pooled = {key: {"coverage": float(np.mean(each)), "runs": len(each)} for key, each in hits.items()}
     for key, found in pooled.items():
@@ -78,6 +78,11 @@ def _with_common_truth(runs: Sequence[dict[str, Any]]) -> list[tuple[dict[str, A
     return [(run, truth) for run in runs]
 
 
-def _bias(runs: Sequence[dict[str, Any]]) -> float:
-    """Return the mean claim over the procedure's true loss, minus one; positive: pessimistic."""
-    return float(np.mean([run["value"] for run in runs]) / _with_common_truth(runs)[0][1] - 1)
+def _bias(runs: Sequence[dict[str, Any]], kind: str) -> float:
+    """Return the mean claim over the true loss of what it is about, minus one; positive: pessimistic."""
+    if kind == "delivered":
+        pairs = [(run["delivered_value"], run["delivered"]) for run in runs]
+    else:
+        pairs = [(run["value"], truth) for run, truth in _with_common_truth(runs)]
+    claims, truths = zip(*pairs, strict=True)
+    return float(np.mean(claims) / np.mean(truths) - 1)

@@ -29,6 +29,36 @@ def test_default_holds_active_parameters_parents_first() -> None:
     assert SPACE.default() == {"rate": 0.5, "kind": "tree", "leaves": 31, "fixed": 3}
 
 
+def test_an_end_moves_outward_within_the_limits() -> None:
+    """Fourfold on a log scale, by the width otherwise; 64 * 4 = 256, .1 / 4 = .025; default and rest stay."""
+    wider = SPACE.widened("leaves", "high")
+    assert wider.dimensions["leaves"] == Int(2, 256, log=True, default=31, simpler="low")
+    assert wider.dimensions["rate"] == SPACE.dimensions["rate"]
+    assert SPACE.widened("rate", "low").dimensions["rate"] == Float(
+        0.025, 1.0, log=True, default=0.5, simpler="low"
+    )
+    assert SPACE.widened("leaves", "low") == SPACE  # two leaves are the library's least
+    assert SPACE.widened("dropped", "high").dimensions["dropped"] == Int(1, 17, default=2)
+
+
+def test_without_limits_neither_0_nor_1_is_crossed() -> None:
+    """Shares stay shares and counts stay positive where nobody says what the library accepts."""
+    assert SPACE.widened("dropped", "low") == SPACE
+    space = SearchSpace("toy", {"share": Float(0.2, 0.9), "shift": Float(-3.0, 3.0)})
+    assert space.widened("share", "low").dimensions["share"] == Float(0.0, 0.9)
+    assert space.widened("share", "high").dimensions["share"] == Float(0.2, 1.0)
+    assert space.widened("shift", "low").dimensions["shift"] == Float(-9.0, 3.0)
+
+
+def test_only_ranges_can_be_widened() -> None:
+    """Choices and fixed values have no end, unknown names no range."""
+    for name in ("kind", "fixed"):
+        with pytest.raises(ValueError, match="Only a range"):
+            SPACE.widened(name, "high")
+    with pytest.raises(ValueError, match="must be a known one"):
+        SPACE.widened("leafs", "high")
+
+
 def test_what_needs_categories_is_fixed_without_them() -> None:
     """The marked parameter keeps its default; a value the user has fixed stays; the others still vary."""
     space = SearchSpace(

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 Pictures = Mapping[str, bytes]
 
 MOST_CLASSES = 12  # named in the model card
+DELIVERED = (
+    "The estimate is about models made on fewer rows than the delivered one. The line of the delivered "
+    "model adds what this run measured of that: the winner's learning curve and, where fewer fits were "
+    "averaged, what averaging them over fresh folds gains. It assumes that these hold for the whole "
+    "procedure, and that the errors of all parts are independent."
+)
 
 
 def answer(result: TuningResult, pictures: Pictures) -> Answer:
@@ -32,6 +38,9 @@ def answer(result: TuningResult, pictures: Pictures) -> Answer:
         headline = f"{name} {number(estimate.value)}"
         interval = f"{estimate.level:.0%} interval {_interval(estimate)}; {direction} is better"
         meaning = f"Expected on new rows, for {estimate.estimand} (method {estimate.method})."
+        delivered = result.delivered_estimate
+        if delivered is not None:
+            interval += f". The delivered model itself: {number(delivered.value)}, {_interval(delivered)}"
     facts = dict(result.facts())
     verdicts = [("Did tuning pay?", facts["tuning paid"]), ("What was delivered?", facts["model"])]
     warned = [f"{each.code}: {each.title}" for each in _findings(result) if each.severity != "info"]
@@ -80,7 +89,11 @@ def _optimism_section(result: TuningResult, _: Pictures) -> list[Block]:
         if trial.scores is not None:
             score = number(natural(trial.scores.nested_loss))
             rows.append((name, score, "", f"the winner alone; {what}"))
-    for name, estimate in (("Estimate", result.estimate), ("Default", result.default_estimate)):
+    for name, estimate in (
+        ("Estimate", result.estimate),
+        ("Delivered model", result.delivered_estimate),
+        ("Default", result.default_estimate),
+    ):
         if estimate is not None:
             rows.append((name, number(estimate.value), _interval(estimate), estimate.estimand))
     if result.optimism_table is not None:
@@ -92,6 +105,8 @@ def _optimism_section(result: TuningResult, _: Pictures) -> list[Block]:
     blocks: list[Block] = [
         Table(("", result.card.score_name(result.metric), "interval", "what it is"), tuple(rows))
     ]
+    if result.delivered_estimate is not None:
+        blocks.append(Text(DELIVERED))
     if result.optimism is not None and math.isfinite(result.optimism):
         blocks.append(Text(_optimism(result)))
     return blocks

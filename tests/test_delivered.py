@@ -1,0 +1,149 @@
+"""The delivered model's estimate: steps counted by hand, and an interval that never shrinks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import t as student
+
+from tuner._delivered import delivered_estimate, model_steps, row_steps
+from tuner._metrics import resolve_metric
+from tuner._records import BagLosses, LearningCurve
+from tuner._result import Build, natural_estimate
+
+# Folds lose 1 + 10 / sqrt(n) and 2 + 20 / sqrt(n) after training on n rows.
+CURVE = LearningCurve((100, 400, 1600), ((2.0, 4.0), (1.5, 3.0), (1.25, 2.5)))
+# Three models alone lose 6 and 8, their average 4 and 7: 2 and 1 less, with all there are 3 and 1.5 less.
+BAG = BagLosses(3, (6.0, 8.0), (4.0, 7.0))
+
+
+def claim(name="mae", task="regression", loss=5.0, low=4.0, high=6.0):
+    """Return a procedure's estimate from a loss and its ends."""
+    return natural_estimate(
+        resolve_metric(name, task),
+        (loss, low, high),
+        level=0.95,
+        method="crossfit",
+        fold_losses=(),
+        estimand="the procedure",
+    )
+
+
+def delivered(estimate, *, name="mae", task="regression", before, after, learning=CURVE, bag=BAG):
+    """Return the delivered model's estimate with a test fold half as large as its training part."""
+    return delivered_estimate(
+        estimate,
+        resolve_metric(name, task),
+        before=Build(*before),
+        after=Build(*after),
+        learning=learning,
+        bag=bag,
+        test_share=0.5,
+    )
+
+
+def test_more_rows_by_hand():
+    """From 100 to 1,600 rows the folds fall by 10 (1/10 - 1/40) = .75 and by twice that."""
+    assert row_steps(CURVE, 100, 1600, squared=False) == pytest.approx([-0.75, -1.5])
+    # 900 rows were not measured: 10 (1/10 - 1/30)
+    assert row_steps(CURVE, 100, 900, squared=False) == pytest.approx([-2 / 3, -4 / 3])
+
+
+def test_larger_bags_by_hand():
+    """A loss is that of endless bags plus D / B: D = (6 - 4) / (1 - 1/3) = 3 and 1.5, B from 4 to 15."""
+    change = 1 / 15 - 1 / 4
+    assert model_steps(BAG, 4, 15) == pytest.approx([3 * change, 1.5 * change])
+    assert model_steps(BAG, 1, 3) == pytest.approx([-2.0, -1.0])  # what was measured
+
+
+def test_estimate_by_hand():
+    """Both steps are added; their intervals and the procedure's add up as independent errors do."""
+    found = delivered(claim(), before=(100, 4), after=(1600, 15))
+    rows, models = found.steps
+    assert (rows.what, rows.before, rows.after) == ("rows", 100, 1600)
+    assert rows.change == pytest.approx(-1.125)
+    # corrected t over two folds: t(.975, 1) sd sqrt(1/2 + 1/2), sd of -.75 and -1.5
+    half_rows = student.ppf(0.975, 1) * np.std([0.75, 1.5], ddof=1)
+    assert rows.half_width == pytest.approx(half_rows)
+    assert models.change == pytest.approx(2.25 * (1 / 15 - 1 / 4))
+    half_models = student.ppf(0.975, 1) * np.std([3, 1.5], ddof=1) * (1 / 4 - 1 / 15)
+    assert found.loss == pytest.approx(5 - 1.125 + models.change)
+    assert found.high == pytest.approx(found.loss + np.sqrt(1 + half_rows**2 + half_models**2))
+    assert found.estimand == (
+        "the delivered model: fits on 1600 instead of 100 rows change the loss by -1.125 +- 6.74, "
+        "averages of 15 instead of 4 models by -0.4125 +- 2.47"
+    )
+
+
+def test_squared_losses_are_corrected_as_squares():
+    """RMSE 5 in [4, 6], MSE 25: fold errors of 2 and 3 alone, sqrt(2) and 2 together, bags from 1 to 3."""
+    bag = BagLosses(3, (4.0, 9.0), (2.0, 4.0))  # squares, as they are averaged
+    found = delivered(claim("rmse"), name="rmse", before=(100, 1), after=(100, 3), bag=bag)
+    assert found.loss == pytest.approx(np.sqrt(25 - (2 + 5) / 2))
+    half = student.ppf(0.975, 1) * np.std([2, 5], ddof=1)
+    wider = np.hypot(36 - 25, half)  # the larger side: the lower one may have been cut at 0
+    assert found.high == pytest.approx(np.sqrt(21.5 + wider))
+    assert "change the squared loss by -3.5" in found.estimand
+
+
+def test_squares_of_fold_losses_follow_the_curve():
+    """RMSE 2, 1.5 and 1.25 are squares 4, 2.25 and 1.5625."""
+    squares = LearningCurve(CURVE.rows, tuple(tuple(np.square(each)) for each in CURVE.losses))
+    expected = row_steps(squares, 100, 1600, squared=False)
+    assert row_steps(CURVE, 100, 1600, squared=True) == pytest.approx(expected)
+
+
+@given(st.floats(0.001, 0.4), st.floats(0.0, 0.2), st.integers(1, 20), st.integers(1, 20))
+def test_the_interval_is_never_narrower_than_the_procedures(half, spread, before, after):
+    """Correcting adds uncertainty, whatever is corrected; the value stays inside."""
+    curve = LearningCurve((50, 100, 200), ((0.6, 0.6 + spread), (0.55, 0.55), (0.5, 0.5 - spread / 2)))
+    estimate = claim("log_loss", "binary", 5.0, 5.0 - half, 5.0 + half)
+    found = delivered(
+        estimate, name="log_loss", task="binary", before=(128, before), after=(160, after), learning=curve
+    )
+    assert found.high - found.low >= estimate.high - estimate.low - 1e-9
+    assert found.low <= found.value <= found.high
+
+
+def test_natural_units_stay_in_range():
+    """An AUC of .98 in [.9, 1] that would gain .1 is 1 at most, and still .08 less is possible."""
+    curve = LearningCurve((100, 400), ((0.1, 0.1), (0.0, 0.0)))
+    estimate = claim("roc_auc", "binary", 0.02, 0.0, 0.1)
+    found = delivered(
+        estimate, name="roc_auc", task="binary", before=(100, 5), after=(400, 5), learning=curve, bag=None
+    )
+    assert found.low == pytest.approx(0.92)
+    assert found.value == found.high == 1.0
+    assert found.loss == 0.0
+
+
+def test_noise_moves_the_claim_both_ways():
+    """A curve that rises by chance is not cut off: mirrored curves give mirrored steps, so noise cancels."""
+    losses = np.array([[0.5, 0.4], [0.45, 0.5], [0.48, 0.42]])
+    up, down = (
+        LearningCurve((40, 80, 120), tuple(map(tuple, 0.5 + sign * (losses - 0.5)))) for sign in (1, -1)
+    )
+    steps = row_steps(up, 96, 120, squared=False)
+    assert np.any(steps)
+    assert row_steps(down, 96, 120, squared=False) == pytest.approx(-steps)
+
+
+def test_what_was_not_measured_is_not_claimed():
+    """Without a curve more rows cannot be judged; without repeats a larger bag is named, not corrected."""
+    assert delivered(claim(), before=(100, 5), after=(120, 5), learning=None) is None
+    assert delivered(claim(), before=(100, 1), after=(100, 15), bag=None) is None  # nothing left to correct
+    found = delivered(claim(), before=(100, 4), after=(1600, 15), bag=None)
+    assert [step.what for step in found.steps] == ["rows"]
+    assert found.estimand.endswith("; averages of 15 instead of 4 models are not corrected for")
+    nothing = replace(claim(), value=np.nan, loss=np.nan)
+    assert delivered(nothing, before=(100, 4), after=(1600, 15)) is None
+
+
+def test_a_fold_that_cannot_be_scored_is_left_out():
+    """NaN at any number of rows takes the fold out of the step."""
+    curve = replace(CURVE, losses=((2.0, np.nan), (1.5, 3.0), (1.25, 2.5)))
+    assert row_steps(curve, 100, 1600, squared=False) == pytest.approx([-0.75])
