@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import shutil
@@ -37,7 +38,7 @@ from tuner._tracking import Tracker
 from tuner._tracking_info import DatasetInfo, RunSummary, TrackingInfo
 from tuner._tracking_items import BestSoFar, Metric, Param, Tag, log_items
 from tuner._tracking_model import REQUIRED_PACKAGES, UntrustedTypeError, input_schema, trusted_types
-from tuner._tracking_write import Place, artifacts_beside, create_database
+from tuner._tracking_write import Place, artifacts_beside, create_database, writer_settings
 from tuner.families import FAMILIES, TrainingRows
 
 pytestmark = [
@@ -517,6 +518,23 @@ def test_the_database_appears_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (folder / "mlflow.db.new-999999999").touch()  # of a process that was killed there
     create_database(address)
     assert [path.name for path in folder.iterdir()] == ["mlflow.db"]
+
+
+def test_making_a_database_is_not_announced(tmp_path: Path) -> None:
+    """MLflow's lines about making tables do not stand amid the progress; its warnings do, and later all."""
+    heard: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]
+    announcing = logging.getLogger("mlflow.store.db.utils")
+    announcing.addHandler(handler)
+    try:
+        with writer_settings():
+            create_database(f"sqlite:///{tmp_path}/mlflow.db")
+            announcing.warning("The disk is full.")
+        announcing.info("Updating database tables")
+    finally:
+        announcing.removeHandler(handler)
+    assert heard == ["The disk is full.", "Updating database tables"]
 
 
 def test_global_state_is_left_alone(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
