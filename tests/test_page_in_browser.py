@@ -84,6 +84,8 @@ def test_page_is_quiet_alone_and_fits(browser, page, width):
     assert [address for address in asked if not address.startswith("data:")] == [page.as_uri()]
     assert browser.execute_script("return window.innerWidth") == width
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    sentences = "return [...document.querySelectorAll('td.long')].map(cell => cell.clientWidth)"
+    assert min(browser.execute_script(sentences)) >= 130  # pixels: room for some words on a line
     drawn = browser.execute_script("return [...document.images].map(i => i.complete && i.naturalWidth > 0)")
     assert len(drawn) >= 5
     assert all(drawn)

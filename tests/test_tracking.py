@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import shutil
@@ -37,7 +38,7 @@ from tuner._tracking import Tracker
 from tuner._tracking_info import DatasetInfo, RunSummary, TrackingInfo
 from tuner._tracking_items import BestSoFar, Metric, Param, Tag, log_items
 from tuner._tracking_model import REQUIRED_PACKAGES, UntrustedTypeError, input_schema, trusted_types
-from tuner._tracking_write import Place, artifacts_beside, create_database
+from tuner._tracking_write import Place, artifacts_beside, create_database, writer_settings
 from tuner.families import FAMILIES, TrainingRows
 
 pytestmark = [
@@ -519,6 +520,23 @@ def test_the_database_appears_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert [path.name for path in folder.iterdir()] == ["mlflow.db"]
 
 
+def test_making_a_database_is_not_announced(tmp_path: Path) -> None:
+    """MLflow's lines about making tables do not stand amid the progress; its warnings do, and later all."""
+    heard: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]
+    announcing = logging.getLogger("mlflow.store.db.utils")
+    announcing.addHandler(handler)
+    try:
+        with writer_settings():
+            create_database(f"sqlite:///{tmp_path}/mlflow.db")
+            announcing.warning("The disk is full.")
+        announcing.info("Updating database tables")
+    finally:
+        announcing.removeHandler(handler)
+    assert heard == ["The disk is full.", "Updating database tables"]
+
+
 def test_global_state_is_left_alone(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tracking URI, active run, environment and working directory are as before."""
     import mlflow
@@ -916,6 +934,16 @@ def test_requirements_cover_what_the_model_imports() -> None:
         covered |= {Requirement(line).name for line in requires(package) or [] if "extra ==" not in line}
     # pandas and joblib import them where they are installed, and work without.
     assert loaded - covered == {"psutil", "pyarrow"}
+
+
+def test_importing_what_logs_models_does_not_warn() -> None:
+    """MLflow's warnings about its own type hints stay out of the progress, whatever the filters are then."""
+    code = (
+        "import warnings, mlflow.types.type_hints as hints; from tuner import _tracking_model; "
+        "warnings.simplefilter('error', UserWarning); warn = hints.color_warning; "
+        "_tracking_model.import_what_logs_models(); print(hints.color_warning is warn)"
+    )
+    assert run_python(code, cwd=ROOT) == "True"
 
 
 def test_polars_is_imported_whole_before_the_writer_starts(tmp_path: Path) -> None:

@@ -46,9 +46,19 @@ class UntrustedTypeError(TypeError):
 
 
 def import_what_logs_models() -> None:
-    """Spend the second this takes while the search runs."""
-    for name in ("mlflow.pyfunc", "mlflow.sklearn", "skops.io"):
-        import_module(name)
+    """Spend the second this takes while the search runs.
+
+    On the way MLflow infers schemas from type hints of its own and warns of them. It means to keep that to
+    itself, by a setting of `warnings` that `catch_warnings` in another thread undoes: so it is kept here.
+    """
+    hints = import_module("mlflow.types.type_hints")
+    warn = hints.color_warning
+    hints.color_warning = lambda **_: None
+    try:
+        for name in ("mlflow.pyfunc", "mlflow.sklearn", "skops.io"):
+            import_module(name)
+    finally:
+        hints.color_warning = warn
 
 
 def log_model(client: MlflowClient, run_id: str, experiment_id: str, model: Delivered, sample: Any) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,6 +34,7 @@ SETTINGS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines a trial on stdout, and a request
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
+ANNOUNCING = "mlflow.store.db.utils"  # the logger that says which tables are made, amid our progress
 
 
 @dataclass(frozen=True)
@@ -278,8 +280,15 @@ def writer_settings() -> Iterator[None]:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     added = {name: value for name, value in SETTINGS.items() if name not in os.environ}
     os.environ.update(added)
+    announcing = logging.getLogger(ANNOUNCING)
+
+    def is_warning(record: logging.LogRecord) -> bool:  # one of its own for each that works
+        return record.levelno > logging.INFO
+
+    announcing.addFilter(is_warning)
     try:
         yield
     finally:
+        announcing.removeFilter(is_warning)
         for name in added:
             os.environ.pop(name, None)
