@@ -122,7 +122,8 @@ def test_folds_of_other_shapes_train_alone(change):
     params = params_of(width=256 if change == "parameters" else 16)
     prepared = [bench.prepared(FAMILY, params, fold) for fold in range(2)]
     if change == "outputs":
-        rows = replace(prepared[0].rows, start=np.zeros(2, np.float32))
+        few = prepared[0].rows
+        rows = replace(few, target=few.target % 2, start=np.zeros(2, np.float32))
         prepared[0] = replace(prepared[0], rows=rows)
     if change == "steps":
         rows = prepared[0].rows
@@ -175,8 +176,8 @@ def test_numpy_and_torch_agree(norm, line):
     for _ in range(5):
         fitted.epoch(lambda: None)
     X = line[0].astype(np.float32)
-    fitted._flat = fitted._average
-    expected = fitted._outputs(torch.from_numpy(X[None]), torch.ones(1, len(X)))[0].numpy()
+    fitted._values.copy_(fitted._average)
+    expected = fitted._outputs(torch.from_numpy(X[None]), torch.ones(1, len(X)), [])[0].detach().numpy()
     layout = fitted.layout
     found = Network.settled(layout, fitted.flat(0), X).outputs(X)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
@@ -201,7 +202,7 @@ def test_l1_silences_and_l2_shrinks(line):
         fitted = stack(*line, recipe=recipe, width=16)
         for _ in range(60):
             fitted.epoch(lambda: None)
-        entries[name] = np.abs(fitted._flat.detach().numpy()[0][:16])  # the last step's, of the first matrix
+        entries[name] = np.abs(fitted._layers[0][0].detach().numpy())  # the last step's, of the first matrix
     assert (entries["l1"] == 0).mean() > 0.5
     assert (entries["plain"] > 0).all()
     assert (entries["l2"] > 0).all()
@@ -211,8 +212,8 @@ def test_l1_silences_and_l2_shrinks(line):
 def test_dropout_silences_its_share_and_keeps_the_mean(line):
     """A quarter of the units is 0, the others are 4/3: the mean stays 1."""
     fitted = stack(*line, recipe=replace(PLAIN, dropout=0.25), width=64, depth=2)
-    kept = fitted._kept(16).numpy()
-    assert kept.shape == (2, 1, 16, 64)
+    kept = np.stack(fitted._kept(2))
+    assert kept.shape == (2, 2, 1, 16, 64)  # layers, steps, folds, rows, units
     assert set(np.unique(kept)) == {0.0, np.float32(4 / 3)}
     assert abs(kept.mean() - 1) < 0.05
 

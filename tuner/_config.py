@@ -208,7 +208,10 @@ def resolve(
     """
     kind = "image" if has_images else "sparse" if is_sparse else "table"
     changes = config.search_space or {}
-    spaces = tuple(_augmented(space, changes.get(space.family, {}), kind) for space in resolve_spaces(config))
+    spaces = tuple(
+        _augmented(space, changes.get(space.family, {}), kind)
+        for space in resolve_spaces(config, has_images=has_images)
+    )
     if not has_categories:
         spaces = tuple(space.without_categories() for space in spaces)
     if task == "regression":
@@ -237,8 +240,14 @@ def resolve(
     )
 
 
-def resolve_spaces(config: TuningConfig) -> tuple[SearchSpace, ...]:
-    """Return the spaces of the chosen families with the user's changes, the default family first."""
+def resolve_spaces(config: TuningConfig, *, has_images: bool | None = None) -> tuple[SearchSpace, ...]:
+    """Return the spaces of the chosen families with the user's changes, the default family first.
+
+    Parameters
+    ----------
+    has_images : bool or None
+        Whether the rows are images; None where that is not known yet.
+    """
     given = DEFAULT_FAMILIES if config.families is None else config.families
     if isinstance(given, str) or not isinstance(given, Iterable) or not (families := tuple(given)):
         raise InputError("`families` must be a list of names.", repr(given), 'Try ["lightgbm"].')
@@ -254,9 +263,14 @@ def resolve_spaces(config: TuningConfig) -> tuple[SearchSpace, ...]:
         _check_mapping(f'search_space["{family}"]', change)
     ordered = sorted(families, key=lambda family: family != "lightgbm")
     try:
-        return tuple(SPACES[family].override(changes.get(family, {})) for family in ordered)
+        return tuple(_space(family, has_images).override(changes.get(family, {})) for family in ordered)
     except ValueError as error:
         raise _space_error(str(error)) from error
+
+
+def _space(family: str, has_images: bool | None) -> SearchSpace:  # noqa: FBT001
+    space = SPACES[family]
+    return space if has_images is None else space.narrowed(has_images=has_images)
 
 
 def _augmented(space: SearchSpace, changes: Mapping[str, Dimension | Scalar], kind: str) -> SearchSpace:
