@@ -26,8 +26,8 @@ from search_spaces.space import SearchSpace
 WIDTH = Int(16, 256, log=True, default=128, simpler="low")
 DEPTH = Int(1, 4, default=2, simpler="low")
 
-# Filters of 3 x 3 pixels that read images before the dense layers do; without any, these see the pixels.
-FILTERS = Categorical((16, 0, 32), simpler=0)
+# Images are read by filters of 3 x 3 pixels before the dense layers see them; else these see the pixels.
+CONVOLUTION = Categorical((True, False), simpler=False)
 
 # Units silenced at random while training [4]; above one half small networks learn nothing [2].
 DROPOUT = Float(0.0, 0.5, default=0.1, simpler="high")
@@ -59,7 +59,7 @@ SPACE = SearchSpace(
     dimensions={
         "width": WIDTH,
         "depth": DEPTH,
-        "filters": FILTERS,
+        "convolution": CONVOLUTION,
         "dropout": DROPOUT,
         "l1": L1,
         "l2": L2,
@@ -82,7 +82,7 @@ SPACE = SearchSpace(
     },
     for_classes=("label_smoothing",),
     on_images={"numeric": "common"},
-    on_tables={"filters": 0, "numeric": COLUMNS},
+    on_tables={"convolution": False, "numeric": COLUMNS},
     source="TabArena's space for networks around RealMLP's defaults, for tables of 200 to 5,000 rows.",
 )
 

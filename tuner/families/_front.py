@@ -1,4 +1,4 @@
-"""Filters of 3 x 3 pixels that read an image before dense layers do: where their inputs lie, what NumPy finds.
+"""Filters of 3 x 3 pixels that read an image before dense layers do: where inputs lie, what NumPy finds.
 
 Every position of the image is looked at by the same filters, and what they find is averaged over squares: a
 stroke one pixel further looks nearly the same. A position's inputs are picked from the row of pixels by their
@@ -71,7 +71,7 @@ class Front:
 
         Places outside the image are the number of pixels: there, a row has one more number, 0.
         """
-        n_rows, n_columns = (count * self.square for count in self.grid)
+        n_rows, n_columns = self.positions
         reach = np.arange(SIDE) - SIDE // 2
         row = np.arange(n_rows)[:, None, None, None, None] + reach[:, None, None]
         column = np.arange(n_columns)[:, None, None, None] + reach[:, None]
@@ -82,13 +82,13 @@ class Front:
         return np.asarray(np.where(inside, place, outside).reshape(-1, self.n_inputs))
 
     @property
-    def folded(self) -> tuple[int, ...]:
-        """The shape of what one row's filters find: (grid rows, square, grid columns, square, n_filters)."""
+    def positions(self) -> tuple[int, int]:
+        """Positions that a filter looks at along the height and along the width: whole squares."""
         rows, columns = self.grid
-        return rows, self.square, columns, self.square, self.n_filters
+        return rows * self.square, columns * self.square
 
     def outputs(self, X: FloatArray, matrix: FloatArray, offset: FloatArray) -> FloatArray:
-        """Return what the dense layers see of rows of pixels, shape (n_rows, n_units)."""
+        """Return what the dense layers see of rows of pixels, shape (n_rows, n_units), filter by filter."""
         at_once = max(1, VALUES_AT_ONCE // self.places.size)
         parts = [
             self._outputs(X[start : start + at_once], matrix, offset) for start in range(0, len(X), at_once)
@@ -98,4 +98,6 @@ class Front:
     def _outputs(self, X: FloatArray, matrix: FloatArray, offset: FloatArray) -> FloatArray:
         pixels = np.hstack([X, np.zeros((len(X), 1), dtype=X.dtype)])
         found = np.maximum(pixels[:, self.places] @ matrix + offset, 0.0)
-        return np.asarray(found.reshape(-1, *self.folded).mean(axis=(2, 4)).reshape(len(X), -1))
+        (rows, columns), side = self.grid, self.square
+        averages = found.reshape(len(X), rows, side, columns, side, self.n_filters).mean(axis=(2, 4))
+        return np.asarray(averages.reshape(len(X), rows * columns, -1).swapaxes(1, 2).reshape(len(X), -1))

@@ -223,8 +223,11 @@ class Stack:
         assert front is not None
         n_folds, n_rows, _ = X.shape
         seen = X.index_select(2, self._places).view(n_folds, -1, front.n_inputs)
-        found = self._torch.baddbmm(offset[:, None], seen, matrix).relu()
-        return found.view(n_folds, n_rows, *front.folded).mean(dim=(3, 5)).flatten(2)
+        # Filter by filter: what one finds lies together and is summed and averaged as it lies.
+        found = self._torch.baddbmm(offset[:, :, None], matrix.mT, seen.mT).relu()
+        maps = found.view(-1, n_rows, *front.positions)
+        averages = self._torch.nn.functional.avg_pool2d(maps, front.square)
+        return averages.view(n_folds, front.n_filters, n_rows, -1).transpose(1, 2).flatten(2)
 
     def _kept(self, n_steps: int) -> list[Any]:
         """Return 0 for silenced units and 1 / share for the others of some steps, nothing without dropout.

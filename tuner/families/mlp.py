@@ -1,4 +1,4 @@
-"""Networks of dense layers with dropout, L1 and L2, on images behind a layer of filters; the path is the epoch.
+"""Networks of dense layers with dropout, L1 and L2, on images behind filters; the path is the epoch.
 
 A small module of our own on PyTorch: the libraries around it (skorch, pytabkit's RealMLP) train one model at
 a time to an end they choose; here a trial trains the networks of all its folds as one (`_stack`), stops at
@@ -31,6 +31,7 @@ PATIENCE = 5  # points, two and a half times as many epochs
 # From there on a step computes longer than it takes to call, and five folds leave the processor's cache.
 MAX_ROWS_TOGETHER, MAX_PARAMETERS_TOGETHER = 4096, 2**15
 MAX_SPARSE_COLUMNS, N_COMPONENTS = 512, 128  # a wider sparse design is projected on its main directions
+N_FILTERS = 16
 LEAST_SHARE = 1e-3  # of a class, to begin with
 
 
@@ -200,15 +201,14 @@ def _start(kind: str, labels: Any, weights: FloatArray) -> FloatArray:
 
 
 def _layout(params: Mapping[str, Scalar], fold: PreparedNetwork) -> Layout:
-    n_filters = int(params["filters"])
-    front = Front.of(fold.image_shape, n_filters) if n_filters and fold.image_shape else None
+    shape = fold.image_shape if params["convolution"] else None
     return Layout(
         n_inputs=fold.rows.X.shape[1],
         n_outputs=len(fold.rows.start),
         width=int(params["width"]),
         depth=int(params["depth"]),
         norm=str(params["norm"]),
-        front=front,
+        front=None if shape is None else Front.of(shape, N_FILTERS),
     )
 
 
