@@ -29,12 +29,16 @@ PORTFOLIOS: dict[str, tuple[dict[str, Scalar], ...]] = {
 DEFAULT_FAMILIES = ("lightgbm", "linear", "extra_trees", "kernel")
 """The families that are searched unless others are named."""
 
+IMAGE_FAMILIES = (*DEFAULT_FAMILIES, "mlp")
+"""The same where the rows are images; one whose package is not there is left out, and the result says so."""
+
 EXTRAS = {"mlp": ("torch", "neural")}
 """Families that train with a package which is not always there: its name, and the extra that brings it."""
 
 __all__ = [
     "DEFAULT_FAMILIES",
     "EXTRAS",
+    "IMAGE_FAMILIES",
     "PORTFOLIOS",
     "SPACES",
     "Categorical",

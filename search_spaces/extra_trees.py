@@ -26,7 +26,9 @@ MIN_SAMPLES_LEAF = Int(1, 20, log=True, default=1, simpler="high")
 
 # Thresholds are drawn evenly between the smallest and the largest value of a node: on ranks, heavy tails do
 # not push them to where no rows are.
-NUMERIC = Categorical(("standardize", "quantile_normal"))
+# Pixels have one scale in common.
+NUMERIC = Categorical(("standardize", "quantile_normal", "common"))
+COLUMNS = Categorical(("standardize", "quantile_normal"))
 
 SPACE = SearchSpace(
     family="extra_trees",
@@ -39,6 +41,8 @@ SPACE = SearchSpace(
     conditions=augmentation.CONDITIONS,
     # The ranges of [2].
     limits={"max_features": (1e-6, 1.0), "min_samples_leaf": (1, 1_000_000), **augmentation.LIMITS},
+    on_images={"numeric": "common"},
+    on_tables={"numeric": COLUMNS},
     source="scikit-learn's parameters with the advice of Geurts et al. (2006).",
 )
 

@@ -22,13 +22,17 @@ from search_spaces.space import SearchSpace
 WIDTH = Float(0.02, 5.0, log=True, default=0.3, simpler="low")
 
 # Distances are between scaled numbers, or between ranks, which no outlier can stretch.
-NUMERIC = Categorical(("standardize", "quantile_normal"))
+# Pixels have one scale in common.
+NUMERIC = Categorical(("standardize", "quantile_normal", "common"))
+COLUMNS = Categorical(("standardize", "quantile_normal"))
 
 SPACE = SearchSpace(
     family="kernel",
     dimensions={"width": WIDTH, "numeric": NUMERIC, **augmentation.DIMENSIONS},
     conditions=augmentation.CONDITIONS,
     limits={"width": (1e-6, 1e6), **augmentation.LIMITS},
+    on_images={"numeric": "common"},
+    on_tables={"numeric": COLUMNS},
     source="A Gaussian kernel around the scale that standardized columns suggest.",
 )
 

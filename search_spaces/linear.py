@@ -25,7 +25,9 @@ L1_RATIO = Float(0.05, 0.95, default=0.5, simpler="high")
 
 # How numeric columns are scaled: to mean 0 and variance 1, or by rank to a normal distribution, which no
 # outlier can stretch and which makes a linear fit monotone instead of linear in the column.
-NUMERIC = Categorical(("standardize", "quantile_normal"))
+# Pixels have one scale in common.
+NUMERIC = Categorical(("standardize", "quantile_normal", "common"))
+COLUMNS = Categorical(("standardize", "quantile_normal"))
 
 SPACE = SearchSpace(
     family="linear",
@@ -33,6 +35,8 @@ SPACE = SearchSpace(
     conditions={"l1_ratio": Condition("penalty", "elastic_net")},
     # By definition [1]; the ends are the pure penalties.
     limits={"l1_ratio": (0.0, 1.0)},
+    on_images={"numeric": "common"},
+    on_tables={"numeric": COLUMNS},
     source="The penalties of glmnet and scikit-learn, times two ways to scale numeric columns.",
 )
 

@@ -26,6 +26,9 @@ from search_spaces.space import SearchSpace
 WIDTH = Int(16, 256, log=True, default=128, simpler="low")
 DEPTH = Int(1, 4, default=2, simpler="low")
 
+# Images are read by filters of 3 x 3 pixels before the dense layers see them; else these see the pixels.
+CONVOLUTION = Categorical((True, False), simpler=False)
+
 # Units silenced at random while training [4]; above one half small networks learn nothing [2].
 DROPOUT = Float(0.0, 0.5, default=0.1, simpler="high")
 
@@ -47,13 +50,16 @@ NORM = Categorical(("none", "layer", "batch"))
 LEARNING_RATE = Float(3e-4, 0.03, log=True, default=3e-3)
 
 # Numbers by median and quartiles, bent smoothly below 3 [1]; or by rank to a normal distribution.
-NUMERIC = Categorical(("robust", "quantile_normal"))
+# Pixels have one scale in common.
+NUMERIC = Categorical(("robust", "quantile_normal", "common"))
+COLUMNS = Categorical(("robust", "quantile_normal"))
 
 SPACE = SearchSpace(
     family="mlp",
     dimensions={
         "width": WIDTH,
         "depth": DEPTH,
+        "convolution": CONVOLUTION,
         "dropout": DROPOUT,
         "l1": L1,
         "l2": L2,
@@ -75,6 +81,8 @@ SPACE = SearchSpace(
         **augmentation.LIMITS,
     },
     for_classes=("label_smoothing",),
+    on_images={"numeric": "common"},
+    on_tables={"convolution": False, "numeric": COLUMNS},
     source="TabArena's space for networks around RealMLP's defaults, for tables of 200 to 5,000 rows.",
 )
 

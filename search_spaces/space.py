@@ -48,12 +48,14 @@ class SearchSpace:
         Where the space comes from.
     for_categories, for_classes : tuple of str, optional
         Parameters that change nothing where no column is categorical, where the target holds no classes.
+    on_images, on_tables : mapping of str to Dimension or scalar, optional
+        What parameters are narrowed to where the rows are images, and where they are not.
 
     Raises
     ------
     ValueError
-        If a condition, a limit, `for_categories` or `for_classes` names an unknown parameter, conditions form
-        a circle, or a dimension leaves its limits.
+        If a condition, a limit or one of the last four names an unknown parameter, conditions form a circle,
+        or a dimension leaves its limits.
 
     Examples
     --------
@@ -71,12 +73,15 @@ class SearchSpace:
     source: str = ""
     for_categories: tuple[str, ...] = ()
     for_classes: tuple[str, ...] = ()
+    on_images: Mapping[str, Dimension | Scalar] = field(default_factory=dict)
+    on_tables: Mapping[str, Dimension | Scalar] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # Copies, so that nobody changes a space from outside. Plain dicts, because they can be pickled.
-        for mapping in ("dimensions", "conditions", "limits"):
+        for mapping in ("dimensions", "conditions", "limits", "on_images", "on_tables"):
             object.__setattr__(self, mapping, dict(getattr(self, mapping)))
         self._check_names((*self.conditions, *self.limits, *self.for_categories, *self.for_classes))
+        self._check_names((*self.on_images, *self.on_tables))
         self._check_names(condition.parent for condition in self.conditions.values())
         for name, limits in self.limits.items():
             check_limits(f"{self.family}.{name}", self.dimensions[name], limits)
@@ -208,6 +213,17 @@ class SearchSpace:
             raise ValueError(f"Only a range can be widened. Got {dimension!r}. Name a parameter with one.")
         moved = wider(dimension, end, self.limits.get(name))
         return replace(self, dimensions={**self.dimensions, name: moved})
+
+    def narrowed(self, *, has_images: bool) -> SearchSpace:
+        """
+        Narrow parameters to what makes sense for images, or for tables.
+
+        Returns
+        -------
+        SearchSpace
+            The same space with the changes of `on_images` or `on_tables`.
+        """
+        return self.override(self.on_images if has_images else self.on_tables)
 
     def without_categories(self) -> SearchSpace:
         """

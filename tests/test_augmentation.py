@@ -112,7 +112,7 @@ def scale_hears_of_held_out_rows(numeric):
     return not np.array_equal(*encoded)
 
 
-@pytest.mark.parametrize("numeric", ["standardize", "robust", "quantile_normal"])
+@pytest.mark.parametrize("numeric", ["standardize", "robust", "quantile_normal", "common"])
 def test_scalings_never_hear_of_held_out_rows(numeric, monkeypatch):
     """Wild held-out rows move no mean, spread or rank; without the guard, fitted on both, the check fails."""
     assert not scale_hears_of_held_out_rows(numeric)
@@ -149,6 +149,27 @@ def test_copies_of_one_row_are_on_one_side():
     dataset = make_dataset(X, np.repeat(np.arange(40) % 2, 2))
     assert straddling(with_copies(dataset)) == 0
     assert straddling(dataset) > 0
+
+
+def network_inputs(bench, rows, made_from):
+    """Return what networks with filters train on: rows of a fold and copies made of the rows given."""
+    chosen = {name: ALL_OF_IMAGE[name] for name in ("augment", "augment_copies", "augment_cutout")}
+    params = SPACES["mlp"].narrowed(has_images=True).complete(chosen)
+    made = made_of(bench, chosen, rows=made_from)
+    return FAMILIES["mlp"].prepare(params, replace(rows, made=made), seed=0).rows.X
+
+
+def test_networks_on_images_never_hear_of_held_out_ones():
+    """Wild held-out images change no pixel that filters see; copies made before the split would."""
+    benches = [make_bench("image"), make_bench("image", spoil=FOLD.test)]
+    rows = [training_rows(bench.dataset, FOLD, bench.metric) for bench in benches]
+    honest = [network_inputs(bench, each, each) for bench, each in zip(benches, rows, strict=True)]
+    assert honest[0].shape == (40 * 3, 30)
+    np.testing.assert_array_equal(*honest)
+    leaking = [
+        network_inputs(bench, each, everything(bench)) for bench, each in zip(benches, rows, strict=True)
+    ]
+    assert not np.array_equal(leaking[0][: 40 * 3], leaking[1][: 40 * 3])
 
 
 def test_no_copy_is_held_out_and_every_copy_is_of_a_training_row():

@@ -6,12 +6,13 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from search_spaces import DEFAULT_FAMILIES, PORTFOLIOS, SPACES, Categorical, Float, Int
+from search_spaces import DEFAULT_FAMILIES, IMAGE_FAMILIES, PORTFOLIOS, SPACES, Categorical, Float, Int
 from tuner._config import (
     AUTO_NOMINATING_WEIGHTS,
     AUTO_SEARCH_WEIGHT,
     TuningConfig,
     check_config,
+    left_out,
     resolve,
     resolve_spaces,
 )
@@ -29,9 +30,9 @@ def refused(**options):
     return error
 
 
-def settings(*, has_time=False, task="binary", **options):
+def settings(*, has_time=False, has_images=False, task="binary", **options):
     """Return the settings of a config."""
-    return resolve(TuningConfig(**options), task=task, has_time=has_time)
+    return resolve(TuningConfig(**options), task=task, has_time=has_time, has_images=has_images)
 
 
 def test_parameters_of_categories_vary_only_where_there_are_categories():
@@ -290,6 +291,35 @@ def test_a_family_whose_package_is_missing_says_how_to_install_it(monkeypatch):
     assert "torch" in caught.value.rule
     assert 'pip install "honest-tuner[neural]"' in caught.value.cure
     check_config(TuningConfig())
+
+
+def test_images_are_searched_with_networks_where_these_can_train(monkeypatch):
+    """Images have one more family; where its package is not there, a note says how to get it."""
+    pytest.importorskip("torch", reason="torch is not installed: the neural extra")
+    families = [space.family for space in settings(has_images=True).spaces]
+    assert families == list(IMAGE_FAMILIES) == [*DEFAULT_FAMILIES, "mlp"]
+    assert left_out(TuningConfig(), has_images=True) == ()
+    monkeypatch.setattr("tuner._config.find_spec", lambda _: None)
+    assert [space.family for space in settings(has_images=True).spaces] == list(DEFAULT_FAMILIES)
+    assert 'pip install "honest-tuner[neural]"' in left_out(TuningConfig(), has_images=True)[0]
+    assert left_out(TuningConfig(families=["linear"]), has_images=True) == ()
+    assert left_out(TuningConfig(), has_images=False) == ()
+
+
+def test_pixels_are_scaled_in_common_and_read_by_filters():
+    """On images both are part of the space, on tables neither; asking for them there is an error."""
+    pytest.importorskip("torch", reason="torch is not installed: the neural extra")
+    found = {
+        has_images: settings(families=["mlp"], has_images=has_images).space("mlp").dimensions
+        for has_images in (True, False)
+    }
+    assert found[True]["numeric"] == "common"
+    assert found[True]["convolution"].default_value is True
+    assert found[False]["numeric"].choices == ("robust", "quantile_normal")
+    assert found[False]["convolution"] is False
+    for change in ({"convolution": True}, {"numeric": "common"}):
+        with pytest.raises(InputError, match="among"):
+            settings(families=["mlp"], search_space={"mlp": change}, has_images=False)
 
 
 def test_label_smoothing_is_searched_for_classes_only():

@@ -22,9 +22,10 @@ from tuner._metrics import resolve_metric  # noqa: E402
 from tuner._records import Configuration  # noqa: E402
 from tuner._splits import plan_choosing  # noqa: E402
 from tuner.families import FAMILIES  # noqa: E402
+from tuner.families._front import Front  # noqa: E402
 from tuner.families._network import Layout, Network  # noqa: E402
-from tuner.families._stack import Recipe, Rows, Stack, _normalized, steps_an_epoch  # noqa: E402
-from tuner.families.mlp import Inputs, epoch_grid  # noqa: E402
+from tuner.families._stack import Recipe, Rows, Stack, _normalized, _wanted, steps_an_epoch  # noqa: E402
+from tuner.families.mlp import N_FILTERS, Inputs, epoch_grid  # noqa: E402
 
 FAMILY = FAMILIES["mlp"]
 PLAIN = Recipe(
@@ -51,6 +52,19 @@ def make_bench(task, *, n_rows=120, with_gaps=False, with_weights=False):
     data = make_dataset(X, y, sample_weight=weights)
     metric = resolve_metric(None, task, classes=data.classes, weighted=with_weights)
     return Bench(data, plan_choosing(data, n_folds=5, n_repeats=1, seed=0), metric, 0)
+
+
+def bench_of(X, y):
+    """Return five folds of rows of two classes."""
+    data = make_dataset(X, y)
+    metric = resolve_metric(None, "binary", classes=data.classes)
+    return Bench(data, plan_choosing(data, n_folds=5, n_repeats=1, seed=0), metric, 0)
+
+
+def make_image_bench(shape):
+    """Return five folds of 80 small images of noise, brighter in one class."""
+    y = np.arange(80) % 2
+    return bench_of(np.random.default_rng(0).normal(size=(80, *shape)) + 0.5 * y[:, *[None] * len(shape)], y)
 
 
 def held_out(fits, points):
@@ -98,6 +112,45 @@ def test_folds_trained_together_learn_what_each_learns_alone(task, norm):
         np.testing.assert_allclose(left[:4], right[:4], rtol=2e-3, atol=2e-4)
 
 
+@pytest.mark.parametrize("shape", [(6, 5), (4, 4, 3)])
+def test_folds_of_images_trained_together_learn_what_each_learns_alone(shape):
+    """With filters, dropout and copies of images, the same to single precision; the filters see the shape."""
+    bench = make_image_bench(shape)
+    params = params_of(dropout=0.3, width=16, augment="image", augment_shift=0.2, augment_copies=2)
+    prepared = [bench.prepared(FAMILY, params, fold) for fold in range(5)]
+    together = FAMILY.start_together(params, prepared, range(5))
+    assert len({id(fit._training) for fit in together}) == 1
+    assert together[0]._training._stack.layout.front == Front.of(shape, N_FILTERS)
+    alone = [FAMILY.start(params, fold, seed=seed) for seed, fold in enumerate(prepared)]
+    for left, right in zip(held_out(together, 5), held_out(alone, 5), strict=True):
+        np.testing.assert_allclose(left, right, rtol=2e-3, atol=2e-4)
+
+
+def test_filters_find_a_spot_wherever_it_is():
+    """Dark or bright, at random places: filters tell spots apart on new rows, dense layers less well."""
+    rng = np.random.default_rng(0)
+    images, y = 0.3 * rng.normal(size=(200, 8, 8)), np.arange(200) % 2
+    images[np.arange(200), rng.integers(1, 7, 200), rng.integers(1, 7, 200)] += np.where(y, 1.5, -1.5)
+    bench = bench_of(images, y)
+    losses = [
+        evaluate(Configuration("mlp", params_of(numeric="common", convolution=convolution)), bench)
+        for convolution in (True, False)
+    ]
+    with_filters, without = (each.scores.nested_loss for each in losses)
+    assert with_filters < 0.8 * without
+
+
+def test_rows_of_a_table_have_no_filters():
+    """Where rows are no images, nothing changes by it."""
+    bench = make_bench("binary")
+    layouts = [
+        FAMILY.start(params, bench.prepared(FAMILY, params, 0), seed=0)._training._stack.layout
+        for params in (params_of(convolution=True), params_of(convolution=False))
+    ]
+    assert layouts[0] == layouts[1]
+    assert layouts[0].front is None
+
+
 def test_a_fold_does_not_hear_of_its_neighbours():
     """Other targets in four folds leave the fifth as it was, bit for bit."""
     bench = make_bench("regression")
@@ -122,7 +175,8 @@ def test_folds_of_other_shapes_train_alone(change):
     params = params_of(width=256 if change == "parameters" else 16)
     prepared = [bench.prepared(FAMILY, params, fold) for fold in range(2)]
     if change == "outputs":
-        rows = replace(prepared[0].rows, start=np.zeros(2, np.float32))
+        few = prepared[0].rows
+        rows = replace(few, target=few.target % 2, start=np.zeros(2, np.float32))
         prepared[0] = replace(prepared[0], rows=rows)
     if change == "steps":
         rows = prepared[0].rows
@@ -168,6 +222,39 @@ def test_numpy_predicts_by_hand():
     assert network.outputs(np.ones((1, 1), np.float32))[0, 0] == pytest.approx(-3 * expit(3) + 0.5, rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("recipe", "target"),
+    [
+        (PLAIN, [[0.5], [-1.0]]),
+        (replace(PLAIN, absolute_error=True), [[0.5], [-1.0]]),
+        (replace(PLAIN, task="binary"), [[0.1], [0.9]]),
+        (replace(PLAIN, task="multiclass"), [[0.9, 0.05, 0.05], [0.0, 0.0, 1.0]]),
+    ],
+)
+def test_slopes_are_those_of_the_loss(recipe, target, line):
+    """What goes back through the layers is the derivative that torch finds of the textbook loss."""
+    functional = torch.nn.functional
+    losses = {
+        "regression": functional.l1_loss if recipe.absolute_error else functional.mse_loss,
+        "binary": functional.binary_cross_entropy_with_logits,
+        "multiclass": functional.cross_entropy,
+    }
+    target = torch.tensor(target)
+    outputs = torch.tensor(np.random.default_rng(0).normal(size=target.shape), requires_grad=True)
+    losses[recipe.task](outputs, target.double(), reduction="sum").backward()
+    found = stack(*line, recipe=replace(PLAIN, absolute_error=recipe.absolute_error))
+    found._recipe = recipe
+    torch.testing.assert_close(found._slopes(outputs.detach(), target.double()), outputs.grad)
+
+
+def test_targets_are_smoothed_by_hand():
+    """A share of .2 over two classes leaves .9 and .1, over four .85 and .05; numbers stay."""
+    binary, many = (replace(PLAIN, task=task, label_smoothing=0.2) for task in ("binary", "multiclass"))
+    np.testing.assert_allclose(_wanted(np.array([1.0, 0.0]), 1, binary), [[0.9], [0.1]], rtol=1e-6)
+    np.testing.assert_allclose(_wanted(np.array([2]), 4, many), [[0.05, 0.05, 0.85, 0.05]], rtol=1e-6)
+    np.testing.assert_allclose(_wanted(np.array([1.5]), 1, PLAIN), [[1.5]])
+
+
 @pytest.mark.parametrize("norm", ["none", "layer", "batch"])
 def test_numpy_and_torch_agree(norm, line):
     """On all rows as one batch, what training computes is what the delivered network predicts."""
@@ -175,8 +262,8 @@ def test_numpy_and_torch_agree(norm, line):
     for _ in range(5):
         fitted.epoch(lambda: None)
     X = line[0].astype(np.float32)
-    fitted._flat = fitted._average
-    expected = fitted._outputs(torch.from_numpy(X[None]), torch.ones(1, len(X)))[0].numpy()
+    fitted._values.copy_(fitted._average)
+    expected = fitted._outputs(torch.from_numpy(X[None]), torch.ones(1, len(X)), [])[0].detach().numpy()
     layout = fitted.layout
     found = Network.settled(layout, fitted.flat(0), X).outputs(X)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
@@ -201,7 +288,7 @@ def test_l1_silences_and_l2_shrinks(line):
         fitted = stack(*line, recipe=recipe, width=16)
         for _ in range(60):
             fitted.epoch(lambda: None)
-        entries[name] = np.abs(fitted._flat.detach().numpy()[0][:16])  # the last step's, of the first matrix
+        entries[name] = np.abs(fitted._layers[0][0].detach().numpy())  # the last step's, of the first matrix
     assert (entries["l1"] == 0).mean() > 0.5
     assert (entries["plain"] > 0).all()
     assert (entries["l2"] > 0).all()
@@ -211,8 +298,8 @@ def test_l1_silences_and_l2_shrinks(line):
 def test_dropout_silences_its_share_and_keeps_the_mean(line):
     """A quarter of the units is 0, the others are 4/3: the mean stays 1."""
     fitted = stack(*line, recipe=replace(PLAIN, dropout=0.25), width=64, depth=2)
-    kept = fitted._kept(16).numpy()
-    assert kept.shape == (2, 1, 16, 64)
+    kept = np.stack(fitted._kept(2))
+    assert kept.shape == (2, 2, 1, 16, 64)  # layers, steps, folds, rows, units
     assert set(np.unique(kept)) == {0.0, np.float32(4 / 3)}
     assert abs(kept.mean() - 1) < 0.05
 

@@ -19,7 +19,7 @@ from tuner._preparation import (
 from tuner._table import MISSING, Table
 
 NAN = float("nan")
-SCALINGS = ("standardize", "quantile_normal")
+SCALINGS = ("standardize", "quantile_normal", "common")
 
 
 def table(numeric, categorical=None):
@@ -107,6 +107,13 @@ def test_a_column_all_missing_in_the_fold_stays(numeric):
     held_out = design.transform(table([[5.0, 1.0], [NAN, NAN]]))
     assert np.isfinite(held_out).all()
     assert held_out.shape[1] == design.transform(table([[NAN, 1.0]])).shape[1]
+
+
+def test_pixels_have_one_scale_in_common():
+    """Of 0, 4, 1 and 3 the mean is 2 and the variance (4 + 4 + 1 + 1) / 4 = 2.5; a new row of 2 is all 0."""
+    design = Design.fit(table([[0.0, 1.0], [4.0, 3.0]]), numeric="common", seed=0)
+    scaled = design.transform(table([[0.0, 1.0], [2.0, 2.0]]))
+    np.testing.assert_allclose(scaled, [[-2 / 2.5**0.5, -1 / 2.5**0.5], [0, 0]])
 
 
 def test_sparse_design_stays_sparse_and_fills_gaps():

@@ -16,6 +16,7 @@ import numpy as np
 from search_spaces import (
     DEFAULT_FAMILIES,
     EXTRAS,
+    IMAGE_FAMILIES,
     PORTFOLIOS,
     SPACES,
     Categorical,
@@ -54,7 +55,7 @@ class TuningConfig:
     max_trials : int or None
         Number of search trials; None: no limit (then give `time_budget`).
     families : sequence of str or None
-        Model families to search; None: the fixed default list.
+        Model families to search; None: the fixed default list, on images with networks where they can train.
     search_space : mapping or None
         ``{"lightgbm": {"num_leaves": Int(4, 64, log=True), "learning_rate": 0.05}}``; a scalar fixes a value.
     widen : bool
@@ -218,7 +219,10 @@ def resolve(
     """
     kind = "image" if has_images else "sparse" if is_sparse else "table"
     changes = config.search_space or {}
-    spaces = tuple(_augmented(space, changes.get(space.family, {}), kind) for space in resolve_spaces(config))
+    spaces = tuple(
+        _augmented(space, changes.get(space.family, {}), kind)
+        for space in resolve_spaces(config, has_images=has_images)
+    )
     if not has_categories:
         spaces = tuple(space.without_categories() for space in spaces)
     if task == "regression":
@@ -248,9 +252,15 @@ def resolve(
     )
 
 
-def resolve_spaces(config: TuningConfig) -> tuple[SearchSpace, ...]:
-    """Return the spaces of the chosen families with the user's changes, the default family first."""
-    given = DEFAULT_FAMILIES if config.families is None else config.families
+def resolve_spaces(config: TuningConfig, *, has_images: bool | None = None) -> tuple[SearchSpace, ...]:
+    """Return the spaces of the chosen families with the user's changes, the default family first.
+
+    Parameters
+    ----------
+    has_images : bool or None
+        Whether the rows are images; None where that is not known yet.
+    """
+    given = _default_families(has_images) if config.families is None else config.families
     if isinstance(given, str) or not isinstance(given, Iterable) or not (families := tuple(given)):
         raise InputError("`families` must be a list of names.", repr(given), 'Try ["lightgbm"].')
     for family in families:
@@ -265,9 +275,39 @@ def resolve_spaces(config: TuningConfig) -> tuple[SearchSpace, ...]:
         _check_mapping(f'search_space["{family}"]', change)
     ordered = sorted(families, key=lambda family: family != "lightgbm")
     try:
-        return tuple(SPACES[family].override(changes.get(family, {})) for family in ordered)
+        return tuple(_space(family, has_images).override(changes.get(family, {})) for family in ordered)
     except ValueError as error:
         raise _space_error(str(error)) from error
+
+
+def _default_families(has_images: bool | None) -> tuple[str, ...]:  # noqa: FBT001
+    return DEFAULT_FAMILIES if has_images is False else tuple(filter(is_installed, IMAGE_FAMILIES))
+
+
+def left_out(config: TuningConfig, *, has_images: bool) -> tuple[str, ...]:
+    """Return a note for each family that a run on images would have if its package were installed."""
+    if config.families is not None or not has_images:
+        return ()
+    return tuple(
+        f"Left out the family {family!r}: {_cure(family)}"
+        for family in IMAGE_FAMILIES
+        if not is_installed(family)
+    )
+
+
+def is_installed(family: str) -> bool:
+    """Whether the package that the family trains with is there."""
+    package, _ = EXTRAS.get(family, ("", ""))
+    return not package or find_spec(package) is not None
+
+
+def _cure(family: str) -> str:
+    return f'pip install "honest-tuner[{EXTRAS[family][1]}]".'
+
+
+def _space(family: str, has_images: bool | None) -> SearchSpace:  # noqa: FBT001
+    space = SPACES[family]
+    return space if has_images is None else space.narrowed(has_images=has_images)
 
 
 def _augmented(space: SearchSpace, changes: Mapping[str, Dimension | Scalar], kind: str) -> SearchSpace:
@@ -337,12 +377,11 @@ def _check_known(what: str, name: object, valid: Sequence[str]) -> None:
 
 
 def _check_installed(family: str) -> None:
-    package, extra = EXTRAS.get(family, ("", ""))
-    if package and find_spec(package) is None:
+    if not is_installed(family):
         raise InputError(
-            f"The family {family!r} trains with the package `{package}`.",
+            f"The family {family!r} trains with the package `{EXTRAS[family][0]}`.",
             "no such package in this environment",
-            f'Install it: pip install "honest-tuner[{extra}]".',
+            f"Install it: {_cure(family)}",
         )
 
 

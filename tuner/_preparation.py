@@ -74,8 +74,9 @@ class Design:
         ----------
         table : Table
             Training rows only.
-        numeric : {"standardize", "quantile_normal", "robust"}
-            How numbers are scaled; sparse numbers are divided by their largest magnitude.
+        numeric : {"standardize", "quantile_normal", "robust", "common"}
+            How numbers are scaled: column by column, or all by one mean and one spread, as pixels want it;
+            sparse numbers are divided by their largest magnitude.
         seed : int
             For the rows learned from.
         """
@@ -148,7 +149,26 @@ class SmoothScaler(TransformerMixin, BaseEstimator):
         return np.asarray(scaled / np.sqrt(1 + (scaled / BEND) ** 2))
 
 
+class CommonScaler(TransformerMixin, BaseEstimator):
+    """All numbers by one mean and one spread: a pixel that hardly varies stays as small as it is.
+
+    Scaled on its own, the border of an image would weigh as much as its middle.
+    """
+
+    def fit(self, X: FloatArray, y: Any = None) -> CommonScaler:  # noqa: ARG002 - scikit-learn's signature
+        """Learn the mean and the spread of all numbers together."""
+        self.mean_ = float(np.mean(X))
+        self.scale_ = float(np.std(X)) or 1.0
+        return self
+
+    def transform(self, X: FloatArray) -> FloatArray:
+        """Return numbers of mean 0 and variance 1, over all columns."""
+        return np.asarray((X - self.mean_) / self.scale_)
+
+
 def _scaler(numeric: str, n_rows: int, seed: int) -> Pipeline:
+    if numeric == "common":
+        return make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), CommonScaler())
     imputer = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
     if numeric == "robust":
         return make_pipeline(imputer, SmoothScaler())

@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from tuner._choice import Choice, choose, elect_without, first_repeat
-from tuner._config import Settings, TuningConfig, check_config, resolve, resolve_spaces
+from tuner._config import Settings, TuningConfig, check_config, left_out, resolve, resolve_spaces
 from tuner._data import Dataset, make_dataset, with_log_target
 from tuner._deadline import Deadline
 from tuner._estimate import Estimates, bbc, crossfit, nested, plan_outer
@@ -120,14 +120,16 @@ def check_run(dataset: Dataset, config: TuningConfig) -> Checked:
     """
     check_memory(dataset.table, config.max_memory)
     metric, dataset = with_metric(dataset, config)
+    has_images = dataset.schema.image_shape is not None
     settings = resolve(
         config,
         task=dataset.task,
         has_time=dataset.time is not None,
         has_categories=dataset.table.has_categories,
-        has_images=dataset.schema.image_shape is not None,
+        has_images=has_images,
         is_sparse=dataset.table.is_sparse,
     )
+    dataset = replace(dataset, notes=dataset.notes + left_out(config, has_images=has_images))
     dataset, findings = gate(dataset, config)
     if settings.aggregate == "worst_slice":
         dataset = with_slices(dataset, settings.slices, n_folds=settings.n_folds)
@@ -245,7 +247,8 @@ def study_hash(dataset: Dataset, config: TuningConfig) -> str:
         folds += (config.aggregate, tuple(config.slices))
     if config.widen:
         folds += ("widen",)
-    what = (resolve_spaces(config), str(config.metric), folds, dataset.fingerprint())
+    has_images = dataset.schema.image_shape is not None
+    what = (resolve_spaces(config, has_images=has_images), str(config.metric), folds, dataset.fingerprint())
     return hashlib.sha256(repr(what).encode()).hexdigest()[:12]
 
 

@@ -200,7 +200,7 @@ def report_networks(rows: list[dict[str, Any]]) -> None:
         print(
             f"networks of {row['width']:3d} units at {row['n_rows']} rows: five folds together "
             f"{row['together_ms']:.0f} ms, one by one {row['alone_ms']:.0f} ms, ratio {row['ratio']:.2f}, "
-            f"expected 3.0"
+            f"plain torch one by one {row['plain_ms']:.0f} ms, ratio {row['ratio_plain']:.2f}, expected 3.0"
         )
 
 

@@ -370,16 +370,26 @@ def scaling(n_rows: int) -> dict[str, Any]:
 
 
 def networks(n_rows: int, width: int) -> dict[str, Any]:
-    """Time the same epochs of five folds' networks, trained as one and one after the other, on one thread."""
+    """Time the same epochs of five folds' networks on one thread: as one, one by one, by plain torch.
+
+    Plain: `torch.nn` modules, autograd and AdamW as its manual shows them, one fold after the other; the same
+    shapes, steps and dropout, without the average, L1 and the predictions that the path is read by.
+    """
     bench = make_bench(*table(n_rows, "binary"), "binary")
     family = FAMILIES["mlp"]
     params = SPACES["mlp"].complete({"width": width})
     prepared = [bench.prepared(family, params, fold) for fold in range(5)]
-    seconds: dict[str, list[float]] = {"together": [], "alone": []}
+    seconds: dict[str, list[float]] = {"together": [], "alone": [], "plain": []}
+    n_epochs = int(family.path_values(params)[EPOCH_POINTS - 1])
     with threadpool_limits(1):
         for _ in range(3):
             for name, spent in seconds.items():
                 started = time.perf_counter()
+                if name == "plain":
+                    for fold in prepared:
+                        plain_training(fold.rows, params, n_epochs)
+                    spent.append(time.perf_counter() - started)
+                    continue
                 if name == "together":
                     fits = family.start_together(params, prepared, range(5))
                 else:
@@ -388,8 +398,39 @@ def networks(n_rows: int, width: int) -> dict[str, Any]:
                     for fit in fits:
                         fit.advance()
                 spent.append(time.perf_counter() - started)
-    together, alone = (median(seconds[name]) for name in ("together", "alone"))
-    return {"together_ms": 1e3 * together, "alone_ms": 1e3 * alone, "ratio": alone / together}
+    together, alone, plain = (median(spent) for spent in seconds.values())
+    return {
+        "together_ms": 1e3 * together,
+        "alone_ms": 1e3 * alone,
+        "plain_ms": 1e3 * plain,
+        "ratio": alone / together,
+        "ratio_plain": plain / together,
+    }
+
+
+def plain_training(rows: Any, params: dict[str, Any], n_epochs: int) -> None:
+    """Train one fold's network of two classes as torch's manual does."""
+    import torch
+
+    from tuner.families._stack import steps_an_epoch
+
+    layers, below = [], rows.X.shape[1]
+    for _ in range(params["depth"]):
+        layers += [
+            torch.nn.Linear(below, params["width"]),
+            torch.nn.SiLU(),
+            torch.nn.Dropout(params["dropout"]),
+        ]
+        below = params["width"]
+    model = torch.nn.Sequential(*layers, torch.nn.Linear(below, 1))
+    adam = torch.optim.AdamW(model.parameters(), lr=params["learning_rate"], weight_decay=params["l2"])
+    loss_of = torch.nn.BCEWithLogitsLoss()
+    X, target = torch.from_numpy(rows.X), torch.from_numpy(rows.target)
+    for _ in range(n_epochs):
+        for batch in torch.randperm(len(X)).tensor_split(steps_an_epoch(len(X))):
+            adam.zero_grad()
+            loss_of(model(X[batch])[:, 0], target[batch]).backward()
+            adam.step()
 
 
 CELLS: dict[str, Callable[..., dict[str, Any]]] = {

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -154,6 +155,14 @@ def test_override_converts_to_the_type_of_the_parameter() -> None:
     leaves, rate = space.dimensions["leaves"], SPACE.override({"rate": 1}).dimensions["rate"]
     assert (leaves, type(leaves)) == (8, int)
     assert (rate, type(rate)) == (1.0, float)
+
+
+def test_images_and_tables_narrow_a_space() -> None:
+    """What is said of images holds on images, what is said of tables on tables; the rest stays."""
+    space = replace(SPACE, on_images={"kind": "net"}, on_tables={"leaves": Int(2, 8), "kind": "tree"})
+    assert space.narrowed(has_images=True).default() == {"rate": 0.5, "kind": "net", "leaves": 31, "fixed": 3}
+    assert space.narrowed(has_images=False).dimensions["leaves"] == Int(2, 8, simpler="low")
+    assert SPACE.narrowed(has_images=True) == SPACE
 
 
 def test_fixed_value_can_be_opened_again() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import numpy as np
 from scipy.special import expit
 
 from tuner._types import FloatArray
+from tuner.families._front import Front
 
 SMALLEST_VARIANCE = 1e-5  # added to variances before their root is divided by, as in training
 
@@ -24,6 +24,8 @@ class Layout:
         Columns of the design, columns predicted, units of a hidden layer, number of hidden layers.
     norm : {"none", "layer", "batch"}
         What every hidden layer's sums are centred and scaled over: nothing, its units, or the rows.
+    front : Front or None
+        What reads images before the dense layers do.
     """
 
     n_inputs: int
@@ -31,31 +33,41 @@ class Layout:
     width: int
     depth: int
     norm: str
+    front: Front | None = None
 
     @property
-    def shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Matrix and offset of each layer, hidden ones with gain and shift where they are normalized."""
-        sizes = [self.n_inputs, *[self.width] * self.depth]
+    def n_seen(self) -> int:
+        """Numbers of a row that the first dense layer sees."""
+        return self.n_inputs if self.front is None else self.front.n_units
+
+    @property
+    def shapes(self) -> tuple[tuple[tuple[int, ...], ...], ...]:
+        """Matrix and offset of each layer, those of the filters first if there are any.
+
+        Hidden layers have a gain and a shift, too, where they are normalized.
+        """
+        front = self.front
+        filters = [] if front is None else [((front.n_inputs, front.n_filters), (front.n_filters,))]
+        sizes = [self.n_seen, *[self.width] * self.depth]
         extra = () if self.norm == "none" else ((self.width,), (self.width,))
         hidden = [((below, self.width), (self.width,), *extra) for below in sizes[:-1]]
-        output = ((sizes[-1], self.n_outputs), (self.n_outputs,))
-        return tuple(shape for layer in (*hidden, output) for shape in layer)
+        return (*filters, *hidden, ((sizes[-1], self.n_outputs), (self.n_outputs,)))
 
     @property
     def n_parameters(self) -> int:
         """Length of the row of numbers."""
-        return sum(map(prod, self.shapes))
+        return sum(prod(shape) for layer in self.shapes for shape in layer)
 
-    def layers(self, flat: Any) -> list[list[Any]]:
-        """Return views into rows of parameters, layer by layer; leading dimensions stay."""
+    def layers(self, flat: FloatArray) -> list[list[FloatArray]]:
+        """Return views into the row of parameters, layer by layer."""
         views, start = [], 0
-        for shape in self.shapes:
-            stop = start + prod(shape)
-            views.append(flat[..., start:stop].reshape(*flat.shape[:-1], *shape))
-            start = stop
-        of_layer = 2 if self.norm == "none" else 4
-        hidden = [views[at : at + of_layer] for at in range(0, of_layer * self.depth, of_layer)]
-        return [*hidden, views[-2:]]
+        for layer in self.shapes:
+            views.append([])
+            for shape in layer:
+                stop = start + prod(shape)
+                views[-1].append(flat[start:stop].reshape(shape))
+                start = stop
+        return views
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +94,9 @@ class Network:
             return cls(layout, flat)
         centers: list[FloatArray] = []
         scales: list[FloatArray] = []
-        for *layer, gain, shift in layout.layers(flat)[:-1]:
+        network = cls(layout, flat)
+        X, dense = network.seen(X)
+        for *layer, gain, shift in dense[:-1]:
             sums = X @ layer[0] + layer[1]
             centers.append(sums.mean(axis=0))
             scales.append(np.sqrt(sums.var(axis=0) + SMALLEST_VARIANCE))
@@ -91,10 +105,15 @@ class Network:
 
     def outputs(self, X: FloatArray) -> FloatArray:
         """Return the last layer's sums of shape (n_rows, n_outputs); no unit is silenced."""
-        *hidden, (matrix, offset) = self.layout.layers(self.flat)
+        X, (*hidden, (matrix, offset)) = self.seen(X)
         for place, layer in enumerate(hidden):
             X = _silu(self._normalized(place, X @ layer[0] + layer[1], layer[2:]))
         return np.asarray(X @ matrix + offset)
+
+    def seen(self, X: FloatArray) -> tuple[FloatArray, list[list[FloatArray]]]:
+        """Return what the dense layers see of the rows, and these layers."""
+        front, layers = self.layout.front, self.layout.layers(self.flat)
+        return (X, layers) if front is None else (front.outputs(X, *layers[0]), layers[1:])
 
     def _normalized(self, place: int, sums: FloatArray, gain_and_shift: list[FloatArray]) -> FloatArray:
         if not gain_and_shift:

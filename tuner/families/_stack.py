@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -87,7 +88,7 @@ class Stack:
     Parameters
     ----------
     layouts : sequence of Layout
-        Of one width, depth, norm and number of outputs; inputs may differ.
+        Of one width, depth, norm, front and number of outputs; inputs may differ.
     rows : sequence of Rows
         All with the same number of steps an epoch.
     seeds : sequence of int
@@ -108,120 +109,181 @@ class Stack:
         self._counts = [len(each.target) for each in rows]
         self._n_steps = steps_an_epoch(max(self._counts))
         most = max(self._counts)
-        self._X = torch.from_numpy(_padded([each.X for each in rows], (most, self.layout.n_inputs)))
-        kind = np.float32 if recipe.task != "multiclass" else np.int64
-        self._target = torch.from_numpy(_padded([each.target for each in rows], (most,), dtype=kind))
-        self._weights = torch.from_numpy(_padded([each.weights for each in rows], (most,)))
-        self._fold = torch.arange(len(rows))[:, None]
-        starts = [
-            _start(layout, each.start, generator)
-            for layout, each, generator in zip(layouts, rows, self._generators, strict=True)
-        ]
-        self._flat = torch.from_numpy(
-            np.stack([self._widened(*pair) for pair in zip(layouts, starts, strict=True)])
+        front = self.layout.front
+        n_inputs = self.layout.n_inputs + (front is not None)  # one more pixel, 0: what is outside the image
+        self._X = torch.from_numpy(_padded([each.X for each in rows], (most, n_inputs))).flatten(0, 1)
+        targets = [_wanted(each.target, self.layout.n_outputs, recipe) for each in rows]
+        shape = (most, self.layout.n_outputs)
+        self._target = torch.from_numpy(_padded(targets, shape)).flatten(0, 1)
+        self._weights = torch.from_numpy(_padded([each.weights for each in rows], (most,))).flatten()
+        self._places = None if front is None else torch.from_numpy(front.places.ravel())
+        self._begin(
+            [
+                _start(layout, each.start, generator)
+                for layout, each, generator in zip(layouts, rows, self._generators, strict=True)
+            ]
         )
-        self._flat.requires_grad_()
-        self._average = self._flat.detach().clone()
-        self._momentum = torch.zeros_like(self._average)
-        self._squares = torch.zeros_like(self._average)
-        self._penalized = torch.from_numpy(_matrices(self.layout))
+
+    def _begin(self, starts: Sequence[FloatArray]) -> None:
+        """Lay the parameters of all folds side by side: one tensor a matrix or offset, all matrices first."""
+        torch, recipe, n_folds = self._torch, self._recipe, len(starts)
+        n_parameters = n_folds * self.layout.n_parameters
+        n_entries = n_folds * sum(prod(matrix) for matrix, *_ in self.layout.shapes)  # of matrices
+        self._values, self._gradients = torch.zeros(n_parameters), torch.zeros(n_parameters)
+        self._layers = self._views(self._values)
+        for fold, (layout, start) in enumerate(zip(self._layouts, starts, strict=True)):
+            for views, layer in zip(self._layers, layout.layers(start), strict=True):
+                for view, own in zip(views, layer, strict=True):
+                    view[fold][_corner(own.shape)] = torch.from_numpy(own)
+        self._average = self._values.clone()
+        self._matrices = self._values[:n_entries]
+        for views, gradients in zip(self._layers, self._views(self._gradients), strict=True):
+            for view, gradient in zip(views, gradients, strict=True):
+                view.requires_grad_()
+                view.grad = gradient
+        parts = [self._matrices, self._values[n_entries:]]
+        for part, gradient in zip(parts, self._gradients.split(list(map(len, parts))), strict=True):
+            part.grad = gradient
+        decay = min(recipe.l2, 1 / recipe.learning_rate)  # of matrices only, and not beyond 0
+        self._adam = torch.optim.AdamW(
+            [{"params": parts[:1], "weight_decay": decay}, {"params": parts[1:], "weight_decay": 0.0}],
+            lr=recipe.learning_rate,
+            betas=(MOMENTUM, SQUARES),
+            eps=TINY,
+            fused=True,
+        )
         self._step = 0
+
+    def _views(self, values: Any) -> list[list[Any]]:
+        """Return views of shape (n_folds, ...) into numbers that lie as the parameters do, layer by layer."""
+        views: list[list[Any]] = [[] for _ in self.layout.shapes]
+        start, n_folds = 0, len(self._counts)
+        for places in (slice(0, 1), slice(1, None)):
+            for layer, shapes in zip(views, self.layout.shapes, strict=True):
+                for shape in shapes[places]:
+                    stop = start + n_folds * prod(shape)
+                    layer.append(values[start:stop].view(n_folds, *shape))
+                    start = stop
+        return views
 
     def epoch(self, check: Check) -> None:
         """Go through all rows once."""
-        order = self._order()
+        torch = self._torch
+        rows = self._order()
+        there = (rows >= 0).float()
+        picked = (rows.clamp(min=0) + torch.arange(rows.shape[1])[:, None] * max(self._counts)).flatten(1)
+        targets = self._target.index_select(0, picked.flatten()).view(*rows.shape, -1)
+        shares = self._weights[picked].view_as(there) * there / there.sum(dim=-1, keepdim=True)
         for step in range(self._n_steps):
             check()
-            self._descend(order[:, step])
+            if step % STEPS_AN_EPOCH == 0:
+                kept = self._kept(min(STEPS_AN_EPOCH, self._n_steps - step))
+            X = self._X.index_select(0, picked[step]).view(*rows.shape[1:], -1)
+            outputs = self._outputs(X, there[step], [each[step % STEPS_AN_EPOCH] for each in kept])
+            self._gradients.zero_()
+            outputs.backward(self._slopes(outputs.detach(), targets[step]) * shares[step][..., None])
+            self._update()
 
     def flat(self, fold: int) -> FloatArray:
         """Return the averaged parameters of a fold, in its own layout."""
-        own, widest = self._layouts[fold], self.layout
-        flat = self._average[fold].numpy()
-        first = widest.n_inputs * widest.width
-        return np.concatenate([flat[: own.n_inputs * own.width], flat[first:]])
-
-    def _widened(self, layout: Layout, flat: FloatArray) -> FloatArray:
-        """Return a fold's parameters with zeros for the inputs that only other folds have."""
-        missing = (self.layout.n_inputs - layout.n_inputs) * layout.width
-        first = layout.n_inputs * layout.width
-        return np.concatenate([flat[:first], np.zeros(missing, dtype=np.float32), flat[first:]])
+        layers = zip(self._views(self._average), self._layouts[fold].shapes, strict=True)
+        own = [
+            view[fold][_corner(shape)].numpy().ravel()
+            for views, shapes in layers
+            for view, shape in zip(views, shapes, strict=True)
+        ]
+        return np.concatenate(own)
 
     def _order(self) -> Any:
-        """Return each fold's rows of each step in a new order, -1 where a fold has fewer."""
+        """Return each fold's rows in a new order, shape (n_steps, n_folds, n_rows), -1 where it has fewer."""
         longest = -(-max(self._counts) // self._n_steps)
-        order = np.full((len(self._counts), self._n_steps, longest), -1)
+        order = np.full((self._n_steps, len(self._counts), longest), -1)
         for fold, (count, generator) in enumerate(zip(self._counts, self._generators, strict=True)):
             for step, rows in enumerate(np.array_split(generator.permutation(count), self._n_steps)):
-                order[fold, step, : len(rows)] = rows
+                order[step, fold, : len(rows)] = rows
         return self._torch.from_numpy(order)
 
-    def _descend(self, rows: Any) -> None:
-        there = (rows >= 0).float()
-        rows = rows.clamp(min=0)
-        outputs = self._outputs(self._X[self._fold, rows], there)
-        shares = self._weights[self._fold, rows] * there / there.sum(dim=1, keepdim=True)
-        loss = (self._losses(outputs, self._target[self._fold, rows]) * shares).sum()
-        (gradient,) = self._torch.autograd.grad(loss, self._flat)
-        self._update(gradient)
-
-    def _outputs(self, X: Any, there: Any) -> Any:
-        torch = self._torch
-        *hidden, (matrix, offset) = self.layout.layers(self._flat)
-        kept = self._kept(X.shape[1]) if self._recipe.dropout else None
+    def _outputs(self, X: Any, there: Any, kept: Sequence[Any]) -> Any:
+        """Return the last layer's sums, shape (n_folds, n_rows, n_outputs)."""
+        torch, layout = self._torch, self.layout
+        *hidden, (matrix, offset) = self._layers
         for place, layer in enumerate(hidden):
-            sums = torch.baddbmm(layer[1][:, None], X, layer[0])
-            X = torch.nn.functional.silu(_normalized(torch, sums, layer[2:], there, self.layout.norm))
-            if kept is not None:
+            if place == 0 and layout.front is not None:
+                X = self._filtered(X, *layer)
+            else:
+                sums = torch.baddbmm(layer[1][:, None], X, layer[0])
+                X = torch.nn.functional.silu(_normalized(torch, sums, layer[2:], there, layout.norm))
+            if kept:
                 X = X * kept[place]
         return torch.baddbmm(offset[:, None], X, matrix)
 
-    def _kept(self, n_rows: int) -> Any:
-        """Return 0 for silenced units and 1 / share for the others, shape (depth, n_folds, n_rows, width).
+    def _filtered(self, X: Any, matrix: Any, offset: Any) -> Any:
+        """Return what the dense layers see of images, shape (n_folds, n_rows, n_units)."""
+        front = self.layout.front
+        assert front is not None
+        n_folds, n_rows, _ = X.shape
+        seen = X.index_select(2, self._places).view(n_folds, -1, front.n_inputs)
+        # Filter by filter: what one finds lies together and is summed and averaged as it lies.
+        found = self._torch.baddbmm(offset[:, :, None], matrix.mT, seen.mT).relu()
+        maps = found.view(-1, n_rows, *front.positions)
+        averages = self._torch.nn.functional.avg_pool2d(maps, front.square)
+        return averages.view(n_folds, front.n_filters, n_rows, -1).transpose(1, 2).flatten(2)
 
-        A fold draws for as many rows as it would alone.
+    def _kept(self, n_steps: int) -> list[Any]:
+        """Return 0 for silenced units and 1 / share for the others of some steps, nothing without dropout.
+
+        One tensor of shape (n_steps, n_folds, n_rows, n_units) a layer. A fold draws for as many rows as it
+        would alone.
         """
-        layout = self.layout
         silenced = round(self._recipe.dropout * STATES)
-        drawn = np.zeros((len(self._counts), layout.depth, n_rows, layout.width), dtype=np.uint8)
-        for fold, (count, generator) in enumerate(zip(self._counts, self._generators, strict=True)):
-            own = -(-count // self._n_steps)
-            shape = (layout.depth, own, layout.width)
-            drawn[fold, :, :own] = generator.integers(0, STATES, shape, dtype=np.uint8)
-        kept = self._torch.from_numpy(drawn).ge(silenced).float().mul_(STATES / (STATES - silenced))
-        return kept.transpose(0, 1)
+        if not silenced:
+            return []
+        longest = -(-max(self._counts) // self._n_steps)
+        kept = []
+        for n_units in (matrix[0] for matrix, *_ in self.layout.shapes[1:]):
+            drawn = np.zeros((n_steps, len(self._counts), longest, n_units), dtype=np.uint8)
+            for fold, (count, generator) in enumerate(zip(self._counts, self._generators, strict=True)):
+                own = -(-count // self._n_steps)
+                shape = (n_steps, own, n_units)
+                drawn[:, fold, :own] = generator.integers(0, STATES, shape, dtype=np.uint8)
+            kept.append(self._torch.from_numpy(drawn).ge(silenced).float().mul_(STATES / (STATES - silenced)))
+        return kept
 
-    def _losses(self, outputs: Any, target: Any) -> Any:
-        """Return the loss of each row, shape (n_folds, n_rows)."""
-        functional, recipe = self._torch.nn.functional, self._recipe
-        if recipe.task == "multiclass":
-            losses = functional.cross_entropy(
-                outputs.flatten(0, 1),
-                target.flatten(),
-                label_smoothing=recipe.label_smoothing,
-                reduction="none",
-            )
-            return losses.view_as(target)
-        values = outputs[..., 0]
-        if recipe.task == "binary":
-            smooth = target * (1 - recipe.label_smoothing) + recipe.label_smoothing / 2
-            return functional.binary_cross_entropy_with_logits(values, smooth, reduction="none")
-        return (values - target).abs() if recipe.absolute_error else (values - target) ** 2
+    def _slopes(self, outputs: Any, target: Any) -> Any:
+        """Return the derivatives of each row's loss by its outputs."""
+        task = self._recipe.task
+        if task == "multiclass":
+            return outputs.softmax(dim=-1) - target
+        if task == "binary":
+            return outputs.sigmoid() - target
+        errors = outputs - target
+        return errors.sign() if self._recipe.absolute_error else 2 * errors
 
-    def _update(self, gradient: Any) -> None:
-        """Take a step of Adam, decay the matrices (L2), move them towards 0 (L1), and average."""
+    def _update(self) -> None:
+        """Take a step of Adam that decays the matrices (L2), move them towards 0 (L1), and average."""
         torch, recipe = self._torch, self._recipe
         self._step += 1
-        self._momentum.lerp_(gradient, 1 - MOMENTUM)
-        self._squares.lerp_(gradient * gradient, 1 - SQUARES)
-        scale = (self._squares / (1 - SQUARES**self._step)).sqrt_().add_(TINY)
-        rate = recipe.learning_rate
-        with torch.no_grad():
-            flat = self._flat
-            flat.mul_(1 - min(1.0, rate * recipe.l2) * self._penalized)
-            flat.addcdiv_(self._momentum, scale, value=-rate / (1 - MOMENTUM**self._step))
-            flat.sub_(torch.minimum(flat.abs(), rate * recipe.l1 * self._penalized).mul_(flat.sign()))
-            self._average.lerp_(flat, (AVERAGING + 1) / (AVERAGING + self._step))
+        self._adam.step()
+        if recipe.l1:
+            threshold = recipe.learning_rate * recipe.l1
+            self._matrices.copy_(torch.nn.functional.softshrink(self._matrices, threshold))
+        self._average.lerp_(self._values, (AVERAGING + 1) / (AVERAGING + self._step))
+
+
+def _wanted(target: Any, n_outputs: int, recipe: Recipe) -> FloatArray:
+    """Return what the outputs shall become, shape (n_rows, n_outputs): smoothed classes, or values."""
+    if recipe.task == "regression":
+        return np.asarray(target, dtype=np.float32)[:, None]
+    smoothing, codes = recipe.label_smoothing, np.asarray(target).astype(np.int64)
+    if recipe.task == "binary":
+        return np.asarray(codes[:, None] * (1 - smoothing) + smoothing / 2, dtype=np.float32)
+    classes = np.eye(n_outputs)[codes] * (1 - smoothing) + smoothing / n_outputs
+    return np.asarray(classes, dtype=np.float32)
+
+
+def _corner(shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """Return where the numbers of a fold with fewer inputs lie in those of the widest."""
+    return tuple(slice(0, size) for size in shape)
 
 
 def _normalized(torch: Any, sums: Any, gain_and_shift: list[Any], there: Any, norm: str) -> Any:
@@ -251,17 +313,9 @@ def _start(layout: Layout, offset: FloatArray, generator: np.random.Generator) -
     return flat
 
 
-def _matrices(layout: Layout) -> FloatArray:
-    """Return 1 where a parameter belongs to a matrix, 0 for offsets, gains and shifts."""
-    flat = np.zeros(layout.n_parameters, dtype=np.float32)
-    for layer in layout.layers(flat):
-        layer[0][:] = 1.0
-    return flat
-
-
-def _padded(parts: Sequence[Any], shape: tuple[int, ...], *, dtype: Any = np.float32) -> Any:
+def _padded(parts: Sequence[FloatArray], shape: tuple[int, ...]) -> FloatArray:
     """Stack arrays of at most the given shape, zeros where they are smaller."""
-    whole = np.zeros((len(parts), *shape), dtype=dtype)
+    whole = np.zeros((len(parts), *shape), dtype=np.float32)
     for place, part in zip(whole, parts, strict=True):
-        place[tuple(slice(0, size) for size in part.shape)] = part
+        place[_corner(part.shape)] = part
     return whole

@@ -1,4 +1,4 @@
-"""Networks of dense layers with dropout, L1 and L2; the path is the number of epochs, read off one training.
+"""Networks of dense layers with dropout, L1 and L2, on images behind filters; the path is the epoch.
 
 A small module of our own on PyTorch: the libraries around it (skorch, pytabkit's RealMLP) train one model at
 a time to an end they choose; here a trial trains the networks of all its folds as one (`_stack`), stops at
@@ -22,6 +22,7 @@ from tuner._preparation import Design, local_labels, spread_classes
 from tuner._table import Table, as_csr
 from tuner._types import FloatArray, IntArray, Scalar
 from tuner.families._base import Check, TrainingRows, unchecked
+from tuner.families._front import Front
 from tuner.families._network import Layout, Network
 from tuner.families._stack import Recipe, Rows, Stack, steps_an_epoch
 
@@ -30,6 +31,7 @@ PATIENCE = 5  # points, two and a half times as many epochs
 # From there on a step computes longer than it takes to call, and five folds leave the processor's cache.
 MAX_ROWS_TOGETHER, MAX_PARAMETERS_TOGETHER = 4096, 2**15
 MAX_SPARSE_COLUMNS, N_COMPONENTS = 512, 128  # a wider sparse design is projected on its main directions
+N_FILTERS = 16
 LEAST_SHARE = 1e-3  # of a class, to begin with
 
 
@@ -93,6 +95,8 @@ class PreparedNetwork:
         As in every family.
     center, scale : float
         What the target was standardized by.
+    image_shape : tuple of int or None
+        Of one image, where the rows are images.
     """
 
     rows: Rows
@@ -105,6 +109,7 @@ class PreparedNetwork:
     n_train: int
     center: float
     scale: float
+    image_shape: tuple[int, ...] | None
 
 
 class MLPFamily:
@@ -164,6 +169,7 @@ class MLPFamily:
             n_train=rows.table.n_rows,
             center=center,
             scale=scale,
+            image_shape=rows.image_shape,
         )
 
     def start(self, params: Mapping[str, Scalar], prepared: PreparedNetwork, *, seed: int) -> NetworkPath:
@@ -195,12 +201,14 @@ def _start(kind: str, labels: Any, weights: FloatArray) -> FloatArray:
 
 
 def _layout(params: Mapping[str, Scalar], fold: PreparedNetwork) -> Layout:
+    shape = fold.image_shape if params["convolution"] else None
     return Layout(
         n_inputs=fold.rows.X.shape[1],
         n_outputs=len(fold.rows.start),
         width=int(params["width"]),
         depth=int(params["depth"]),
         norm=str(params["norm"]),
+        front=None if shape is None else Front.of(shape, N_FILTERS),
     )
 
 
