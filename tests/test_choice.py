@@ -146,8 +146,10 @@ def test_fresh_repeats_that_fit(make_trial, left, repeats):
 
 @pytest.mark.parametrize(("left", "division"), [(3.5, (6, 2)), (3.2, (3, 2)), (1.0, (3, 1))])
 def test_finer_folds_where_time_allows(make_trial, left, division):
-    """Three folds that choose train on 2/3 of the rows; six on 5/6, and so two repeats of six are five
-    of three: 2 * 5 / 2. That is 6 s for a trial of 1 s with the reserve of 1.2, 3.3 s for one of .5 s."""
+    """Two repeats of six folds are worth five of three: 2 * (6 - 1) / (3 - 1).
+
+    For a trial of .5 s that is 3 s with the reserve of 1.2, and .3 s for the assembly.
+    """
     trial = replace(make_trial(0), objective=0.5, fit_seconds=0.5)
     pace = Pace(replace(settings(), n_folds=3), Deadline.after(left), wanted_repeats=2, finest=6)
     assert pace.fresh_folds([trial]) == division

@@ -469,8 +469,14 @@ def test_folds_shrink_to_the_distinct_rows_of_a_class():
 
 @pytest.mark.parametrize(
     ("n_positive", "n_rows", "judges_rows", "folds"),
-    [(50, 100, True, 10), (10, 100, True, 10), (9, 100, True, 5), (49, 99, True, 5)]
-    + [(100, 200, False, 10), (99, 200, False, 5)],
+    [
+        (50, 100, True, 10),
+        (10, 100, True, 10),
+        (9, 100, True, 5),
+        (49, 99, True, 5),
+        (100, 200, False, 10),
+        (99, 200, False, 5),
+    ],
 )
 def test_finer_folds_need_rows(n_positive, n_rows, judges_rows, folds):
     """Ten folds instead of five: 10 rows a fold and each class in all; for ranks 10 of the rarest a fold."""
