@@ -14,7 +14,7 @@ from tuner._bench import Bench
 from tuner._config import TuningConfig, resolve
 from tuner._data import make_dataset
 from tuner._deadline import Deadline
-from tuner._estimate import _bootstrap_counts, bbc, crossfit, judge_tuning, nested, plan_outer
+from tuner._estimate import Elected, _bootstrap_counts, bbc, crossfit, judge_tuning, nested, plan_outer
 from tuner._intervals import Interval
 from tuner._metrics import resolve_metric
 from tuner._result import Build
@@ -51,7 +51,7 @@ def test_nested_scores_what_is_delivered_on_rows_it_never_saw():
 
     def choose(rows, seed, deadline, outer):  # noqa: ARG001
         seen.append(set(rows.y))
-        return Constant(9.5), Constant(0.0)
+        return Elected(Constant(9.5), Constant(0.0), 12.0)
 
     estimates = nested(dataset, metric, settings(outer_folds=4), choose, Deadline())
     held_out = [set(y) - rows for rows in seen]
@@ -64,7 +64,7 @@ def test_nested_scores_what_is_delivered_on_rows_it_never_saw():
     half = student.ppf(0.975, 3) * np.std(tuned, ddof=1) * np.sqrt(1 / 4 + 1 / 3)
     assert estimates.tuned.high - estimates.tuned.value == pytest.approx(half)
     assert estimates.paid.difference == pytest.approx(np.mean(np.subtract(tuned, default)))
-    assert estimates.build == Build(12.0, 5.0)  # of 15 rows a fit of five folds sees 12
+    assert estimates.build == Build(12.0, 5.0)
 
 
 def test_outer_folds_too_small_to_choose_on_are_dropped():
@@ -92,7 +92,7 @@ def test_nested_scores_the_worst_slice():
 
     def choose(rows, seed, deadline, outer):  # noqa: ARG001
         assert rows.slice_masks.shape == (2, 60)
-        return Constant(0.25), Constant(0.6)
+        return Elected(Constant(0.25), Constant(0.6), 48.0)
 
     metric = resolve_metric("mae", "regression")
     estimates = nested(dataset, metric, settings(outer_folds=2), choose, Deadline())
@@ -110,7 +110,7 @@ def test_crossfit_scores_each_fold_by_what_was_elected_without_it():
 
     def elect(outer, deadline):
         assert not deadline.reached
-        return None if outer == 2 else (Constant(outer + 1.0), Constant(0.0))
+        return None if outer == 2 else Elected(Constant(outer + 1.0), Constant(0.0), 10.0 + outer)
 
     estimates = crossfit(dataset, resolve_metric("mae", "regression"), plan, elect, Deadline())
     expected = [np.mean(np.abs(y[plan.folds[outer].test] - outer - 1)) for outer in (0, 1, 3)]
@@ -118,8 +118,8 @@ def test_crossfit_scores_each_fold_by_what_was_elected_without_it():
     np.testing.assert_allclose(got[[0, 1, 3]], expected)
     assert np.isnan(got[2])
     assert estimates.tuned.method == "crossfit"
-    # Of 20 rows, five are left out and five score.
-    assert (estimates.build.rows, estimates.build.models) == (pytest.approx(10.0), 5.0)
+    # Fits without fold 0, 1 and 3 saw 10, 11 and 13 rows.
+    assert (estimates.build.rows, estimates.build.models) == (pytest.approx(34 / 3), 5.0)
     assert estimates.notes == ("1 outer fold(s) could not be scored.",)
 
 
@@ -128,7 +128,7 @@ def test_tuning_is_not_judged_where_only_the_default_had_time():
     y = np.arange(20.0)
     dataset = make_dataset(np.column_stack([y, y % 3]), y)
     plan = plan_choosing(dataset, n_folds=4, n_repeats=1, seed=0)
-    same = (Constant(9.5), Constant(9.5))
+    same = Elected(Constant(9.5), Constant(9.5), 10.0)
     estimates = crossfit(dataset, resolve_metric("mae", "regression"), plan, lambda *_: same, Deadline())
     assert estimates.paid.verdict == "not judged"
     assert "4 outer fold(s) delivered the default itself" in estimates.notes[0]
@@ -142,7 +142,7 @@ def test_rmse_is_judged_on_squares():
         dataset,
         resolve_metric("rmse", "regression"),
         settings(outer_folds=2),
-        lambda *_: (Constant(0.0), Constant(3.0)),
+        lambda *_: Elected(Constant(0.0), Constant(3.0), 3.0),
         Deadline(),
     )
     squares = np.square(estimates.tuned.fold_losses)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,8 +27,17 @@ LEVEL = 0.95
 N_BOOTSTRAPS = 300
 MAX_CELLS = 2**23  # of bootstraps drawn at a time, in rows
 
-Chooser = Callable[[Dataset, int, Deadline, int], tuple[Blended, Blended]]
-Elector = Callable[[int, Deadline], tuple[Blended, Blended] | None]
+
+class Elected(NamedTuple):
+    """What the procedure delivers without an outer fold: both models, and the rows each of their fits saw."""
+
+    tuned: Blended
+    default: Blended
+    fit_rows: float
+
+
+Chooser = Callable[[Dataset, int, Deadline, int], Elected]
+Elector = Callable[[int, Deadline], Elected | None]
 
 
 @dataclass(frozen=True)
@@ -65,20 +75,18 @@ def nested(
     Parameters
     ----------
     choose : callable
-        ``choose(dataset, seed, deadline, outer)`` returns the tuned and the default model.
+        ``choose(dataset, seed, deadline, outer)`` returns what is delivered.
     deadline : Deadline
         The time left is shared equally by the outer folds.
     """
     plan = plan_outer(dataset, settings)
 
-    def once(outer: int, end: Deadline) -> tuple[Blended, Blended]:
+    def once(outer: int, end: Deadline) -> Elected:
         rows = dataset.take(plan.folds[outer].train)
         return choose(rows, child_seed(settings.seed, "outer", outer), end, outer)
 
     scores = _outer_scores(dataset, metric, plan, once, deadline)
-    inner = _plan_inside(dataset.take(plan.folds[0].train), settings)
-    share = float(np.mean([len(fold.train) for fold in inner.folds])) / len(plan.folds[0].train)
-    return _outer_estimates(scores, plan, dataset, metric, "nested", _budget(settings), fit_share=share)
+    return _outer_estimates(scores, plan, dataset, metric, "nested", _budget(settings))
 
 
 def plan_outer(dataset: Dataset, settings: Settings) -> FoldPlan:
@@ -106,14 +114,10 @@ def plan_outer(dataset: Dataset, settings: Settings) -> FoldPlan:
 def _why_not_chosen(rows: Dataset, settings: Settings) -> str | None:
     """Return why no folds can be drawn from the rows of an outer fold; None if they can."""
     try:
-        _plan_inside(rows, settings)
+        plan_choosing(rows, n_folds=settings.n_folds, n_repeats=1, seed=settings.seed)
     except InputError as error:
         return f"{error.rule} Got {error.value}"
     return None
-
-
-def _plan_inside(rows: Dataset, settings: Settings) -> FoldPlan:
-    return plan_choosing(rows, n_folds=settings.n_folds, n_repeats=1, seed=settings.seed)
 
 
 def crossfit(
@@ -134,46 +138,41 @@ def crossfit(
     plan : FoldPlan
         The folds of the search, of one repeat.
     elect : callable
-        ``elect(outer, deadline)`` returns the tuned and the default model without that fold, or None.
+        ``elect(outer, deadline)`` returns what is delivered without that fold, or None.
     """
     scores = _outer_scores(dataset, metric, plan, elect, deadline)
-    n_inside = len(plan.folds) - 1  # one of the others scores, the rest trains
-    share = 1 - 1 / n_inside
-    return _outer_estimates(scores, plan, dataset, metric, "crossfit", "of one search", fit_share=share)
+    return _outer_estimates(scores, plan, dataset, metric, "crossfit", "of one search")
 
 
 def _outer_scores(
     dataset: Dataset, metric: Metric, plan: FoldPlan, elect: Elector, deadline: Deadline
-) -> list[tuple[float, float, float]]:
-    """Score every outer fold: the losses of tuned and default model, and the fits each member averages.
+) -> list[tuple[float, float, float, float]]:
+    """Score every outer fold: the losses of tuned and default model, the rows of a fit, the fits averaged.
 
     NaN where there is no model.
     """
     scores = []
     for outer, fold in enumerate(plan.folds):
         share = deadline.left / (len(plan.folds) - outer)
-        models = elect(outer, Deadline.after(share if np.isfinite(share) else None))
-        if models is None:
-            scores.append((np.nan, np.nan, np.nan))
+        elected = elect(outer, Deadline.after(share if np.isfinite(share) else None))
+        if elected is None:
+            scores.append((np.nan, np.nan, np.nan, np.nan))
             continue
         held_out = dataset.take(fold.test)
-        tuned, default = (held_out_loss(model, held_out, metric) for model in models)
-        scores.append((tuned, default, float(models[0].n_averaged)))
+        tuned, default = (held_out_loss(model, held_out, metric) for model in elected[:2])
+        scores.append((tuned, default, elected.fit_rows, float(elected.tuned.n_averaged)))
     return scores
 
 
 def _outer_estimates(
-    outer_scores: Sequence[tuple[float, float, float]],
+    outer_scores: Sequence[tuple[float, float, float, float]],
     plan: FoldPlan,
     dataset: Dataset,
     metric: Metric,
     method: str,
     budget: str,
-    *,
-    fit_share: float,
 ) -> Estimates:
-    """Return what the outer folds say; a fit of an average sees ``fit_share`` of their training rows."""
-    tuned, default, averaged = zip(*outer_scores, strict=True)
+    tuned, default, fit_rows, averaged = zip(*outer_scores, strict=True)
     sizes = [(len(fold.test), len(fold.train)) for fold in plan.folds]
     share = float(np.mean([test / train for test, train in sizes]))
     forward = dataset.time is not None
@@ -183,10 +182,9 @@ def _outer_estimates(
             return prediction_t(losses, level=LEVEL, squared=squared)
         return corrected_t(losses, test_share=share, level=LEVEL, squared=squared)
 
-    train_rows = float(np.mean([train for _, train in sizes]))
-    n_averaged = float(np.nanmean(averaged)) if np.isfinite(averaged).any() else np.nan
-    build = Build(train_rows * (fit_share if n_averaged > 1 else 1.0), n_averaged)
-    rows = round(train_rows)
+    known = np.array([fit_rows, averaged])[:, np.isfinite(averaged)]
+    build = Build(*known.mean(axis=1).tolist()) if known.size else Build(np.nan, np.nan)
+    rows = round(float(np.mean([train for _, train in sizes])))
     what = "the next window" if forward else "new rows"
     of_what = "" if dataset.slice_masks is None else "'s worst slice"
     terms = f"at about {rows} rows on {what}, {len(sizes)} outer folds, {budget}"

@@ -82,6 +82,11 @@ class Finals:
     default_bag: BagLosses | None
     n_missed: int
 
+    def fit_rows(self, n_rows: int) -> float:
+        """Return how many of ``n_rows`` each fit of the models saw: all where it was fitted once more."""
+        is_refitted = self.model.n_averaged == 1
+        return float(n_rows) if is_refitted else float(np.mean([len(fold.train) for fold in self.folds]))
+
 
 def rescore(
     nominations: Sequence[Nomination],

@@ -141,17 +141,15 @@ def _delivered_estimate(
         return None
     fall_back, finals = falls_back(estimates), choice.finals
     model = finals.default_model if fall_back else finals.model
-    n_train = np.array([len(fold.train) for fold in finals.folds])
-    n_test = np.array([len(fold.test) for fold in finals.folds])
-    is_refitted = model.n_averaged == 1
+    shares = [len(fold.test) / len(fold.train) for fold in finals.folds]
     return delivered_estimate(
         estimates.default if fall_back else estimates.tuned,
         metric,
         before=estimates.build,
-        after=Build(dataset.n_rows if is_refitted else float(n_train.mean()), model.n_averaged),
+        after=Build(finals.fit_rows(dataset.n_rows), model.n_averaged),
         learning=learning,
         bag=finals.default_bag if fall_back else finals.bag,
-        test_share=float((n_test / n_train).mean()),
+        test_share=float(np.mean(shares)),
     )
 
 

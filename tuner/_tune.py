@@ -18,12 +18,12 @@ from tuner._choice import Choice, choose, elect_without, first_repeat
 from tuner._config import Settings, TuningConfig, check_config, left_out, resolve, resolve_spaces
 from tuner._data import Dataset, make_dataset, with_log_target
 from tuner._deadline import Deadline
-from tuner._estimate import Estimates, bbc, crossfit, nested, plan_outer
+from tuner._estimate import Elected, Estimates, bbc, crossfit, nested, plan_outer
+from tuner._finals import Finals
 from tuner._learning import Probe
 from tuner._listeners import Listeners, RunContext
 from tuner._memory import check_memory
 from tuner._metrics import Metric, resolve_metric
-from tuner._model import Blended
 from tuner._outcome import Probed, conclude, shipped_position
 from tuner._records import Configuration, Finding, TrialRecord
 from tuner._result import TuningResult
@@ -347,18 +347,16 @@ class _Line:
         if len(plan.folds) < LEAST_CROSSFIT_FOLDS:
             return None, (f"No estimate: crossfit needs at least 3 folds, and there were {len(plan.folds)}.",)
 
-        def elect(outer: int, deadline: Deadline) -> tuple[Blended, Blended] | None:
+        def elect(outer: int, deadline: Deadline) -> Elected | None:
             place = Place(self.study_name, "outer_fold", outer)
             finals = elect_without(
                 choice, self.settings, outer, place=place, deadline=deadline, notify=self.notify
             )
-            return None if finals is None else (finals.model, finals.default_model)
+            return None if finals is None else _elected(finals, len(plan.folds[outer].train))
 
         return crossfit(self.dataset, self.metric, plan, elect, end), ()
 
-    def _choose_outer(
-        self, rows: Dataset, seed: int, deadline: Deadline, outer: int
-    ) -> tuple[Blended, Blended]:
+    def _choose_outer(self, rows: Dataset, seed: int, deadline: Deadline, outer: int) -> Elected:
         """Repeat the choice on the rows of an outer fold."""
         choice = choose(
             rows,
@@ -368,7 +366,11 @@ class _Line:
             deadline=deadline,
             notify=self.notify,
         )
-        return choice.finals.model, choice.finals.default_model
+        return _elected(choice.finals, rows.n_rows)
+
+
+def _elected(finals: Finals, n_rows: int) -> Elected:
+    return Elected(finals.model, finals.default_model, finals.fit_rows(n_rows))
 
 
 def _no_time_for_outer_folds(needed: float, share: float) -> str:
