@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -204,8 +205,10 @@ def test_table_has_the_values_that_mlflow_shows(trials):
     assert frame.loc[2, "reason"] == "ValueError: no"
 
 
-def test_trials_are_a_sequence(trials, make_trial):
-    """They index, slice, iterate, compare and count like a tuple of records."""
+def test_trials_are_a_tuple(trials, make_trial):
+    """They are a tuple of records, also after pickling, which counts states and can be hashed."""
+    assert isinstance(trials, tuple)
+    assert pickle.loads(pickle.dumps(trials)) == trials
     assert [trials[0], *trials[1:]] == list(trials)
     assert (len(trials), trials.count("PRUNED")) == (3, 1)
     assert trials == Trials(list(trials))

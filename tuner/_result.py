@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -72,42 +72,23 @@ class Paid:
     scale: Scale = "loss"
 
 
-class Trials(Sequence[TrialRecord]):
+class Trials(tuple[TrialRecord, ...]):
     """The search trials, in order."""
 
-    def __init__(self, records: Sequence[TrialRecord]) -> None:
-        self._records = tuple(records)
-
-    @overload
-    def __getitem__(self, index: int) -> TrialRecord: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> tuple[TrialRecord, ...]: ...
-
-    def __getitem__(self, index: int | slice) -> TrialRecord | tuple[TrialRecord, ...]:
-        return self._records[index]
-
-    def __len__(self) -> int:
-        return len(self._records)
-
-    def __iter__(self) -> Iterator[TrialRecord]:
-        return iter(self._records)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Trials) and self._records == other._records
+    __slots__ = ()
 
     def __hash__(self) -> int:
-        return hash(tuple(record.trial_key for record in self._records))
+        return hash(tuple(record.trial_key for record in self))
 
     def count(self, state: Any) -> int:
         """Return how many trials ended in ``state`` (COMPLETE, PRUNED or FAIL)."""
-        return sum(record.state == state for record in self._records)
+        return sum(record.state == state for record in self)
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a trial, with the metric and parameter names MLflow shows."""
         import pandas as pd
 
-        return pd.DataFrame([_frame_row(record) for record in self._records])
+        return pd.DataFrame([_frame_row(record) for record in self])
 
     def __repr__(self) -> str:
         return (
