@@ -268,6 +268,8 @@ class TuningResult:
             "not judged": 'not judged: only outer folds can tell (estimate="nested" or "crossfit")',
         }
         text = texts[self.paid.verdict]
+        if self.paid.verdict == "not judged" and self.estimate is not None and self.estimate.method != "bbc":
+            text = "not judged: no outer fold delivered anything but the default"
         if self.paid.difference is None:
             return text
         interval = f"[{self.paid.low:+.4g}, {self.paid.high:+.4g}]"
@@ -307,15 +309,16 @@ class TuningResult:
         blended = self.model.blended
         if blended is None:  # pragma: no cover - a delivered model always holds one
             return "none"
-        shares = ", ".join(f"{member.family} {member.weight:.0%}" for member in blended.members)
         default = "the default, " if self.shipped_default else ""
         tempered = f"; temperature {blended.temperature:.2f}" if blended.temperature != 1.0 else ""
         positive = f"; positive class {self.positive_class}" if self.positive_class is not None else ""
-        return f"{default}{blended.n_models} fitted models averaged ({shares}){tempered}{positive}"
+        return f"{default}{blended}{tempered}{positive}"
 
     def _serving_text(self) -> str:
         latency = self.latency
-        return f"{latency.row_milliseconds:.2g} ms for one row, {latency.rows_per_second:,.0f} rows a second"
+        took = latency.row_milliseconds
+        row = f"{took:.2g}" if took < 99.5 else f"{took:,.0f}"  # never 1.1e+02
+        return f"{row} ms for one row, {latency.rows_per_second:,.0f} rows a second"
 
     def _counts(self) -> str:
         finished, pruned, failed = (self.trials.count(state) for state in ("COMPLETE", "PRUNED", "FAIL"))
