@@ -197,6 +197,10 @@ OPTIONS = {
     "a store that is none": {"storage": "tuner"},
     "a store of an unknown kind": {"storage": "cabinet://x"},
     "a store in no folder": {"storage": "sqlite:////no/such/folder/x.db"},
+    "a store as object": {"storage": object()},
+    "a folder as tracking": {"tracking_uri": Path("mlruns")},
+    "an experiment as number": {"experiment_name": 3},
+    "a study as number": {"study_name": 3},
 }
 FILES = {
     "no file": ("gone.csv", None),
