@@ -342,7 +342,7 @@ def test_dense_and_sparse_meet():
         (lambda _: np.zeros((2, 7)), "7 columns"),
         (lambda frame: frame.assign(n=["a", "b", "c"]), "'a'"),
         (lambda frame: frame.assign(d=["no", "date", "here"]), "no"),
-        (lambda frame: frame.assign(n=[1.0, np.inf, 2.0]), "infinity"),
+        (lambda frame: frame.assign(n=[1.0, np.inf, 2.0]), "infinity in column 'n'"),
         (lambda frame: frame.assign(c=["x", ["y"], None]), "list"),
         (lambda frame: frame.iloc[:0], "0 sample"),
     ],
@@ -355,6 +355,18 @@ def test_columns_that_differ_from_fit_are_refused(change, named):
 
 
 # Bad tables
+def test_an_infinite_column_goes_by_what_the_user_calls_it():
+    """By name behind a date, which becomes six numbers, and by place in an array, dropped columns counted."""
+    dates = pd.date_range("2024-01-01", periods=3)
+    frame = pd.DataFrame({"day": dates, "text": ["a", "b", "a"], "heat": [1.0, np.inf, 2.0]})
+    assert refused(lambda: read_schema(frame)).value == "an infinity in column 'heat'"
+    array = np.array([[7.0, 1.0, 1.0], [7.0, 2.0, 3.0]])
+    schema, *_ = read_schema(array)  # the first column is constant
+    broken = np.array([[7.0, 1.0, np.inf]])
+    for rows in (broken, sparse.csr_matrix(broken)):
+        assert refused(lambda rows=rows: schema.encode(rows)).value == "an infinity in column 2"
+
+
 
 
 @pytest.mark.parametrize(

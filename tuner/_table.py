@@ -154,7 +154,7 @@ class Schema:
             picked = picked.toarray()
         if any(column.kind != "numeric" for column in self.columns):
             return Table(*encode_columns(pd.DataFrame(picked), self.columns))
-        check_finite(picked)
+        check_finite(picked, used)
         return Table(picked, np.empty((picked.shape[0], 0), dtype=np.int32))
 
     def _fit_names(self) -> list[str]:
@@ -276,7 +276,7 @@ def read_schema(X: Any) -> tuple[Schema, Table, tuple[str, ...]]:
     frame = as_frame(X)
     if not isinstance(frame, pd.DataFrame):
         frame_names = _position_names(frame.shape[1])
-        check_finite(frame)
+        check_finite(frame, range(frame.shape[1]))
         keep = varying_columns(frame)
         if image_shape is not None:
             _check_pixels(frame)
