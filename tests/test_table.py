@@ -384,6 +384,8 @@ def test_an_infinite_column_goes_by_what_the_user_calls_it():
         (None, "images"),
         ([[1, 2], [3]], "equally long"),
         (np.ones((3, 2)), "must vary"),
+        (pl.LazyFrame({"a": [1, 2]}), "in memory"),
+        (pl.Series([1, 2]), "images"),
         (pd.DataFrame({"a": [1, 1], "b": [None, None]}), "must vary"),
         (sparse.csr_matrix((3, 2)), "must vary"),
         (np.eye(2) * 1j, "real"),

@@ -189,7 +189,13 @@ class Schema:
 
 def is_named(X: Any) -> bool:
     """Whether the input carries column names (pandas or polars)."""
-    return isinstance(X, pd.DataFrame) or type(X).__module__.split(".")[0] == "polars"
+    return isinstance(X, pd.DataFrame) or (
+        _is_polars(X) and hasattr(X, "columns") and hasattr(X, "to_pandas")
+    )
+
+
+def _is_polars(X: Any) -> bool:
+    return type(X).__module__.split(".")[0] == "polars"
 
 
 def as_frame(X: Any) -> Any:
@@ -198,9 +204,11 @@ def as_frame(X: Any) -> Any:
     Raises
     ------
     InputError
-        If X is not two-dimensional, complex, or of no rows or columns.
+        If X is not two-dimensional, complex, not in memory, or of no rows or columns.
     """
-    if type(X).__module__.split(".")[0] == "polars":
+    if _is_polars(X):
+        if not hasattr(X, "to_pandas"):
+            raise InputError("X must be in memory.", f"a polars {type(X).__name__}", "Call its `collect()`.")
         X = X.to_pandas()
     if sparse.issparse(X):
         X = as_csr(X)
