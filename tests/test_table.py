@@ -32,7 +32,8 @@ def refused(act):
     assert error.rule.endswith((".", "?"))
     assert str(error.value)
     assert error.cure.endswith(".")
-    assert str(error) == f"{error.rule} Got {error.value}. {error.cure}"
+    value = str(error.value).removesuffix(".")  # another library's words bring a stop of their own
+    assert str(error) == f"{error.rule} Got {value}. {error.cure}"
     return error
 
 
@@ -354,7 +355,6 @@ def test_columns_that_differ_from_fit_are_refused(change, named):
     assert named in str(refused(lambda: schema.encode(change(frame))))
 
 
-# Bad tables
 def test_an_infinite_column_goes_by_what_the_user_calls_it():
     """By name behind a date, which becomes six numbers, and by place in an array, dropped columns counted."""
     dates = pd.date_range("2024-01-01", periods=3)
@@ -367,6 +367,7 @@ def test_an_infinite_column_goes_by_what_the_user_calls_it():
         assert refused(lambda rows=rows: schema.encode(rows)).value == "an infinity in column 2"
 
 
+# Bad tables
 
 
 @pytest.mark.parametrize(
@@ -383,9 +384,9 @@ def test_an_infinite_column_goes_by_what_the_user_calls_it():
         (np.zeros((2,) * 5), "images"),
         (None, "images"),
         ([[1, 2], [3]], "equally long"),
-        (np.ones((3, 2)), "must vary"),
         (pl.LazyFrame({"a": [1, 2]}), "in memory"),
         (pl.Series([1, 2]), "images"),
+        (np.ones((3, 2)), "must vary"),
         (pd.DataFrame({"a": [1, 1], "b": [None, None]}), "must vary"),
         (sparse.csr_matrix((3, 2)), "must vary"),
         (np.eye(2) * 1j, "real"),
