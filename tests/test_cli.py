@@ -354,7 +354,7 @@ BAD_INPUT = {
         "20 missing",
     ),
     "infinite feature": ("", rows().assign(size=[np.inf] + [1.0] * 59), [], "finite or missing", "infinity"),
-    "unknown metric": ('[objective]\nmetric = "log_lss"\n', None, [], "metric", "'log_lss'"),
+    "unknown metric": ('[objective]\nmetric = "log_lss"\n', None, [], "`objective.metric` must", "'log_lss'"),
     "unknown family": ('[search]\nfamilies = ["lightgmb"]\n', None, [], "known one", "'lightgmb'"),
     "unknown key": ("[search]\nmax_trails = 5\n", None, [], "known one", "`search.max_trails`"),
     "unknown key set": ("", None, ["--set", "final.modle=bag"], "known one", "`final.modle`"),

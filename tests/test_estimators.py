@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
+import re
 import subprocess
 import sys
 
@@ -14,7 +16,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from sklearn.model_selection import cross_val_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from tuner import InputError, TunedClassifier, TunedRegressor
+from tuner import InputError, TunedClassifier, TunedRegressor, TuningConfig
 
 QUICK = {
     "max_trials": 2,
@@ -171,6 +173,14 @@ def test_the_story_is_told_by_repr_and_html(fitted):
     for label in ("estimate", "winner", "trials", "gap"):
         assert label in text
         assert f">{label}<" in page
+
+
+@pytest.mark.parametrize("described", [TunedClassifier, TuningConfig])
+def test_every_option_is_described(described):
+    """Each option has an entry in the docstring's list of parameters."""
+    entries = re.findall(r"^(\w[\w, ]*) : ", inspect.getdoc(described), re.MULTILINE)
+    names = {name for entry in entries for name in entry.split(", ")}
+    assert set(inspect.signature(described).parameters) <= names
 
 
 def test_importing_the_package_stays_light():

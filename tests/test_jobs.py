@@ -211,7 +211,10 @@ def test_wrong_type_names_the_key_and_an_example(write_job, more, rule):
     ("more", "rule"),
     [
         ("[search]\nn_folds = 1\n", "`search.n_folds` must be an integer of at least 2."),
-        ("[search]\ntime_budget = 0\n", "`search.time_budget` must be a positive number"),
+        (
+            "[search]\ntime_budget = 0\n",
+            '`search.time_budget` must be a positive number of seconds or "none".',
+        ),
         ('[search]\nmax_trials = "none"\ntime_budget = "none"\n', "A run must have an end."),
         ('[final]\nmodel = "stack"\n', "`final.model` must be one of"),
         ('[final]\nestimate = "bootstrap"\n', "`final.estimate` must be one of"),

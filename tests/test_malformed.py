@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,7 @@ CLASS_TARGETS = {
     "a scalar": 1,
     "complex": LABELS.astype(complex),
     "continuous": NUMBERS,
+    "bytes": np.where(LABELS, b"yes", b"no"),
     "lists": [[1], [0]] * (N // 2 - 1) + [[1], [0, 1]],
     "infinity": np.where(np.arange(N) == 5, INF, LABELS),
     "frame of two columns": pd.DataFrame({"y": LABELS, "z": LABELS}),
@@ -196,6 +198,10 @@ OPTIONS = {
     "unknown code": {"allow": ["X001"]},
     "codes as text": {"allow": "G001"},
     "a store that is none": {"storage": "tuner"},
+    "a store as object": {"storage": object()},
+    "a folder as tracking": {"tracking_uri": Path("mlruns")},
+    "an experiment as number": {"experiment_name": 3},
+    "a study as number": {"study_name": 3},
     "a store of an unknown kind": {"storage": "cabinet://x"},
     "a store in no folder": {"storage": "sqlite:////no/such/folder/x.db"},
 }
@@ -280,6 +286,9 @@ def assert_says_all(error):
     assert str(error.rule).endswith(".")
     assert str(error.value)
     assert str(error.cure).endswith((".", "?", "`"))
+    # Other libraries' words bring a stop of their own.
+    assert re.search(r"(?<!\.)\.\. ", str(error)) is None
+    assert "np.str_" not in str(error)
 
 
 @pytest.mark.parametrize("case", TABLES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -111,6 +112,30 @@ def test_facts_tell_the_story_in_order(result):
     assert labels[4:] == ["gap", "winner", "model", "serving", "trials", "D001", "note", "time"]
 
 
+def test_the_model_is_shown_in_a_line(result):
+    """An estimator shows its parameters; what it blends is told in words, not as all its arrays."""
+    assert repr(result.model) == (
+        "DeliveredClassifier(blended=<Blended: 10 fitted models averaged (lightgbm 75%, linear 25%)>,\n"
+        "                    classes_=['no', 'yes'])"
+    )
+
+
+def test_a_slow_model_takes_no_powers_of_ten(result):
+    """Milliseconds beyond 99 are written out."""
+    facts = dict(replace(result, latency=Latency(110.4, 9.0)).facts())
+    assert facts["serving"] == "110 ms for one row, 9 rows a second"
+
+
+def test_what_outer_folds_could_not_judge_is_not_put_down_to_the_method(result):
+    """Only where there were none is the cure to ask for them."""
+    nested = replace(result, paid=Paid("not judged"))
+    assert dict(nested.facts())["tuning paid"] == (
+        "not judged: no outer fold delivered anything but the default"
+    )
+    bbc = replace(nested, estimate=replace(result.estimate, method="bbc"))
+    assert dict(bbc.facts())["tuning paid"].endswith('(estimate="nested" or "crossfit")')
+
+
 def test_facts_by_hand(result):
     """Every line says its numbers in natural units or names them as losses."""
     facts = dict(result.facts())
@@ -204,8 +229,10 @@ def test_table_has_the_values_that_mlflow_shows(trials):
     assert frame.loc[2, "reason"] == "ValueError: no"
 
 
-def test_trials_are_a_sequence(trials, make_trial):
-    """They index, slice, iterate, compare and count like a tuple of records."""
+def test_trials_are_a_tuple(trials, make_trial):
+    """They are a tuple of records, also after pickling, which counts states and can be hashed."""
+    assert isinstance(trials, tuple)
+    assert pickle.loads(pickle.dumps(trials)) == trials
     assert [trials[0], *trials[1:]] == list(trials)
     assert (len(trials), trials.count("PRUNED")) == (3, 1)
     assert trials == Trials(list(trials))

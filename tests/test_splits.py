@@ -206,7 +206,7 @@ def test_one_forward_window_can_remain():
     plan = plan_reporting(data, n_folds=5, seed=0)
     assert [(f.train.tolist(), f.test.tolist()) for f in plan.folds] == [([1, 3], [0, 2])]
     assert plan.notes == (
-        "`n_folds` shrank from 5 to 1: there are 2 distinct times, and the first block only trains.",
+        "`outer_folds` shrank from 5 to 1: there are 2 distinct times, and the first block only trains.",
     )
 
 

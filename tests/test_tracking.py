@@ -551,6 +551,17 @@ def test_global_state_is_left_alone(uri: str, tmp_path: Path, monkeypatch: pytes
     assert [path.name for path in tmp_path.iterdir()] == ["my store"]
 
 
+def test_autologging_is_off_while_a_run_is_tracked(uri: str) -> None:
+    """Who has switched it on gets no run for each of our fits, and has it again afterwards."""
+    from mlflow.utils import autologging_utils
+
+    tracker = make_tracker(uri)
+    tracker.start()
+    assert autologging_utils._AUTOLOGGING_GLOBALLY_DISABLED
+    tracker.abort(timeout=60.0)
+    assert not autologging_utils._AUTOLOGGING_GLOBALLY_DISABLED
+
+
 def test_without_a_uri_mlflows_own_setting_holds(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """`MLFLOW_TRACKING_URI` decides, and the experiment is called tuner."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)

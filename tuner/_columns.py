@@ -19,6 +19,7 @@ from tuner.exceptions import InputError
 
 DATE_PARTS = ("epoch_days", "year", "month", "day", "day_of_week", "hour")
 MISSING = -1  # code of a missing category
+N_NUMBERS = {"numeric": 1, "datetime": len(DATE_PARTS), "categorical": 0}  # that a column becomes
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def encode_columns(frame: pd.DataFrame, columns: tuple[Column, ...]) -> tuple[Fl
     n_rows = len(frame)
     numbers = np.column_stack(numeric) if numeric else np.empty((n_rows, 0))
     codes = np.column_stack(categorical) if categorical else np.empty((n_rows, 0), dtype=np.int32)
-    check_finite(numbers)
+    check_finite(numbers, [repr(column.name) for column in columns for _ in range(N_NUMBERS[column.kind])])
     return numbers, codes
 
 
@@ -253,21 +254,26 @@ def as_csr(X: Any) -> Any:
     return sparse.csr_matrix(X)
 
 
-def check_finite(numbers: Any) -> None:
+def check_finite(numbers: Any, names: Sequence[object]) -> None:
     """Refuse infinite values.
+
+    Parameters
+    ----------
+    numbers : float array or CSR matrix of shape (n_rows, n_numbers)
+    names : sequence of length n_numbers
+        How the error names a column.
 
     Raises
     ------
     InputError
         Naming the first column that holds one.
     """
-    values: Any = numbers
-    if sparse.issparse(numbers):
-        values = as_csr(numbers).data
-    if values.size and np.isinf(values).any():
-        where = "" if sparse.issparse(numbers) else f" in column {int(np.isinf(values).any(axis=0).argmax())}"
+    is_sparse = sparse.issparse(numbers)
+    infinite = np.isinf(as_csr(numbers).data if is_sparse else numbers)
+    if infinite.any():
+        place = as_csr(numbers).indices[infinite].min() if is_sparse else infinite.any(axis=0).argmax()
         raise InputError(
             "Features must be finite or missing.",
-            f"an infinity{where}",
+            f"an infinity in column {names[int(place)]}",
             "Replace infinity by a number or by NaN (missing).",
         )

@@ -184,6 +184,7 @@ def check_config(config: TuningConfig) -> None:
     """
     _check_limits(config)
     _check_counts(config)
+    _check_texts(config)
     _check_choice("task", config.task, TASKS)
     _check_choice("final", config.final, FINALS)
     _check_choice("estimate", config.estimate, ESTIMATES)
@@ -449,6 +450,20 @@ def _check_counts(config: TuningConfig) -> None:
     jobs = config.n_jobs
     if isinstance(jobs, bool) or not isinstance(jobs, int | np.integer) or jobs == 0 or jobs < -1:
         raise InputError("`n_jobs` must be -1 or a positive integer.", repr(jobs), "Use -1 for all cores.")
+
+
+def _check_texts(config: TuningConfig) -> None:
+    examples = {
+        "tracking_uri": "sqlite:///mlflow.db",
+        "experiment_name": "churn",
+        "storage": "sqlite:///tuner.db",
+        "study_name": "churn",
+    }
+    for name, example in examples.items():
+        value = getattr(config, name)
+        if value is not None and not isinstance(value, str):
+            kind = type(value).__name__  # not the value: it may hold a password
+            raise InputError(f"`{name}` must be a text or None.", f"a {kind}", f'Try `{name}="{example}"`.')
 
 
 def _is_number(value: object) -> bool:

@@ -312,7 +312,12 @@ def _check_length(name: str, values: Any, n_rows: int) -> None:
 def _encode_target(target: Any, task: str) -> tuple[Any, Any]:
     if task == "regression":
         return _encode_numbers(target), None
-    kind = type_of_target(target)
+    try:
+        kind = type_of_target(target)
+    except TypeError as error:
+        raise InputError(
+            "A classification target must hold class labels.", str(error), "Turn them into texts or integers."
+        ) from error
     if kind not in ("binary", "multiclass"):
         raise InputError(
             "A classification target must hold class labels.",
@@ -340,12 +345,8 @@ def _encode_numbers(target: Any) -> FloatArray:
     if target.dtype.kind in "mM":
         cure = "Turn it into a number of days or seconds."
         raise InputError("A regression target must be numeric.", "dates or durations", cure)
-    try:
-        values = np.asarray(target, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            "A regression target must be numeric.", str(error), 'Use task="classification" for labels.'
-        ) from error
+    cure = 'Use task="classification" for labels.'
+    values = _as_numbers(target, "A regression target must be numeric.", cure)
     if len(values) < 2:
         raise InputError(
             "Tuning needs at least 2 rows.", f"n_samples = {len(values)} (1 sample)", "Pass more rows."
@@ -353,6 +354,14 @@ def _encode_numbers(target: Any) -> FloatArray:
     if values.min() == values.max():
         raise InputError("A regression target must vary.", f"{values[0]} in every row", "Check the column.")
     return values
+
+
+def _as_numbers(vector: Any, rule: str, cure: str) -> FloatArray:
+    try:
+        return np.asarray(vector, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        texts = (value for value in vector if pd.isna(pd.to_numeric(value, errors="coerce")))
+        raise InputError(rule, f"values such as {str(next(texts, vector[0]))!r}", cure) from error
 
 
 def _encode_groups(groups: Any, n_rows: int) -> IntArray | None:
@@ -391,12 +400,8 @@ def _check_weights(weights: Any, n_rows: int) -> FloatArray | None:
         return None
     if np.isscalar(weights):
         weights = np.full(n_rows, weights)
-    try:
-        values = np.asarray(_as_vector(weights, "sample_weight"), dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError("`sample_weight` must be numbers.", str(error), "Convert it.") from error
+    vector = _as_vector(weights, "sample_weight")
+    values = _as_numbers(vector, "`sample_weight` must be numbers.", "Convert it.")
     _check_length("sample_weight", values, n_rows)
     if values.min() < 0:
         raise InputError("`sample_weight` must not be negative.", float(values.min()), "Clip it at 0.")

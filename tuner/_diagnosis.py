@@ -102,7 +102,7 @@ def _overfitting(winner: TrialRecord, trials: Sequence[TrialRecord], space: Sear
         if _surely_positive(gaps - _gaps(trial) - matters) and _as_good(trial, winner)
     ]
     evidence = (
-        f"gap {winner.scores.gap:.4g}, fold noise of the gap {_noise(gaps):.2g}, "
+        f"gap {winner.scores.gap:.4g} on the search folds, fold noise of the gap {_noise(gaps):.2g}, "
         f"standard error of the loss {winner.scores.standard_error:.2g}"
     )
     if not simpler:

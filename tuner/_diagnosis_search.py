@@ -87,7 +87,8 @@ def families_disagree(winner: TrialRecord, finalists: Sequence[TrialRecord]) -> 
     return Finding(
         "D007",
         "info",
-        f"On fresh folds {family} cannot be told from {winner.configuration.family}: both do equally well.",
+        f"On fresh folds {family} cannot be told from {winner.configuration.family}: the noise hides which "
+        "does better.",
         f"loss difference {np.nanmean(difference):+.3g}, fold noise {noise(difference):.2g}",
         f'Keep final="ensemble", which mixes them; or choose by cost: families=["{family}"].',
     )

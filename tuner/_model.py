@@ -47,7 +47,7 @@ class Member:
         return total / len(self.models)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Blended:
     """Weighted members and the schema of their input.
 
@@ -86,6 +86,13 @@ class Blended:
     def n_models(self) -> int:
         """Number of fitted models inside."""
         return sum(len(member.models) for member in self.members)
+
+    def __str__(self) -> str:
+        shares = ", ".join(f"{member.family} {member.weight:.0%}" for member in self.members)
+        return f"{self.n_models} fitted models averaged ({shares})"
+
+    def __repr__(self) -> str:  # as a parameter of an estimator it stands in a notebook: not all its arrays
+        return f"<{type(self).__name__}: {self}>"
 
 
 class DeliveredClassifier(ClassifierMixin, BaseEstimator):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -114,42 +114,23 @@ class Paid:
     scale: Scale = "loss"
 
 
-class Trials(Sequence[TrialRecord]):
+class Trials(tuple[TrialRecord, ...]):
     """The search trials, in order."""
 
-    def __init__(self, records: Sequence[TrialRecord]) -> None:
-        self._records = tuple(records)
-
-    @overload
-    def __getitem__(self, index: int) -> TrialRecord: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> tuple[TrialRecord, ...]: ...
-
-    def __getitem__(self, index: int | slice) -> TrialRecord | tuple[TrialRecord, ...]:
-        return self._records[index]
-
-    def __len__(self) -> int:
-        return len(self._records)
-
-    def __iter__(self) -> Iterator[TrialRecord]:
-        return iter(self._records)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Trials) and self._records == other._records
+    __slots__ = ()
 
     def __hash__(self) -> int:
-        return hash(tuple(record.trial_key for record in self._records))
+        return hash(tuple(record.trial_key for record in self))
 
     def count(self, state: Any) -> int:
         """Return how many trials ended in ``state`` (COMPLETE, PRUNED or FAIL)."""
-        return sum(record.state == state for record in self._records)
+        return sum(record.state == state for record in self)
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a trial, with the metric and parameter names MLflow shows."""
         import pandas as pd
 
-        return pd.DataFrame([_frame_row(record) for record in self._records])
+        return pd.DataFrame([_frame_row(record) for record in self])
 
     def __repr__(self) -> str:
         return (
@@ -335,6 +316,8 @@ class TuningResult:
             "not judged": 'not judged: only outer folds can tell (estimate="nested" or "crossfit")',
         }
         text = texts[self.paid.verdict]
+        if self.paid.verdict == "not judged" and self.estimate is not None and self.estimate.method != "bbc":
+            text = "not judged: no outer fold delivered anything but the default"
         if self.paid.difference is None:
             return text
         interval = f"[{self.paid.low:+.4g}, {self.paid.high:+.4g}]"
@@ -374,15 +357,16 @@ class TuningResult:
         blended = self.model.blended
         if blended is None:  # pragma: no cover - a delivered model always holds one
             return "none"
-        shares = ", ".join(f"{member.family} {member.weight:.0%}" for member in blended.members)
         default = "the default, " if self.shipped_default else ""
         tempered = f"; temperature {blended.temperature:.2f}" if blended.temperature != 1.0 else ""
         positive = f"; positive class {self.positive_class}" if self.positive_class is not None else ""
-        return f"{default}{blended.n_models} fitted models averaged ({shares}){tempered}{positive}"
+        return f"{default}{blended}{tempered}{positive}"
 
     def _serving_text(self) -> str:
         latency = self.latency
-        return f"{latency.row_milliseconds:.2g} ms for one row, {latency.rows_per_second:,.0f} rows a second"
+        took = latency.row_milliseconds
+        row = f"{took:.2g}" if took < 99.5 else f"{took:,.0f}"  # never 1.1e+02
+        return f"{row} ms for one row, {latency.rows_per_second:,.0f} rows a second"
 
     def _counts(self) -> str:
         finished, pruned, failed = (self.trials.count(state) for state in ("COMPLETE", "PRUNED", "FAIL"))

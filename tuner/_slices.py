@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tuner._columns import DATE_PARTS, MISSING
+from tuner._columns import MISSING, N_NUMBERS
 from tuner._intervals import corrected_t
 from tuner._records import SliceScore
 from tuner._types import FloatArray, IntArray
@@ -124,7 +124,7 @@ def _column(dataset: Dataset, name: str) -> tuple[FloatArray, tuple[str, ...] | 
             dense = values.toarray() if dataset.table.is_sparse else values
             return np.asarray(dense, dtype=np.float64).ravel(), None
         categorical += column.kind == "categorical"
-        numeric += {"categorical": 0, "numeric": 1, "datetime": len(DATE_PARTS)}[column.kind]
+        numeric += N_NUMBERS[column.kind]
     raise KeyError(name)
 
 

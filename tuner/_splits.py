@@ -215,7 +215,7 @@ def plan_reporting(dataset: Dataset, *, n_folds: int, seed: int) -> FoldPlan:
     InputError
         For fewer than 2 rows, groups or distinct times, and where no fold can train.
     """
-    kind, size, notes = _scheme(dataset, n_folds, forward=dataset.time is not None)
+    kind, size, notes = _scheme(dataset, n_folds, forward=dataset.time is not None, option="outer_folds")
     if dataset.time is not None:
         parts = enumerate(windows(dataset.time, dataset.groups, size))
         folds = [Fold(0, index, train, test) for index, (train, test) in parts]
@@ -231,13 +231,15 @@ def plan_reporting(dataset: Dataset, *, n_folds: int, seed: int) -> FoldPlan:
     return plan
 
 
-def _scheme(dataset: Dataset, n_folds: int, *, forward: bool) -> tuple[Kind, int, tuple[str, ...]]:
+def _scheme(
+    dataset: Dataset, n_folds: int, *, forward: bool, option: str = "n_folds"
+) -> tuple[Kind, int, tuple[str, ...]]:
     """Return the kind of plan, the number of folds the rows allow, and notes."""
     if dataset.n_rows < 2:
         raise InputError("There must be at least 2 rows.", dataset.n_rows, "Add rows.")
     limit, reason = min(_limits(dataset, forward=forward))
     size = min(n_folds, limit)
-    notes = (f"`n_folds` shrank from {n_folds} to {size}: {reason}.",) if size < n_folds else ()
+    notes = (f"`{option}` shrank from {n_folds} to {size}: {reason}.",) if size < n_folds else ()
     return _kind(dataset, forward=forward), size, notes
 
 

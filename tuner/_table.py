@@ -154,7 +154,7 @@ class Schema:
             picked = picked.toarray()
         if any(column.kind != "numeric" for column in self.columns):
             return Table(*encode_columns(pd.DataFrame(picked), self.columns))
-        check_finite(picked)
+        check_finite(picked, used)
         return Table(picked, np.empty((picked.shape[0], 0), dtype=np.int32))
 
     def _fit_names(self) -> list[str]:
@@ -189,7 +189,13 @@ class Schema:
 
 def is_named(X: Any) -> bool:
     """Whether the input carries column names (pandas or polars)."""
-    return isinstance(X, pd.DataFrame) or type(X).__module__.split(".")[0] == "polars"
+    return isinstance(X, pd.DataFrame) or (
+        _is_polars(X) and hasattr(X, "columns") and hasattr(X, "to_pandas")
+    )
+
+
+def _is_polars(X: Any) -> bool:
+    return type(X).__module__.split(".")[0] == "polars"
 
 
 def as_frame(X: Any) -> Any:
@@ -198,9 +204,11 @@ def as_frame(X: Any) -> Any:
     Raises
     ------
     InputError
-        If X is not two-dimensional, complex, or of no rows or columns.
+        If X is not two-dimensional, complex, not in memory, or of no rows or columns.
     """
-    if type(X).__module__.split(".")[0] == "polars":
+    if _is_polars(X):
+        if not hasattr(X, "to_pandas"):
+            raise InputError("X must be in memory.", f"a polars {type(X).__name__}", "Call its `collect()`.")
         X = X.to_pandas()
     if sparse.issparse(X):
         X = as_csr(X)
@@ -276,7 +284,7 @@ def read_schema(X: Any) -> tuple[Schema, Table, tuple[str, ...]]:
     frame = as_frame(X)
     if not isinstance(frame, pd.DataFrame):
         frame_names = _position_names(frame.shape[1])
-        check_finite(frame)
+        check_finite(frame, range(frame.shape[1]))
         keep = varying_columns(frame)
         if image_shape is not None:
             _check_pixels(frame)

@@ -10,7 +10,7 @@ import math
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -35,6 +35,7 @@ from tuner._tracking_write import (
     log_files,
     origin_tags,
     store_errors,
+    without_autologging,
     write_items,
     write_summary,
     writer_settings,
@@ -118,6 +119,7 @@ class Tracker:
         self._failing = self._done = False
         self._trials_until = math.inf
         self._connected, self._given_up = Event(), Event()
+        self._while_running = ExitStack()
         self._thread = Thread(target=self._run, name="mlflow-writer", daemon=True)
 
     def start(self) -> None:
@@ -128,6 +130,7 @@ class Tracker:
         """
         if find_spec("polars") is not None:
             import_module("polars")
+        self._while_running.enter_context(without_autologging())
         self._thread.start()
 
     def trial(self, record: TrialRecord) -> None:
@@ -149,6 +152,7 @@ class Tracker:
         return self._stop(_End(status, reason=reason), timeout)
 
     def _stop(self, end: _End, timeout: float) -> TrackingInfo:
+        self._while_running.close()
         self._trials_until = time.monotonic() + TRIALS_SHARE * timeout
         self._queue.put(end)
         if self._thread.is_alive():

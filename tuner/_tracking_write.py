@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -254,6 +254,15 @@ def origin_tags() -> dict[str, str]:
         user = "unknown"
     script = sys.argv[0] if sys.argv and sys.argv[0] else "python"
     return {"mlflow.user": user, "mlflow.source.name": script, "mlflow.source.type": "LOCAL"}
+
+
+def without_autologging() -> AbstractContextManager[object]:
+    """Keep MLflow's autologging out of our fits: each would get a run of its own, and take seconds for it.
+
+    Only who has imported MLflow can have switched it on.
+    """
+    autologging: Any = sys.modules.get("mlflow.utils.autologging_utils")
+    return nullcontext() if autologging is None else autologging.disable_autologging()
 
 
 def store_errors() -> tuple[type[Exception], ...]:

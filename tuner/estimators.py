@@ -184,6 +184,8 @@ class TunedClassifier(ClassifierMixin, _Tuned):
         estimate then judge. Shares and calibration of an ensemble are fitted on all rows all the same.
     final : {"ensemble", "bag", "refit"}, default="ensemble"
         Form of the delivered model.
+    max_members : int or None, default=None
+        Configurations in an ensemble, at most; None: as many as help.
     estimate : {"auto", "nested", "crossfit", "bbc"} or None, default="auto"
         How the score on new rows is estimated.
     outer_folds, n_folds, n_repeats : int, default=5, 5, 1

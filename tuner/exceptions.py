@@ -33,7 +33,7 @@ class RuleError(TunerError):
         self.cure = cure
 
     def __str__(self) -> str:
-        return f"{self.rule} Got {self.value}. {self.cure}"
+        return f"{self.rule} Got {str(self.value).removesuffix('.')}. {self.cure}"
 
 
 class InputError(RuleError, ValueError):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -25,7 +26,7 @@ from tuner._store import TrialStore
 from tuner._tracking_info import TrackingInfo
 from tuner._tune import check_run, study_hash, tune_checked, with_metric
 from tuner._types import Scalar
-from tuner.exceptions import InputError
+from tuner.exceptions import ChecksFailedError, InputError
 
 __all__ = [
     "CONFIG_KEYS",
@@ -99,7 +100,8 @@ def run_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = "
     """
     started = monotonic()  # reading counts against the time budget
     config, dataset, context = _opened(path, overrides, run_key)
-    checked = check_run(dataset, config)
+    with _in_keys():
+        checked = check_run(dataset, config)
     if config.storage is None:
         return make_outcome(tune_checked(checked, config, context, started=started), context)
     key = f"finished {context.job_key} {_config_hash(config)}"
@@ -188,13 +190,20 @@ def job_config(job: Job) -> TuningConfig:
     if job.search.space:
         values["search_space"] = _search_space(job.search.space)
     config = TuningConfig(**values)
-    try:
+    with _in_keys():
         check_config(config)
-    except InputError as error:
-        raise InputError(
-            _with_keys(error.rule), error.value, _with_keys(error.cure, none='"none"')
-        ) from error
     return config
+
+
+@contextmanager
+def _in_keys() -> Iterator[None]:
+    """Say what is wrong with a job in its file's keys, in place of the Python names."""
+    try:
+        yield
+    except ChecksFailedError:  # it speaks of columns
+        raise
+    except InputError as error:
+        raise InputError(_with_keys(error.rule), error.value, _with_keys(error.cure)) from error
 
 
 def _search_space(raw: Mapping[str, object]) -> dict[str, dict[str, Dimension | Scalar]]:
@@ -239,7 +248,7 @@ def _value(job: Job, key: str) -> Any:
     return getattr(getattr(job, section), name)
 
 
-def _with_keys(sentence: str, *, none: str = "None") -> str:
-    """Replace `TuningConfig`'s names in backticks by the job file's keys."""
+def _with_keys(sentence: str) -> str:
+    """Replace `TuningConfig`'s names in backticks by the job file's keys, and None by TOML's word for it."""
     named = re.sub(r"`(\w+)", lambda match: f"`{CONFIG_KEYS.get(match[1], match[1])}", sentence)
-    return re.sub(r"\bNone\b", none, named)
+    return re.sub(r"\bNone\b", '"none"', named)
