@@ -126,18 +126,20 @@ def test_folds_of_images_trained_together_learn_what_each_learns_alone(shape):
         np.testing.assert_allclose(left, right, rtol=2e-3, atol=2e-4)
 
 
-def test_filters_find_a_spot_wherever_it_is():
-    """Dark or bright, at random places: filters tell spots apart on new rows, dense layers less well."""
+def test_filters_find_a_stroke_wherever_it_is():
+    """A stroke of two pixels falls or rises somewhere: filters tell on new rows, dense layers do not."""
     rng = np.random.default_rng(0)
-    images, y = 0.3 * rng.normal(size=(200, 8, 8)), np.arange(200) % 2
-    images[np.arange(200), rng.integers(1, 7, 200), rng.integers(1, 7, 200)] += np.where(y, 1.5, -1.5)
+    images, y, row = 0.2 * rng.normal(size=(200, 8, 8)), np.arange(200) % 2, np.arange(200)
+    top, left = rng.integers(0, 7, (2, 200))
+    images[row, top, left + y] += 1.5
+    images[row, top + 1, left + 1 - y] += 1.5
     bench = bench_of(images, y)
     losses = [
         evaluate(Configuration("mlp", params_of(numeric="common", convolution=convolution)), bench)
         for convolution in (True, False)
     ]
     with_filters, without = (each.scores.nested_loss for each in losses)
-    assert with_filters < 0.8 * without
+    assert with_filters < 0.5 < without
 
 
 def test_rows_of_a_table_have_no_filters():

@@ -1,10 +1,11 @@
 """What augmentation brings on small images: digits, searched with it and without, on redrawn splits.
 
-    python examples/benchmarks/augmentation.py --out FILE
+    python examples/benchmarks/augmentation.py --seconds 60 --out FILE
 
-600 rows to tune, 1,197 to test; a seed redraws the split. Both searches have the same families, trials and
-seed; the one without augmentation fixes it to "none". Cells are kept in ``--out`` as JSON lines, so the
-benchmark can be interrupted. The last line printed is one JSON object.
+600 rows to tune, 1,197 to test; a seed redraws the split. Both searches have the same families, trials or
+seconds, and seed; the one without augmentation fixes it to "none". Families are those that images get by
+default, or those named. Cells are kept in ``--out`` as JSON lines, so the benchmark can be interrupted. The
+last line printed is one JSON object.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
+from search_spaces import IMAGE_FAMILIES, SPACES
 from tuner import TuningConfig, tune
 
 N_TUNE = 600
@@ -41,8 +43,10 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--families", nargs="+", default=["extra_trees"])
-    parser.add_argument("--trials", type=int, default=16)
+    parser.add_argument("--families", nargs="+", default=list(IMAGE_FAMILIES), choices=IMAGE_FAMILIES)
+    limit = parser.add_mutually_exclusive_group(required=True)
+    limit.add_argument("--trials", type=int)
+    limit.add_argument("--seconds", type=float)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--out", default=str(Path(__file__).parent / "results" / "augmentation.jsonl"))
     return parser.parse_args()
@@ -53,7 +57,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def is_same(row: dict[str, Any], arguments: argparse.Namespace) -> bool:
-    return bool(row["families"] == arguments.families and row["trials"] == arguments.trials)
+    return all(row[name] == getattr(arguments, name) for name in ("families", "trials", "seconds"))
 
 
 def cell(seed: int, arguments: argparse.Namespace, *, augments: bool) -> dict[str, Any]:
@@ -62,12 +66,13 @@ def cell(seed: int, arguments: argparse.Namespace, *, augments: bool) -> dict[st
     X, X_test, y, y_test = train_test_split(
         images.reshape(-1, 8, 8), labels, train_size=N_TUNE, random_state=seed, stratify=labels
     )
+    augmenting = [name for name in arguments.families if "augment" in SPACES[name].dimensions]
     config = TuningConfig(
         task="classification",
         families=arguments.families,
-        search_space=None if augments else {name: {"augment": "none"} for name in arguments.families},
+        search_space=None if augments else {name: {"augment": "none"} for name in augmenting},
         max_trials=arguments.trials,
-        time_budget=None,
+        time_budget=arguments.seconds,
         estimate=None,
         random_state=seed,
         tracking=False,
@@ -81,7 +86,10 @@ def cell(seed: int, arguments: argparse.Namespace, *, augments: bool) -> dict[st
         "augments": augments,
         "families": arguments.families,
         "trials": arguments.trials,
-        "seconds": time.perf_counter() - started,
+        "seconds": arguments.seconds,
+        "took": time.perf_counter() - started,
+        "n_trials": len(result.trials),
+        "members": [(member.family, round(member.weight, 2)) for member in result.model.blended.members],
         "error": float(np.mean(probabilities.argmax(axis=1) != y_test)),
         "log_loss": float(-np.log(probabilities[np.arange(len(y_test)), y_test].clip(1e-12)).mean()),
         "best_params": result.best_params,

@@ -15,6 +15,7 @@ from generalization_data import Problem
 from generalization_lightgbm import N_CORES, Fitted, Predict
 from generalization_optuna import MAX_INCUMBENTS, N_FOLDS, evenly_spaced
 
+from search_spaces import SPACES
 from tuner import TunedClassifier, TunedRegressor
 from tuner._bench import all_rows
 from tuner._data import Dataset, make_dataset, with_log_target
@@ -36,6 +37,7 @@ LEVERS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "calibration": lambda: mock.patch("tuner._finals.choose_temperature", return_value=1.0),
     "stopping": lambda: mock.patch("tuner._search.is_settled", return_value=False),
     "racing": lambda: mock.patch("tuner._search.make_race", return_value=None),
+    "dropout": lambda: mock.patch.dict(SPACES, mlp=SPACES["mlp"].override({"dropout": 0.0})),
 }
 FOLDS = "right_folds"  # off: groups and time are not told
 

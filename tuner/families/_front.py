@@ -40,8 +40,8 @@ class Front:
     @classmethod
     def of(cls, image_shape: tuple[int, ...], n_filters: int) -> Front:
         """Return the front for images of shape (h, w) or (h, w, c)."""
-        height, width, *channels = image_shape
-        return cls(height, width, *(channels or (1,)), n_filters)
+        height, width, channels = (*image_shape, 1)[:3]
+        return cls(height, width, channels, n_filters)
 
     @property
     def square(self) -> int:

@@ -60,7 +60,8 @@ class Layout:
 
     def layers(self, flat: FloatArray) -> list[list[FloatArray]]:
         """Return views into the row of parameters, layer by layer."""
-        views, start = [], 0
+        views: list[list[FloatArray]] = []
+        start = 0
         for layer in self.shapes:
             views.append([])
             for shape in layer:
