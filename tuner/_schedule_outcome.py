@@ -9,10 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from tuner._contest import Contest
+from tuner._contest import Held
 from tuner._intervals import Interval
 from tuner._job_outcome import JobOutcome, plain
 from tuner._movement import Movement
+from tuner._page import draw_movement
 from tuner._records import Finding
 from tuner._reference import Promise
 from tuner._tracking_items import LogItem, Metric, Tag
@@ -26,7 +27,7 @@ class RetuneOutcome(JobOutcome):
 
     @property
     def decision(self) -> str:
-        """``"first"``, ``"not needed"``, ``"kept"``, ``"promoted"`` or ``"rolled back"``."""
+        """``"first"``, ``"not needed"``, ``"refitted"``, ``"kept"``, ``"promoted"`` or ``"rolled back"``."""
         return str(self.summary["decision"])
 
 
@@ -105,11 +106,12 @@ def findings_text(findings: Sequence[Finding]) -> str:
     )
 
 
-def contest_text(contest: Contest) -> str:
+def contest_text(held: Held) -> str:
     """Return a contest for people."""
+    contest = held.contest
     return (
-        f"contest     challenger {contest.challenger_loss:.4g} against champion {contest.champion_loss:.4g} "
-        f"on {contest.n_rows} rows; difference {contest.difference:+.4g} "
+        f"contest     {held.contender} {contest.challenger_loss:.4g} against {held.incumbent} "
+        f"{contest.champion_loss:.4g} on {contest.n_rows} rows; difference {contest.difference:+.4g} "
         f"[{contest.low:+.4g}, {contest.high:+.4g}] at {contest.level:.1%}: {contest.verdict}\n"
     )
 
@@ -121,10 +123,8 @@ def promise_text(promise: Promise | None) -> str:
     return f"{promise.metric} {promise.value:.4g} [{promise.low:.4g}, {promise.high:.4g}]"
 
 
-def decision_items(
-    summary: Mapping[str, Any], text: str, contest: Contest | None, *, at: float
-) -> Iterator[LogItem]:
-    """Yield what the run of a decision holds."""
+def check_items(summary: Mapping[str, Any], text: str, *, at: float) -> Iterator[LogItem]:
+    """Yield what the run of a check, and of a decision, holds of what moved."""
     check = summary["check"] or {}
     for name in ("auc", "loss", "promised"):
         for part, value in (check.get(name) or {}).items():
@@ -132,15 +132,30 @@ def decision_items(
                 yield Metric(f"check_{name}" + ("" if part == "value" else f"_{part}"), value, 0, at)
     if "n_new_rows" in check:
         yield Metric("check_n_new_rows", float(check["n_new_rows"]), 0, at)
+    yield Tag("tuner.reasons", ", ".join(each["code"] for each in summary["reasons"]) or "none")
+    yield Tag("mlflow.note.content", f"```text\n{text}```\n")
+
+
+def decision_items(summary: Mapping[str, Any], text: str, *, at: float) -> Iterator[LogItem]:
+    """Yield what the run of a decision holds."""
+    yield from check_items(summary, text, at=at)
     for name, value in (summary["contest"] or {}).items():
         if isinstance(value, int | float):
             yield Metric(f"contest_{name}", float(value), 0, at)
     yield Metric("seconds", float(summary["seconds"]), 0, at)
     yield Tag("tuner.decision", summary["decision"])
-    yield Tag("tuner.reasons", ", ".join(each["code"] for each in summary["reasons"]) or "none")
-    yield Tag("mlflow.note.content", f"```text\n{text}```\n")
-    if contest is not None:
+    if summary["contest"] is not None:
         yield Tag("tuner.contested", "true")
+
+
+def movement_files(movement: Movement | None) -> dict[str, bytes]:
+    """Return the drift table and its figure, as artifacts by path."""
+    if movement is None or not movement.columns:
+        return {}
+    return {
+        "decision/drift.csv": drift_table(movement).encode(),
+        "figures/drift.svg": draw_movement(movement),
+    }
 
 
 def drift_table(movement: Movement) -> str:
@@ -148,6 +163,8 @@ def drift_table(movement: Movement) -> str:
     return pd.DataFrame([asdict(each) for each in movement.columns]).to_csv(index=False)
 
 
-def contest_summary(contest: Contest | None) -> Any:
-    """Return a contest as JSON's types."""
-    return None if contest is None else plain(asdict(contest))
+def contests_summary(contests: Sequence[Held]) -> dict[str, Any]:
+    """Return contests as JSON's types; ``"contest"`` is the one that decided, the last."""
+    told = [{**asdict(each.contest), "incumbent": each.incumbent, "contender": each.contender}
+            for each in contests]  # fmt: skip
+    return {"contest": told[-1] if told else None, "contests": told}
