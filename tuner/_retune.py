@@ -1,8 +1,8 @@
 """What a retune decides: nothing, a refit of what was elected, or a new search and a contest.
 
 Three things can predict the next rows: the champion as it is; the champion's configurations fitted on all
-rows there are (a refit: seconds); what a new search elects (a study: half the job's time). Most of what tuning
-again in every period brings on drifting tables, the refit brings, so it comes first:
+rows there are (a refit: seconds); what a new search elects (a study: half the job's time). Most of what
+tuning again in every period brings on drifting tables, the refit brings, so it comes first:
 
 1. Nothing moved, and the rows have grown by less than a tenth: nothing is done.
 2. Nothing moved, but the rows have grown (M008): a refit on all rows becomes the champion, without a contest.
