@@ -26,38 +26,28 @@ slide, and a harder world that no study betters is searched once, not in every p
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from time import monotonic
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from tuner._config import TuningConfig
 from tuner._contest import LEVEL, Held, hold_contest, loss_interval
-from tuner._contestants import contestant, truth_of
-from tuner._failpoints import failpoint
+from tuner._contestants import Truth, contestant, truth_of
 from tuner._intervals import Interval
-from tuner._job_table import JobRows
-from tuner._listeners import PATIENT_FLUSH_SECONDS
-from tuner._model import Delivered, deliver
+from tuner._model import Delivered
 from tuner._movement import Movement, check_loss
 from tuner._records import Recipe
 from tuner._reference import Promise, Reference, measured_promise, remember
-from tuner._refit import Renewed, fit_as_elected, renew
-from tuner._registry import CHALLENGER, KEY, STUDY_RUN, DecisionRun, Made, Registry, Version
+from tuner._refit import Renewed
+from tuner._registry import KEY, DecisionRun, Made, Registry, Version
 from tuner._scheduled import Champion, Scheduled, blocks_of, judge_champion, load_champion, unseen_rows
-from tuner._tracking_items import Tag
-from tuner._tune import Checked, check_run, one_thread_a_fit, study_hash, tune_checked
-from tuner._types import IntArray
-from tuner._window import newest, split_window
-from tuner.exceptions import RegistryError
-from tuner.jobs import make_context
+from tuner._types import BoolArray, IntArray
+from tuner._window import split_window
+from tuner._workshop import Workshop, study
 
-BEFORE, MADE = "tuner.champion_before", "tuner.challenger"  # what a decision that is continued goes on from
+BEFORE = "tuner.champion_before"  # what a decision that is continued goes on from
 NONE = "none"
 CONTEST_ROWS = "contest.rows"  # their hashes
-STUDY_SHARE = 0.5  # of the job's time: it begins where the last search ended, and claims by the rows held out
-SAMPLE_ROWS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +96,7 @@ def decide(scheduled: Scheduled, begun: DecisionRun, key: str) -> Verdict:
     """
     if begun.tags[BEFORE] == NONE:
         everything = np.arange(scheduled.dataset.n_rows)
-        version = _studied(scheduled, begun, everything, key, None)
+        version = study(scheduled, begun, everything, key, None)
         return Verdict("first", "there was no champion", challenger=version)
     champion = load_champion(scheduled, scheduled.registry.numbered(begun.tags[BEFORE]))
     is_new = unseen_rows(champion, scheduled)
@@ -122,7 +112,7 @@ def decide(scheduled: Scheduled, begun: DecisionRun, key: str) -> Verdict:
 
 def _grown(scheduled: Scheduled, champion: Champion, movement: Movement, recipe: Recipe, key: str) -> Verdict:
     """Fit the champion's configurations on all rows."""
-    workshop = _Workshop.of(scheduled)
+    workshop = Workshop.of(scheduled)
     renewed = workshop.renewed(recipe)
     if renewed is None:
         return Verdict("not needed", "the champion's configurations cannot be fitted on these rows", movement)
@@ -136,82 +126,13 @@ def _grown(scheduled: Scheduled, champion: Champion, movement: Movement, recipe:
 
 
 @dataclass(frozen=True, eq=False)
-class _Workshop:
-    """Some of a job's rows, checked, and what can be fitted on them without a search."""
-
-    scheduled: Scheduled
-    own: JobRows
-    checked: Checked
-
-    @classmethod
-    def of(cls, scheduled: Scheduled, rows: IntArray | None = None) -> _Workshop:
-        """Take rows; None: all that the job's window holds."""
-        if rows is None:
-            rows = newest(scheduled.dataset.time, scheduled.dataset.n_rows, scheduled.job.retune.window_rows)
-        own = scheduled.rows.labelled.take(rows)
-        return cls(scheduled, own, check_run(own.dataset(scheduled.job.data.task), scheduled.config))
-
-    @property
-    def n_rows(self) -> int:
-        return self.checked.dataset.n_rows
-
-    def renewed(self, recipe: Recipe) -> Renewed | None:
-        """Return what the recipe's configurations come to on the rows."""
-        with one_thread_a_fit():
-            return renew(recipe, self.checked.dataset, self.checked.metric, self.checked.settings)
-
-    def delivered(self, model: Any) -> Delivered:
-        """Return what predicts as an estimator."""
-        return deliver(model, self.checked.dataset)
-
-    def as_elected(self, recipe: Recipe) -> Any:
-        """Return the recipe fitted on the rows, nothing chosen anew."""
-        with one_thread_a_fit():
-            return fit_as_elected(recipe, self.checked.dataset, self.checked.metric, self.checked.settings)
-
-    def made(
-        self, model: Any, recipe: Recipe, promise: Promise | None, searched: float, *, origin: Version,
-        key: str, description: str,
-    ) -> Made:  # fmt: skip
-        """Return a version to be: the model with all that later calls ask of it.
-
-        Parameters
-        ----------
-        searched : float
-            When the study was that it comes from, in Unix time.
-        origin : Version
-            Of that study, or a refit of it.
-        """
-        scheduled = self.scheduled
-        reference = remember(
-            self.own.features, self.own.target, self.checked.dataset,
-            seed=scheduled.job.search.seed or 0, now=searched,
-        )  # fmt: skip
-        there = scheduled.rows.labelled
-        reference = replace(
-            reference,
-            hashes=reference.hash(there.features, there.target),
-            promise=promise,
-            recipe=recipe,
-        )
-        tags = {
-            "tuner.job_key": key,
-            STUDY_RUN: origin.study_run,
-            "tuner.fitted_from": origin.number,
-            **({} if promise is None else promise.tags()),
-        }
-        sample = self.own.features.head(SAMPLE_ROWS)
-        return Made(self.delivered(model), sample, reference, tags, description)
-
-
-@dataclass(frozen=True, eq=False)
 class _Arena:
     """Rows held out of the champion's unseen ones, and who is to meet on them."""
 
     scheduled: Scheduled
     champion: Champion
     movement: Movement
-    train: _Workshop
+    train: Workshop
     train_rows: IntArray
     holdout: IntArray
     begun: DecisionRun
@@ -221,7 +142,7 @@ class _Arena:
 
     @classmethod
     def of(
-        cls, scheduled: Scheduled, champion: Champion, movement: Movement, is_new: Any,
+        cls, scheduled: Scheduled, champion: Champion, movement: Movement, is_new: BoolArray,
         begun: DecisionRun, key: str,
     ) -> _Arena:  # fmt: skip
         dataset, retune = scheduled.dataset, scheduled.job.retune
@@ -232,7 +153,7 @@ class _Arena:
             holdout=retune.holdout,
             window_rows=retune.window_rows,
         )
-        train = _Workshop.of(scheduled, window.train)
+        train = Workshop.of(scheduled, window.train)
         there = scheduled.rows.labelled.take(window.holdout)
         # Columns as they are now: the champion's may be gone.
         facts = remember(train.own.features, train.own.target, train.checked.dataset, seed=0, now=0.0)
@@ -261,7 +182,8 @@ class _Arena:
     def _needs_study(self, refit: _Model) -> bool:
         """Whether refitting is not enough: too old a search, no promise, or one that is not kept."""
         promise = self.champion.reference.promise
-        promised = None if promise is None else promise.interval
+        is_same = promise is not None and promise.metric == self._truth([refit]).metric.name
+        promised = promise.interval if promise is not None and is_same else None
         if promised is None or any(each.code == "M007" for each in self.movement.findings):
             return True
         is_forward = self.champion.reference.promises_windows
@@ -271,7 +193,7 @@ class _Arena:
         self, incumbent: _Model | None, renewed: Renewed | None, held: tuple[Held, ...]
     ) -> Verdict:
         """Search, and let the winner meet the incumbent."""
-        version = _studied(self.scheduled, self.begun, self.train_rows, self.key, self.champion)
+        version = study(self.scheduled, self.begun, self.train_rows, self.key, self.champion)
         registry = self.scheduled.registry
         found = registry.reference(version)
         challenger = _Model("challenger", registry.model(version), self.train.n_rows)
@@ -300,7 +222,7 @@ class _Arena:
 
     def _made(self, recipe: Recipe, promise: Promise | None, searched: float, origin: Version) -> Made:
         """Fit what was elected on all rows, those held out among them, now that all is decided."""
-        everything = _Workshop.of(self.scheduled)
+        everything = Workshop.of(self.scheduled)
         return everything.made(
             everything.as_elected(recipe), recipe, promise, searched, origin=origin, key=self.key,
             description=f"Version {origin.number}'s configurations on {everything.n_rows} rows, the "
@@ -320,7 +242,7 @@ class _Arena:
         model = self.champion.model
         return None if model is None else _Model("champion", model, self.champion.reference.n_rows)
 
-    def _truth(self, models: Sequence[_Model]) -> Any:
+    def _truth(self, models: Sequence[_Model]) -> Truth:
         known = [each.delivered for each in models]
         return truth_of(self.scheduled.dataset, self.scheduled.config.metric, known)  # type: ignore[arg-type]
 
@@ -352,54 +274,6 @@ class _Arena:
     @property
     def _blocks(self) -> IntArray:
         return blocks_of(self.scheduled.dataset, self.holdout)
-
-
-def _studied(
-    scheduled: Scheduled, begun: DecisionRun, rows: IntArray, key: str, champion: Champion | None
-) -> Version:
-    """Return the version a study makes of these rows; one that a killed call has made is the one."""
-    registry, config = scheduled.registry, scheduled.config
-    if MADE in begun.tags:
-        return registry.numbered(begun.tags[MADE])
-    if champion is not None:
-        config = _cheaper(config)
-    own = scheduled.rows.labelled.take(rows)
-    dataset = own.dataset(scheduled.job.data.task)
-    digest = study_hash(dataset, config)
-    context = replace(
-        make_context(scheduled.job, own, dataset, digest, ""),
-        job_key=key,
-        flush_seconds=PATIENT_FLUSH_SECONDS,  # without a version nothing can be decided
-    )
-    if champion is not None:
-        recipe = champion.reference.recipe
-        context = replace(
-            context,
-            study_name=f"{scheduled.job.name}-{digest}-v{champion.version.number}",
-            begin_with=() if recipe is None else recipe.configurations,
-        )
-    result = tune_checked(check_run(dataset, config), config, context, started=monotonic())
-    run_id = None if result.tracking is None else result.tracking.run_id
-    version = None if run_id is None else registry.version_of_run(run_id)
-    if version is None:
-        problems = () if result.tracking is None else result.tracking.problems
-        raise RegistryError(
-            "A tuned model must be registered before it is judged.",
-            "; ".join(problems) or "no version of its run",
-            "Trials are kept. Start or mend MLflow, then run the command again.",
-        )
-    failpoint("schedule.tuned")
-    registry.note(begun.run_id, [Tag(MADE, version.number)])
-    failpoint("schedule.noted")
-    if champion is not None:
-        registry.point(CHALLENGER, version)
-    return version
-
-
-def _cheaper(config: TuningConfig) -> TuningConfig:
-    """Return the options of a later study: half the time, no folds for a claim that the contest makes."""
-    budget = None if config.time_budget is None else STUDY_SHARE * config.time_budget
-    return replace(config, estimate=None, time_budget=budget)
 
 
 def _earlier_uses(registry: Registry, hashes: Any, key: str) -> int:

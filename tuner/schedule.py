@@ -13,7 +13,7 @@ from tuner._job_file import Job
 from tuner._job_outcome import plain
 from tuner._lock import StudyLock
 from tuner._registry import CHALLENGER, CHAMPION, KEY, PREVIOUS, DecisionRun, Made, Registry, Version
-from tuner._retune import BEFORE, MADE, NONE, Verdict, decide
+from tuner._retune import BEFORE, NONE, Verdict, decide
 from tuner._schedule_outcome import (
     RetuneOutcome,
     contest_text,
@@ -28,6 +28,7 @@ from tuner._schedule_views import check_job, report_job, status_job
 from tuner._scheduled import Scheduled, checked_job, open_registry, read_scheduled
 from tuner._tracking_items import Tag
 from tuner._tune import study_hash
+from tuner._workshop import MADE
 from tuner.exceptions import InputError
 
 if TYPE_CHECKING:
@@ -190,8 +191,9 @@ def _finished(
     named = f"{label}: {verdict.decision}"
     items = [*decision_items(outcome.summary, text, at=begun.started), Tag("mlflow.runName", named)]
     failpoint("schedule.before_decision")
-    if verdict.challenger is not None:
-        registry.tag_version(verdict.challenger, {"tuner.decision": verdict.decision})
+    for version in (verdict.challenger, champion if verdict.made else None):
+        if version is not None:
+            registry.tag_version(version, {"tuner.decision": verdict.decision})
     registry.describe(f"{named} ({verdict.why}).\n\n```text\n{text}```\n")
     registry.finish(begun.run_id, items, files)
     failpoint("schedule.decided")
