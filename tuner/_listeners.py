@@ -38,6 +38,8 @@ class RunContext:
     ----------
     name : str
         Job name.
+    run_name : str or None
+        Of the run in MLflow; None: the job's name.
     job_key : str or None
     register_as : str or None
         Registered model name in MLflow.
@@ -53,6 +55,7 @@ class RunContext:
     """
 
     name: str = "tuner"
+    run_name: str | None = None
     job_key: str | None = None
     register_as: str | None = None
     study_name: str | None = None
@@ -172,7 +175,7 @@ def start_tracker(
     tracker = Tracker(
         uri=config.tracking_uri,
         experiment=config.experiment_name,
-        run_name=context.name,
+        run_name=context.run_name or context.name,
         study=study_name,
         job_key=context.job_key,
         run_key=context.job_key or study_name if is_stored else None,

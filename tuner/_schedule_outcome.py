@@ -16,9 +16,11 @@ from tuner._movement import Movement
 from tuner._page import draw_movement
 from tuner._records import Finding
 from tuner._reference import Promise
+from tuner._registry import DecisionRun
 from tuner._tracking_items import LogItem, Metric, Tag
 
-COUNTS = ("n_new_rows", "n_unlabelled", "is_judged")
+WHY, CHAMPION_AFTER = "tuner.why", "tuner.champion"  # tags of a decision
+SHOWN_DECISIONS = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +58,10 @@ def status_outcome(
         if version is not None:
             what = f"version {version['version']}, {version['estimate']}, {version['age_days']:.1f} days old"
         lines.append(f"{alias:<11} {what}")
-    for each in decisions:
-        day = datetime.fromtimestamp(each["time"], tz=UTC).strftime("%Y-%m-%d")
-        lines.append(f"{day}  {each['name']}{'' if each['finished'] else ' (not finished)'}")
+    lines += [
+        f"{_day(each['time'])}  {each['name']}{'' if each['finished'] else ' (not finished)'}"
+        for each in decisions
+    ]
     return JobOutcome(summary=plain(summary), text="\n".join(lines) + "\n")
 
 
@@ -144,6 +147,9 @@ def decision_items(summary: Mapping[str, Any], text: str, *, at: float) -> Itera
             yield Metric(f"contest_{name}", float(value), 0, at)
     yield Metric("seconds", float(summary["seconds"]), 0, at)
     yield Tag("tuner.decision", summary["decision"])
+    yield Tag(WHY, summary["why"])
+    if summary["champion"] is not None:
+        yield Tag(CHAMPION_AFTER, summary["champion"]["version"])
     if summary["contest"] is not None:
         yield Tag("tuner.contested", "true")
 
@@ -156,6 +162,21 @@ def movement_files(movement: Movement | None) -> dict[str, bytes]:
         "decision/drift.csv": drift_table(movement).encode(),
         "figures/drift.svg": draw_movement(movement),
     }
+
+
+def model_description(name: str, why: str, text: str, earlier: Sequence[DecisionRun]) -> str:
+    """Return what the registry says of the model: the last decision in full, a line for those before it."""
+    lines = [f"**{name}** ({why})", "", "```text", text.rstrip(), "```"]
+    if earlier:
+        lines += ["", "| before | decision | why | champion |", "|---|---|---|---|"]
+    for each in earlier[:SHOWN_DECISIONS]:
+        champion = each.tags.get(CHAMPION_AFTER, "")
+        lines.append(f"| {_day(each.started)} | {each.name} | {each.tags.get(WHY, '')} | {champion} |")
+    return "\n".join(lines) + "\n"
+
+
+def _day(unix_time: float) -> str:
+    return datetime.fromtimestamp(unix_time, tz=UTC).strftime("%Y-%m-%d")
 
 
 def drift_table(movement: Movement) -> str:

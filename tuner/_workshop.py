@@ -111,6 +111,7 @@ def study(
     digest = study_hash(dataset, config)
     context = replace(
         make_context(scheduled.job, own, dataset, digest, ""),
+        run_name=f"{begun.name}: study",
         job_key=key,
         flush_seconds=PATIENT_FLUSH_SECONDS,  # without a version nothing can be decided
     )

@@ -19,6 +19,7 @@ from tuner._schedule_outcome import (
     contest_text,
     contests_summary,
     decision_items,
+    model_description,
     movement_files,
     movement_summary,
     movement_text,
@@ -194,7 +195,8 @@ def _finished(
     for version in (verdict.challenger, champion if verdict.made else None):
         if version is not None:
             registry.tag_version(version, {"tuner.decision": verdict.decision})
-    registry.describe(f"{named} ({verdict.why}).\n\n```text\n{text}```\n")
+    earlier = [each for each in registry.decisions() if each.is_finished]
+    registry.describe(model_description(named, verdict.why, text, earlier))
     registry.finish(begun.run_id, items, files)
     failpoint("schedule.decided")
     return outcome
@@ -205,6 +207,8 @@ def _text(registry: Registry, verdict: Verdict, champion: Version | None) -> str
     if verdict.movement is not None:
         text += movement_text(verdict.movement)
     text += "".join(contest_text(each) for each in verdict.contests)
+    if verdict.challenger is not None and verdict.decision != "first":
+        text += f"challenger  version {verdict.challenger.number} of {registry.name}, by a study\n"
     if champion is not None:
         promise = registry.reference(champion).promise
         text += f"champion    version {champion.number} of {registry.name}: {promise_text(promise)}\n"

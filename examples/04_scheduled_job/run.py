@@ -7,8 +7,8 @@ called once, as cron or systemd would do (see README.md beside this file). While
 configurations are fitted on the rows that have come; nobody searches, although the job may use trees by now.
 In the fourth week the city opens a bridge: from then on temperature matters less, rain more. The champion
 does worse than its estimate promised, and so do its configurations, fitted on newer rows: lines cannot say
-"since the bridge". So a challenger is tuned, and meets the refit on rows neither has seen. At the end the last
-step is taken back.
+"since the bridge". So a challenger is tuned, and meets the refit on rows neither has seen. At the end the
+last step is taken back.
 """
 
 from __future__ import annotations
