@@ -46,6 +46,13 @@ def test_a_challenger_better_in_every_block_is_promoted_and_only_beyond_the_marg
     assert _contest("mae", y, old, new, blocks, margin=0.2).verdict == "not better"
 
 
+def test_worse_is_said_only_of_what_is_shown_to_be():
+    """Errors of 1.1 against 1 everywhere are worse; errors that differ by chance alone are not."""
+    y, blocks, generator = np.zeros(40), time_blocks(40), np.random.default_rng(0)
+    assert _contest("mae", y, np.ones(40), np.full(40, 1.1), blocks).is_worse
+    assert not _contest("mae", y, *generator.uniform(0.5, 1.5, (2, 40)), blocks).is_worse
+
+
 def test_squared_metrics_are_judged_on_squares():
     """RMSE 2 against 1: the difference of squares is -3, and a margin of half the RMSE is three quarters."""
     y, blocks = np.zeros(40), time_blocks(40)

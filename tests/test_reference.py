@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
+import pytest
 
 from tuner._data import make_dataset
-from tuner._reference import MAX_SAMPLE, Reference, remember
+from tuner._intervals import Interval
+from tuner._metrics import METRICS
+from tuner._records import Configuration, Portion, Recipe
+from tuner._reference import MAX_SAMPLE, Promise, Reference, measured_promise, remember
 
 
 def remembered(frame: pd.DataFrame, target: pd.Series, **roles) -> Reference:
@@ -26,11 +32,17 @@ def rows() -> tuple[pd.DataFrame, pd.Series]:
     return frame, pd.Series(["no", "yes"] * 15, name="label")
 
 
+RECIPE = Recipe((Portion(0.25, Configuration("linear", {"l1_ratio": 0.5}), 3.0),
+                 Portion(0.75, Configuration("kernel", {}), 1.0)), 0.4, 1.5, 2)  # fmt: skip
+
+
 def test_a_reference_comes_back_as_it_was_stored():
-    """Columns, sample, hashes and cut survive files of bytes."""
+    """Columns, sample, hashes, cut and recipe survive files of bytes."""
     frame, target = rows()
     reference = remembered(frame, target, time=pd.Series(np.arange(30.0)))
+    reference = replace(reference, recipe=RECIPE)
     back = Reference.from_files(reference.files())
+    assert (back.recipe, back.n_rows) == (RECIPE, 30)
     assert back.columns == reference.columns
     assert back.target == reference.target
     assert (back.cut, back.made, back.inputs) == (29.0, 5.0, ("count", "kind", "day"))
@@ -59,6 +71,20 @@ def test_the_sample_is_bounded_and_a_function_of_the_seed():
     one, other = (remembered(frame, target) for _ in range(2))
     assert len(one.rows) == MAX_SAMPLE
     pd.testing.assert_frame_equal(one.rows, other.rows)
+
+
+def test_a_recipe_names_the_largest_share_first():
+    """Shares .25 and .75: a later search begins with the second configuration."""
+    assert [each.family for each in RECIPE.configurations] == ["kernel", "linear"]
+
+
+def test_a_measured_promise_turns_losses_into_natural_units():
+    """An AUC loss of .2 [.15, .3] is an AUC of .8 [.7, .85]; winner and study stay."""
+    promise = Promise("roc_auc", None, None, None, None, None, None, None, None, {"family": "linear"}, 3, "s")
+    measured = measured_promise(promise, METRICS["roc_auc"], Interval(0.2, 0.15, 0.3), 0.95)
+    assert (measured.value, measured.low, measured.high) == pytest.approx((0.8, 0.7, 0.85))
+    assert measured.interval == Interval(0.2, 0.15, 0.3)
+    assert (measured.method, measured.n_models, measured.study) == ("holdout", 3, "s")
 
 
 def test_column_facts_by_hand():

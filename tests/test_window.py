@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuner._window import split_window
+from tuner._window import newest, split_window
 
 
 def test_the_newest_half_of_the_unseen_rows_is_held_out():
@@ -61,3 +61,10 @@ def test_holdout_is_unseen_and_never_trained_on(times, share, has_time, has_grou
     if has_time and len(window.train):
         trained_new = window.train[is_new[window.train]]
         assert time[trained_new].max(initial=-1) <= time[window.holdout].min()
+
+
+def test_a_window_that_ends_now_holds_the_newest_rows_of_the_holdout_too():
+    """Three of five rows by time, in the table's order; without a size all."""
+    time = np.array([5.0, 1.0, 4.0, 2.0, 3.0])
+    assert newest(time, 5, 3).tolist() == [0, 2, 4]
+    assert newest(None, 5, None).tolist() == [0, 1, 2, 3, 4]

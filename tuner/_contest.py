@@ -57,6 +57,20 @@ class Contest:
         """Whether the challenger takes the champion's place."""
         return self.verdict in ("better", "equal and smaller")
 
+    @property
+    def is_worse(self) -> bool:
+        """Whether the challenger is shown to do worse: the whole interval lies above 0."""
+        return self.low > 0
+
+
+@dataclass(frozen=True)
+class Held:
+    """A contest and who met: ``"champion"``, ``"refit"`` or ``"challenger"``."""
+
+    incumbent: str
+    contender: str
+    contest: Contest
+
 
 @dataclass(frozen=True, eq=False)
 class Contestant:

@@ -16,7 +16,7 @@ from tuner._metrics import Metric
 from tuner._page import draw
 from tuner._progress import Progress
 from tuner._records import Configuration, TrialRecord
-from tuner._reference import FOLDER, Promise, Reference, promise_of
+from tuner._reference import Reference, promise_of, recipe_of_result
 from tuner._result import TuningResult
 from tuner._store import TrialStore
 from tuner._tracking import DatasetInfo, RunSummary, Tracker
@@ -38,25 +38,31 @@ class RunContext:
     ----------
     name : str
         Job name.
+    run_name : str or None
+        Of the run in MLflow; None: the job's name.
     job_key : str or None
     register_as : str or None
         Registered model name in MLflow.
     study_name : str or None
     store : TrialStore or None
         The study's store, held by the caller; None: the run holds it itself.
-    begin_with : Configuration or None
-        The search begins with it; None: with the best of the job's latest other study.
+    begin_with : tuple of Configuration
+        The search begins with them; empty: with the best of the job's latest other study.
     reference : Reference or None
         What a registered version remembers of its rows.
+    flush_seconds : float
+        What MLflow's last writes may take at least, whatever is left of a time budget.
     """
 
     name: str = "tuner"
+    run_name: str | None = None
     job_key: str | None = None
     register_as: str | None = None
     study_name: str | None = None
     store: TrialStore | None = None
-    begin_with: Configuration | None = None
+    begin_with: tuple[Configuration, ...] = ()
     reference: Reference | None = None
+    flush_seconds: float = FLUSH_SECONDS
 
 
 @dataclass(eq=False)
@@ -129,14 +135,16 @@ class Listeners:
             model=result.model,
             sample=self.dataset.sample,
             register_as=self.context.register_as,
-            files=_remembered(self.context.reference, promise),
+            files={}
+            if self.context.reference is None
+            else replace(self.context.reference, promise=promise, recipe=recipe_of_result(result)).paths(),
             version_tags={"tuner.job_key": str(self.context.job_key), **promise.tags()},
         )
         if self.store is not None:
             self.store.keep(SUMMARY, summary.to_json())
         budget = self.config.time_budget
         left = PATIENT_FLUSH_SECONDS if budget is None else self.started + budget - monotonic()
-        info = self._tracker.finish(summary, timeout=max(FLUSH_SECONDS, left))
+        info = self._tracker.finish(summary, timeout=max(self.context.flush_seconds, left))
         notes = result.notes + _notes(info)
         return replace(result, tracking=info, notes=notes, seconds=monotonic() - self.started)
 
@@ -160,14 +168,6 @@ class Listeners:
         )
 
 
-def _remembered(reference: Reference | None, promise: Promise) -> dict[str, bytes]:
-    """Return what a version remembers, as artifacts by path."""
-    if reference is None:
-        return {}
-    files = replace(reference, promise=promise).files()
-    return {f"{FOLDER}/{name}": content for name, content in files.items()}
-
-
 def start_tracker(
     dataset: Dataset, config: TuningConfig, context: RunContext, study_name: str, *, is_stored: bool
 ) -> Tracker:
@@ -175,7 +175,7 @@ def start_tracker(
     tracker = Tracker(
         uri=config.tracking_uri,
         experiment=config.experiment_name,
-        run_name=context.name,
+        run_name=context.run_name or context.name,
         study=study_name,
         job_key=context.job_key,
         run_key=context.job_key or study_name if is_stored else None,

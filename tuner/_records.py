@@ -45,6 +45,60 @@ class Configuration:
 
 
 @dataclass(frozen=True)
+class Portion:
+    """One configuration's part of a delivered model.
+
+    Attributes
+    ----------
+    weight : float
+        Its share; shares sum to one.
+    configuration : Configuration
+    path_value : float
+        How far along its path each of its models is fitted.
+    """
+
+    weight: float
+    configuration: Configuration
+    path_value: float
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What was elected, apart from the rows it was fitted on: with other rows it makes another model.
+
+    Attributes
+    ----------
+    portions : tuple of Portion
+    threshold : float or None
+        Decision threshold, where the metric asks for decisions.
+    temperature : float
+        What the logits of the averaged probabilities are divided by.
+    n_repeats : int
+        Each portion is the mean of the fold models of so many repeats; 0: one model fitted on all rows.
+    """
+
+    portions: tuple[Portion, ...]
+    threshold: float | None
+    temperature: float
+    n_repeats: int
+
+    @property
+    def configurations(self) -> tuple[Configuration, ...]:
+        """The configurations inside, the largest share first."""
+        ordered = sorted(self.portions, key=lambda each: -each.weight)
+        return tuple(each.configuration for each in ordered)
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Recipe:
+        """Rebuild the recipe from what `dataclasses.asdict` made of it."""
+        portions = tuple(
+            Portion(each["weight"], Configuration(**each["configuration"]), each["path_value"])
+            for each in raw["portions"]
+        )
+        return cls(**{**raw, "portions": portions})
+
+
+@dataclass(frozen=True)
 class Curves:
     """Losses of every fold along the path of model sizes (lower is better).
 

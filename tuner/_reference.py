@@ -16,14 +16,16 @@ from tuner._columns import Column, plain_columns
 from tuner._data import Dataset
 from tuner._intervals import Interval
 from tuner._metrics import Metric
-from tuner._records import Configuration
+from tuner._records import Portion, Recipe, TrialRecord
 from tuner._seeds import child_seed, some_rows
 from tuner._types import FloatArray
 
 if TYPE_CHECKING:
+    from tuner._model import Blended
     from tuner._result import TuningResult
 
 FOLDER = "reference"
+HOLDOUT = "holdout"  # how a promise was made: by the loss on a contest's rows
 FACTS, ROWS, HASHES = "reference.json", "rows.parquet", "hashes.npy"
 MAX_SAMPLE = 2_000
 N_LEVELS = 20  # a number is looked at in twentieths of the rows
@@ -99,11 +101,6 @@ class Promise:
     study: str
 
     @property
-    def winner(self) -> Configuration:
-        """The winner's configuration, for a later search to begin with."""
-        return Configuration(**self.configuration)
-
-    @property
     def interval(self) -> Interval | None:
         """The promised loss with its interval; None where none was promised."""
         if self.loss is None or self.loss_low is None or self.loss_high is None:
@@ -136,14 +133,17 @@ class Reference:
         How the target was read.
     rows : DataFrame
         A sample of at most 2,000 rows of the features used.
-    hashes : uint64 array of shape (n_rows,)
-        One a training row, over features used and target.
+    hashes : uint64 array
+        One for every row there was, over features used and target; a sliding window trains on some of them.
+    n_rows : int
+        Number of training rows.
     cut : float or None
         Time of the latest training row; None without a time column.
     made : float
-        When, in Unix time.
+        When it was searched for, in Unix time: a refit is as old as the search it repeats the outcome of.
     promise : Promise or None
-        None until the run has ended.
+    recipe : Recipe or None
+        What was elected. Both None until the run has ended.
     """
 
     columns: tuple[ColumnFacts, ...]
@@ -151,14 +151,17 @@ class Reference:
     target: Column
     rows: pd.DataFrame
     hashes: Any
+    n_rows: int
     cut: float | None
     made: float
     promise: Promise | None = None
+    recipe: Recipe | None = None
 
     @property
-    def n_rows(self) -> int:
-        """Number of training rows."""
-        return len(self.hashes)
+    def promises_windows(self) -> bool:
+        """Whether the estimate is that of a few forward windows, whose interval drift has widened."""
+        is_measured = self.promise is not None and self.promise.method == HOLDOUT
+        return self.cut is not None and not is_measured
 
     def hash(self, features: pd.DataFrame, target: pd.Series) -> Any:
         """Return one uint64 a row, the same for the same values whatever their types and file.
@@ -174,10 +177,11 @@ class Reference:
 
     def files(self) -> dict[str, bytes]:
         """Return what is stored, by file name."""
-        facts = {name: getattr(self, name) for name in ("inputs", "cut", "made")} | {
+        facts = {name: getattr(self, name) for name in ("inputs", "n_rows", "cut", "made")} | {
             "columns": [asdict(each) for each in self.columns],
             "target": asdict(self.target),
             "promise": None if self.promise is None else asdict(self.promise),
+            "recipe": None if self.recipe is None else asdict(self.recipe),
         }
         parquet, hashes = io.BytesIO(), io.BytesIO()
         self.rows.to_parquet(parquet, engine="pyarrow", index=False)
@@ -188,11 +192,15 @@ class Reference:
             HASHES: hashes.getvalue(),
         }
 
+    def paths(self) -> dict[str, bytes]:
+        """Return what is stored, by its path among a run's artifacts."""
+        return {f"{FOLDER}/{name}": content for name, content in self.files().items()}
+
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> Reference:
         """Rebuild the reference that `files` wrote."""
         facts = json.loads(files[FACTS])
-        promise = facts["promise"]
+        promise, recipe = facts["promise"], facts["recipe"]
         return cls(
             columns=tuple(
                 ColumnFacts(**{**each, "categories": tuple(each["categories"])}) for each in facts["columns"]
@@ -201,9 +209,11 @@ class Reference:
             target=Column(**{**facts["target"], "categories": tuple(facts["target"]["categories"])}),
             rows=pd.read_parquet(io.BytesIO(files[ROWS]), engine="pyarrow"),
             hashes=np.load(io.BytesIO(files[HASHES])),
+            n_rows=facts["n_rows"],
             cut=facts["cut"],
             made=facts["made"],
             promise=None if promise is None else Promise(**promise),
+            recipe=None if recipe is None else Recipe.from_dict(recipe),
         )
 
 
@@ -234,6 +244,7 @@ def remember(
         target=Column(target_name, kind),  # type: ignore[arg-type]
         rows=plain.iloc[sample].reset_index(drop=True),
         hashes=np.empty(0, dtype=np.uint64),
+        n_rows=dataset.n_rows,
         cut=None if dataset.time is None else float(dataset.time.max()),
         made=now,
     )
@@ -266,6 +277,49 @@ def promise_of(result: TuningResult, metric: Metric) -> Promise:
         n_models=0 if blended is None else blended.n_models,
         study=result.study_name,
     )
+
+
+def measured_promise(promise: Promise, metric: Metric, loss: Interval, level: float) -> Promise:
+    """Return a promise that says what was measured on rows kept for that: the loss there with its interval.
+
+    It is that of a model fitted without these rows; one fitted on them as well is expected to do no worse.
+    """
+    low, value, high = (metric.natural(each) for each in (loss.low, loss.value, loss.high))
+    return replace(
+        promise,
+        metric=metric.name,
+        value=value,
+        low=min(low, high),
+        high=max(low, high),
+        loss=loss.value,
+        loss_low=loss.low,
+        loss_high=loss.high,
+        level=level,
+        method=HOLDOUT,
+    )
+
+
+def recipe_of(shares: Sequence[tuple[float, TrialRecord]], model: Blended) -> Recipe:
+    """Return what was elected: the finalists with their shares, and the model made of them."""
+    portions, n_repeats = [], 0
+    for weight, trial in shares:
+        assert trial.scores is not None  # finalists are complete
+        assert trial.curves is not None
+        if weight > 0:
+            portions.append(Portion(weight, trial.configuration, trial.scores.path_value))
+            n_repeats = max(trial.curves.repeats) + 1
+    is_single = model.n_models == len(portions)
+    return Recipe(tuple(portions), model.threshold, model.temperature, 0 if is_single else n_repeats)
+
+
+def recipe_of_result(result: TuningResult) -> Recipe | None:
+    """Return what a run has elected; None where its model is empty."""
+    model = result.model.blended
+    if model is None:
+        return None
+    if result.blend is None:
+        return recipe_of([(1.0, result.shipped)], model)
+    return recipe_of(list(zip(result.blend.weights, result.finalists, strict=True)), model)
 
 
 def _facts(column: Column, values: pd.Series, time: FloatArray | None) -> ColumnFacts:

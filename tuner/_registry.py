@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from tuner._reference import FOLDER, Reference
 from tuner._secrets import mask_secrets
 from tuner._tracking_items import MAX_TAG, LogItem, Tag
+from tuner._tracking_model import log_model, register_model
 from tuner._tracking_write import (
     artifacts_beside,
     create_database,
@@ -36,8 +37,9 @@ if TYPE_CHECKING:
     from tuner._model import Delivered
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
-ROLE, DECISION = "tuner.role", "decision"
+ROLE, DECISION, CHECK = "tuner.role", "decision", "check"
 KEY = "tuner.retune_key"
+STUDY_RUN = "tuner.study_run"
 MAX_DECISIONS = 1_000  # read back at most, newest first
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # what a missing model or alias raises
 
@@ -62,6 +64,37 @@ class Version:
     source: str
     made: float
     tags: Mapping[str, str]
+
+    @property
+    def study_run(self) -> str:
+        """The run of the search it comes from: its own, or that of the version it is a refit of."""
+        return self.tags.get(STUDY_RUN, self.run_id)
+
+    def summary(self, name: str) -> dict[str, str]:
+        """Return it as JSON's types."""
+        return {"version": self.number, "run_id": self.run_id, "model_uri": f"models:/{name}/{self.number}"}
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """A model that a decision has made, and what is to be known of it.
+
+    Attributes
+    ----------
+    model : DeliveredClassifier or DeliveredRegressor
+    sample : DataFrame
+        A few raw input rows, for the signature.
+    reference : Reference
+    tags : mapping
+        Of the version.
+    description : str
+    """
+
+    model: Delivered
+    sample: Any
+    reference: Reference
+    tags: Mapping[str, str]
+    description: str
 
 
 @dataclass(frozen=True)
@@ -161,6 +194,15 @@ class Registry:
         with _clear_errors():
             self._client.update_registered_model(self.name, text)
 
+    def deliver(self, run_id: str, made: Made) -> Version:
+        """Log a model to a decision and make it a version; one that a killed call has made is the one."""
+        with _clear_errors():
+            log_files(self._client, run_id, {}, made.reference.paths())
+            model_id = log_model(self._client, run_id, self._experiment_id, made.model, made.sample)
+            number = register_model(self._client, self.name, model_id, run_id, made.tags)
+            self._client.update_model_version(self.name, number, made.description)
+        return self.numbered(number)
+
     def tag_version(self, version: Version, tags: Mapping[str, str]) -> None:
         """Set tags of a version."""
         with _clear_errors():
@@ -209,6 +251,11 @@ class Registry:
             path = Path(self._client.download_artifacts(run_id, folder, there))
             return {each.name: each.read_bytes() for each in path.iterdir()}
 
+    def file(self, run_id: str, path: str) -> bytes:
+        """Return one artifact of a run."""
+        with _clear_errors(), TemporaryDirectory(prefix="tuner-files-") as there:
+            return Path(self._client.download_artifacts(run_id, path, there)).read_bytes()
+
     def decisions(self, conditions: str = "") -> list[DecisionRun]:
         """Return decisions about this model, newest first."""
         from mlflow.entities import ViewType
@@ -230,8 +277,14 @@ class Registry:
 
     def begin(self, key: str, name: str, tags: Mapping[str, str]) -> DecisionRun:
         """Begin a decision: from now on it is known what it started from."""
-        own = {ROLE: DECISION, KEY: key, "tuner.model": self.name, "mlflow.runName": name}
-        own = {**origin_tags(), **own, **tags}
+        return self._begin({ROLE: DECISION, KEY: key, **tags}, name)
+
+    def begin_check(self, name: str) -> DecisionRun:
+        """Begin the run of a check, which decides nothing."""
+        return self._begin({ROLE: CHECK}, name)
+
+    def _begin(self, tags: Mapping[str, str], name: str) -> DecisionRun:
+        own = {**origin_tags(), "tuner.model": self.name, "mlflow.runName": name, **tags}
         now = time.time()
         with _clear_errors():
             run_id = create_run(self._client, self._experiment_id, now, own)
@@ -264,10 +317,10 @@ class Registry:
 
     def report(self, run_id: str) -> bytes | None:
         """Return a run's report, if it has one."""
-        with _clear_errors(), TemporaryDirectory(prefix="tuner-files-") as there:
+        with _clear_errors():
             if all(each.path != "report.html" for each in self._client.list_artifacts(run_id)):
                 return None
-            return Path(self._client.download_artifacts(run_id, "report.html", there)).read_bytes()
+        return self.file(run_id, "report.html")
 
 
 def _version(found: Any) -> Version:

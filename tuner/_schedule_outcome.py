@@ -9,15 +9,18 @@ from typing import Any
 
 import pandas as pd
 
-from tuner._contest import Contest
+from tuner._contest import Held
 from tuner._intervals import Interval
 from tuner._job_outcome import JobOutcome, plain
 from tuner._movement import Movement
+from tuner._page import draw_movement
 from tuner._records import Finding
 from tuner._reference import Promise
+from tuner._registry import DecisionRun
 from tuner._tracking_items import LogItem, Metric, Tag
 
-COUNTS = ("n_new_rows", "n_unlabelled", "is_judged")
+WHY, CHAMPION_AFTER = "tuner.why", "tuner.champion"  # tags of a decision
+SHOWN_DECISIONS = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +29,7 @@ class RetuneOutcome(JobOutcome):
 
     @property
     def decision(self) -> str:
-        """``"first"``, ``"not needed"``, ``"kept"``, ``"promoted"`` or ``"rolled back"``."""
+        """``"first"``, ``"not needed"``, ``"refitted"``, ``"kept"``, ``"promoted"`` or ``"rolled back"``."""
         return str(self.summary["decision"])
 
 
@@ -55,9 +58,10 @@ def status_outcome(
         if version is not None:
             what = f"version {version['version']}, {version['estimate']}, {version['age_days']:.1f} days old"
         lines.append(f"{alias:<11} {what}")
-    for each in decisions:
-        day = datetime.fromtimestamp(each["time"], tz=UTC).strftime("%Y-%m-%d")
-        lines.append(f"{day}  {each['name']}{'' if each['finished'] else ' (not finished)'}")
+    lines += [
+        f"{_day(each['time'])}  {each['name']}{'' if each['finished'] else ' (not finished)'}"
+        for each in decisions
+    ]
     return JobOutcome(summary=plain(summary), text="\n".join(lines) + "\n")
 
 
@@ -105,11 +109,12 @@ def findings_text(findings: Sequence[Finding]) -> str:
     )
 
 
-def contest_text(contest: Contest) -> str:
+def contest_text(held: Held) -> str:
     """Return a contest for people."""
+    contest = held.contest
     return (
-        f"contest     challenger {contest.challenger_loss:.4g} against champion {contest.champion_loss:.4g} "
-        f"on {contest.n_rows} rows; difference {contest.difference:+.4g} "
+        f"contest     {held.contender} {contest.challenger_loss:.4g} against {held.incumbent} "
+        f"{contest.champion_loss:.4g} on {contest.n_rows} rows; difference {contest.difference:+.4g} "
         f"[{contest.low:+.4g}, {contest.high:+.4g}] at {contest.level:.1%}: {contest.verdict}\n"
     )
 
@@ -121,10 +126,8 @@ def promise_text(promise: Promise | None) -> str:
     return f"{promise.metric} {promise.value:.4g} [{promise.low:.4g}, {promise.high:.4g}]"
 
 
-def decision_items(
-    summary: Mapping[str, Any], text: str, contest: Contest | None, *, at: float
-) -> Iterator[LogItem]:
-    """Yield what the run of a decision holds."""
+def check_items(summary: Mapping[str, Any], text: str, *, at: float) -> Iterator[LogItem]:
+    """Yield what the run of a check, and of a decision, holds of what moved."""
     check = summary["check"] or {}
     for name in ("auc", "loss", "promised"):
         for part, value in (check.get(name) or {}).items():
@@ -132,15 +135,48 @@ def decision_items(
                 yield Metric(f"check_{name}" + ("" if part == "value" else f"_{part}"), value, 0, at)
     if "n_new_rows" in check:
         yield Metric("check_n_new_rows", float(check["n_new_rows"]), 0, at)
+    yield Tag("tuner.reasons", ", ".join(each["code"] for each in summary["reasons"]) or "none")
+    yield Tag("mlflow.note.content", f"```text\n{text}```\n")
+
+
+def decision_items(summary: Mapping[str, Any], text: str, *, at: float) -> Iterator[LogItem]:
+    """Yield what the run of a decision holds."""
+    yield from check_items(summary, text, at=at)
     for name, value in (summary["contest"] or {}).items():
         if isinstance(value, int | float):
             yield Metric(f"contest_{name}", float(value), 0, at)
     yield Metric("seconds", float(summary["seconds"]), 0, at)
     yield Tag("tuner.decision", summary["decision"])
-    yield Tag("tuner.reasons", ", ".join(each["code"] for each in summary["reasons"]) or "none")
-    yield Tag("mlflow.note.content", f"```text\n{text}```\n")
-    if contest is not None:
+    yield Tag(WHY, summary["why"])
+    if summary["champion"] is not None:
+        yield Tag(CHAMPION_AFTER, summary["champion"]["version"])
+    if summary["contest"] is not None:
         yield Tag("tuner.contested", "true")
+
+
+def movement_files(movement: Movement | None) -> dict[str, bytes]:
+    """Return the drift table and its figure, as artifacts by path."""
+    if movement is None or not movement.columns:
+        return {}
+    return {
+        "decision/drift.csv": drift_table(movement).encode(),
+        "figures/drift.svg": draw_movement(movement),
+    }
+
+
+def model_description(name: str, why: str, text: str, earlier: Sequence[DecisionRun]) -> str:
+    """Return what the registry says of the model: the last decision in full, a line for those before it."""
+    lines = [f"**{name}** ({why})", "", "```text", text.rstrip(), "```"]
+    if earlier:
+        lines += ["", "| before | decision | why | champion |", "|---|---|---|---|"]
+    for each in earlier[:SHOWN_DECISIONS]:
+        champion = each.tags.get(CHAMPION_AFTER, "")
+        lines.append(f"| {_day(each.started)} | {each.name} | {each.tags.get(WHY, '')} | {champion} |")
+    return "\n".join(lines) + "\n"
+
+
+def _day(unix_time: float) -> str:
+    return datetime.fromtimestamp(unix_time, tz=UTC).strftime("%Y-%m-%d")
 
 
 def drift_table(movement: Movement) -> str:
@@ -148,6 +184,8 @@ def drift_table(movement: Movement) -> str:
     return pd.DataFrame([asdict(each) for each in movement.columns]).to_csv(index=False)
 
 
-def contest_summary(contest: Contest | None) -> Any:
-    """Return a contest as JSON's types."""
-    return None if contest is None else plain(asdict(contest))
+def contests_summary(contests: Sequence[Held]) -> dict[str, Any]:
+    """Return contests as JSON's types; ``"contest"`` is the one that decided, the last."""
+    told = [{**asdict(each.contest), "incumbent": each.incumbent, "contender": each.contender}
+            for each in contests]  # fmt: skip
+    return {"contest": told[-1] if told else None, "contests": told}

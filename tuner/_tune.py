@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 import warnings
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -167,17 +167,17 @@ def tune_checked(
     assert study_name is not None  # the caller names it
     with _held(config, context, study_name) as store:
         known: Mapping[int, TrialRecord] = {}
-        winner = None
+        begin_with = context.begin_with
         if store is not None:
             settings = replace(settings, seed=store.open(seed=settings.seed, spaces=settings.spaces, lag=LAG))
             _check_same_study(store, study_hash(dataset, config))
-            winner = context.begin_with
-            if winner is None and context.job_key:
+            if not begin_with and context.job_key:
                 winner = store.old_winner(context.name)
+                begin_with = () if winner is None else (winner,)
             known = store.load()
         listeners = Listeners(dataset, metric, config, context, study_name, store, started)
-        with listeners, _one_thread_a_fit():
-            line = _Line(dataset, metric, settings, study_name, listeners.notify, winner)
+        with listeners, one_thread_a_fit():
+            line = _Line(dataset, metric, settings, study_name, listeners.notify, begin_with)
             result = line.run(_Clock(started, settings, tracking=config.tracking), known)
         return listeners.finish(replace(result, checks=checked.findings))
 
@@ -205,17 +205,17 @@ def _held(
     return TrialStore(config.storage, study_name)
 
 
-def _begun_with(settings: Settings, winner: Configuration | None) -> Settings:
-    """Return the settings with a configuration first among the known-good ones of its family."""
-    if winner is None or winner.family not in settings.portfolios:
-        return settings
-    space = settings.space(winner.family)
-    known = {name: value for name, value in winner.params.items() if name in space.dimensions}
-    try:
-        entries = (space.complete(known), *settings.portfolios[winner.family])
-    except ValueError:  # what was a choice is a range now
-        return settings
-    return replace(settings, portfolios={**settings.portfolios, winner.family: entries})
+def _begun_with(settings: Settings, configurations: Sequence[Configuration]) -> Settings:
+    """Return the settings with these configurations first among the known-good ones of their families."""
+    portfolios = dict(settings.portfolios)
+    for each in reversed(configurations):
+        if each.family not in portfolios:
+            continue
+        space = settings.space(each.family)
+        known = {name: value for name, value in each.params.items() if name in space.dimensions}
+        with suppress(ValueError):  # what was a choice is a range now
+            portfolios[each.family] = (space.complete(known), *portfolios[each.family])
+    return replace(settings, portfolios=portfolios)
 
 
 def gate(dataset: Dataset, config: TuningConfig) -> tuple[Dataset, tuple[Finding, ...]]:
@@ -253,7 +253,7 @@ def study_hash(dataset: Dataset, config: TuningConfig) -> str:
 
 
 @contextmanager
-def _one_thread_a_fit() -> Iterator[None]:
+def one_thread_a_fit() -> Iterator[None]:
     """Pin BLAS to one thread, and let path points be judged by held-out loss, converged or not."""
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)  # once, here: filters are not per thread
@@ -303,20 +303,20 @@ class _Line:
     settings: Settings
     study_name: str
     notify: Notify
-    old_winner: Configuration | None = None  # of an earlier study of the job
+    begin_with: Sequence[Configuration] = ()  # what earlier studies of the job have elected
 
     def run(self, clock: _Clock, known: Mapping[int, TrialRecord]) -> TuningResult:
         """Choose, estimate, conclude."""
         choice = choose(
             self.dataset,
             self.metric,
-            _begun_with(self.settings, self.old_winner),
+            _begun_with(self.settings, self.begin_with),
             place=Place(self.study_name, "search"),
             deadline=clock.choice,
             notify=self.notify,
             known=known,
         )
-        if self.old_winner is not None and self.settings.estimate in ("bbc", "crossfit"):
+        if self.begin_with and self.settings.estimate in ("bbc", "crossfit"):
             choice = replace(choice, notes=(*choice.notes, OLD_WINNER))
         estimates: Estimates | None = None
         if self.settings.estimate == "bbc":

@@ -70,6 +70,12 @@ def oldest_first(time: FloatArray | None, n_rows: int) -> IntArray:
     return np.arange(n_rows) if time is None else np.argsort(time, kind="stable")
 
 
+def newest(time: FloatArray | None, n_rows: int, window_rows: int | None) -> IntArray:
+    """Return the rows of a window that ends now, in the table's order: all, or so many of the newest."""
+    order = oldest_first(time, n_rows)
+    return np.sort(order if window_rows is None else order[-window_rows:])
+
+
 def _first_held(time: FloatArray, wanted: int) -> int:
     """Return the position nearest to the wanted share at which a new time begins."""
     aim = len(time) - wanted

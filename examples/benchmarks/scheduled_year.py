@@ -28,7 +28,6 @@ from generalization_data import load_suite
 from scheduled_year_report import draw, print_alarms, print_years
 
 from tuner._metrics import resolve_metric
-from tuner.exceptions import RegistryError
 from tuner.jobs import run_job
 from tuner.schedule import retune_job
 
@@ -36,7 +35,6 @@ os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
 
 METRICS = {"hotel_rates": "rmse", "nlswork": "rmse", "nyc_flights_late": "roc_auc"}
 N_WINDOWS, ROWS_A_WINDOW = 10, 450
-N_CALLS = 3
 ALWAYS = ("job.name=always", "tracking.register_as=always")
 # Few boosting rounds a trial, so that the nested estimate, whose promise a check needs, has time.
 JOB = """
@@ -74,6 +72,8 @@ class Period:
     period : int
     decision : str
         Of the re-tuned arm.
+    studied : bool
+        It came from a new search, not from a refit or from nothing at all.
     codes : list of str
         Of what moved.
     losses, seconds : dict of str to float
@@ -82,6 +82,7 @@ class Period:
 
     period: int
     decision: str
+    studied: bool
     codes: list[str]
     losses: dict[str, float]
     seconds: dict[str, float]
@@ -173,20 +174,14 @@ def live(job: Path, windows: list[pd.DataFrame], metric: str) -> list[dict[str, 
             arm: loss_of(uri, ours["tracking_uri"], windows[period + 1], metric)
             for arm, uri in models.items()
         }
-        codes = [reason["code"] for reason in ours["reasons"] if reason["severity"] != "info"]
-        year.append(asdict(Period(period, ours["decision"], codes, losses, seconds)))
+        year.append(asdict(Period(period, ours["decision"], studied(ours), moved_by(ours), losses, seconds)))
         print(json.dumps(year[-1]), file=sys.stderr, flush=True)
     return year
 
 
-def called(job: Path, period: int, *overrides: str) -> Mapping[str, Any]:
-    """Return what a call decided; call again where MLflow was too slow, as a scheduler does."""
-    for _ in range(N_CALLS - 1):
-        try:
-            return retune_job(job, overrides=overrides, run_key=f"period {period}").summary
-        except RegistryError as error:
-            print(error, file=sys.stderr)
-    return retune_job(job, overrides=overrides, run_key=f"period {period}").summary
+def called(job: Path, period: int) -> Mapping[str, Any]:
+    """Return what the scheduler's call decided."""
+    return retune_job(job, run_key=f"period {period}").summary
 
 
 def loss_of(model_uri: str, tracking_uri: str, rows: pd.DataFrame, metric: str) -> float:
@@ -202,15 +197,26 @@ def loss_of(model_uri: str, tracking_uri: str, rows: pd.DataFrame, metric: str) 
     return float(score.losses(np.searchsorted(model.classes_, y), model.predict_proba(features)[:, 1])[0, 0])
 
 
-def check_all(job: Path, windows: list[pd.DataFrame]) -> list[list[str]]:
-    """Return what moved according to a check after every window; the champion is that of the first."""
+def moved_by(summary: Mapping[str, Any]) -> list[str]:
+    """Return the codes of what moved."""
+    return [reason["code"] for reason in summary["reasons"] if reason["severity"] != "info"]
+
+
+def studied(summary: Mapping[str, Any]) -> bool:
+    """Whether a call has searched anew."""
+    return summary["decision"] == "first" or summary["challenger"] is not None
+
+
+def check_all(job: Path, windows: list[pd.DataFrame]) -> list[dict[str, Any]]:
+    """Return what a call after every window but the first found and did."""
     found = []
     for period in range(len(windows)):
         pd.concat(windows[: period + 1]).to_parquet(job.parent / "rows.parquet")
-        # A challenger that were better by 99% would be no false alarm: one champion meets all checks.
-        summary = called(job, period, "retune.margin=0.99")
+        summary = called(job, period)
         if period:
-            found.append([reason["code"] for reason in summary["reasons"] if reason["severity"] != "info"])
+            found.append(
+                {"decision": summary["decision"], "studied": studied(summary), "codes": moved_by(summary)}
+            )
     return found
 
 

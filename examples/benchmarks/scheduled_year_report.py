@@ -12,7 +12,7 @@ from scipy.stats import t as student
 
 ARMS = ("never", "always", "ours")
 COLORS = {"never": "#8a8a8a", "always": "#d07a1d", "ours": "#1d6fb8"}
-MARKS = {"kept": "x", "promoted": "^"}
+MARKS = {"refitted": ".", "kept": "x", "promoted": "^"}
 
 Year = Mapping[str, Any]
 
@@ -49,18 +49,26 @@ def print_years(years: Sequence[Year]) -> None:
         seconds = [sum(each["seconds"][arm] for each in year["year"]) for arm in ARMS]
         print(f"{'seconds, first period included':33s}" + "".join(f"{value:10.0f}" for value in seconds))
         print(f"seconds after the first period, ours of always: {share_of_seconds(year):.0%}")
+        later = Counter(each["decision"] for each in year["year"][1:])
+        print(f"decided {dict(later)}, searched {sum(each['studied'] for each in year['year'][1:])} times")
         for other in ("always", "never"):
             mean, low, high = paired(year, "ours", other)
             print(f"log(ours / {other}): {mean:+.3f} [{low:+.3f}, {high:+.3f}]")
 
 
 def print_alarms(shuffles: Sequence[Mapping[str, Any]]) -> None:
-    """Print a line a table: how many checks of rows in random order say that they moved, and why."""
+    """Print a line a table: how many calls on rows in random order said that they moved, or searched.
+
+    Refits are told apart: rows do grow, and a refit says no more than that.
+    """
     for table in dict.fromkeys(each["table"] for each in shuffles):
-        checks = [codes for each in shuffles if each["table"] == table for codes in each["checks"]]
-        alarms = [codes for codes in checks if codes]
-        why = dict(Counter(code for codes in alarms for code in codes))
-        print(f"{table} shuffled: {len(alarms)} false alarms in {len(checks)} checks {why or ''}")
+        checks = [call for each in shuffles if each["table"] == table for call in each["checks"]]
+        why = dict(Counter(code for call in checks for code in call["codes"]))
+        decided = dict(Counter(call["decision"] for call in checks))
+        print(
+            f"{table} shuffled, {len(checks)} calls: {sum(bool(call['codes']) for call in checks)} say moved "
+            f"{why or ''}, {sum(call['studied'] for call in checks)} searched; {decided}"
+        )
 
 
 def draw(years: Sequence[Year], path: Path) -> None:
@@ -81,7 +89,7 @@ def draw(years: Sequence[Year], path: Path) -> None:
                 [each["losses"]["ours"] for each in marked],
                 mark,
                 color=COLORS["ours"],
-                label=f"re-tuned, {decision}",
+                label=decision,
             )
         axes.set_title(year["table"])
         axes.set_xlabel("window predicted")

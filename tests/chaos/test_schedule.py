@@ -7,9 +7,12 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,33 +49,37 @@ register_as = "churn"
 [storage]
 url = "sqlite:///tuner.db"
 """
-# Where a retune that promotes ends itself.
+# Where a retune that promotes ends itself: inside the challenger's study, before it is known, on delivery.
 PLACES = (
-    "schedule.noted",
+    "store.after_save:2",
+    "schedule.tuned",
     "schedule.champion_set",
 )
+# What lies no longer on one side of a line calls for another family than the champion's.
+SEARCH = ("--run-key", "2", "--set", 'search.families=["kernel"]')
 
 
-def rows(n_rows: int, start: int, sign: float) -> pd.DataFrame:
-    """Return rows in which `size` speaks for (or with sign -1 against) the label."""
+def rows(n_rows: int, start: int, *, bent: bool = False) -> pd.DataFrame:
+    """Return rows in which `size` speaks for the label; bent: against it where `age` is below 0."""
     generator = np.random.default_rng(start)
     size, age = generator.normal(size=(2, n_rows))
-    label = np.where(2 * sign * size + age / 2 + generator.normal(size=n_rows) > 0, "yes", "no")
+    sign = np.sign(age) if bent else 1.0
+    label = np.where(2 * sign * size + age / 2 + generator.normal(0, 0.5, n_rows) > 0, "yes", "no")
     return pd.DataFrame({"size": size, "age": age, "day": np.arange(start, start + n_rows), "label": label})
 
 
 def write_job(folder: Path, text: str = JOB) -> Path:
     """Write a job on 200 rows."""
-    rows(200, 0, 1.0).to_csv(folder / "rows.csv", index=False)
+    rows(200, 0).to_csv(folder / "rows.csv", index=False)
     path = folder / "job.toml"
     path.write_text(text)
     return path
 
 
-def grow(job: Path, sign: float) -> None:
+def grow(job: Path, *, bent: bool) -> None:
     """Append 300 rows."""
     table = pd.read_csv(job.parent / "rows.csv")
-    pd.concat([table, rows(300, len(table), sign)]).to_csv(job.parent / "rows.csv", index=False)
+    pd.concat([table, rows(300, len(table), bent=bent)]).to_csv(job.parent / "rows.csv", index=False)
 
 
 def start(job: Path, *arguments: str, failpoint: str | None = None) -> subprocess.Popen[str]:
@@ -110,7 +117,7 @@ def first_job(tmp_path_factory) -> Path:
     """Return a job with a champion whose rows have moved since; nobody goes on with this one."""
     job = write_job(tmp_path_factory.mktemp("first"))
     assert call(job, "retune", "--run-key", "1")["decision"] == "first"
-    grow(job, -1.0)
+    grow(job, bent=True)
     return job
 
 
@@ -123,13 +130,13 @@ def moved_job(first_job, tmp_path) -> Path:
 
 @pytest.mark.parametrize("place", PLACES)
 def test_a_retune_killed_anywhere_ends_as_if_it_had_not_been(moved_job, place):
-    """Run again it promotes version 2, once, whatever was done before the kill."""
-    call(moved_job, "retune", "--run-key", "2", code=-signal.SIGKILL, failpoint=place)
-    told = call(moved_job, "retune", "--run-key", "2")
+    """Run again it promotes: version 2 is what met the refit, 3 the same on all rows; each is made once."""
+    call(moved_job, "retune", *SEARCH, code=-signal.SIGKILL, failpoint=place)
+    told = call(moved_job, "retune", *SEARCH)
     assert told["decision"] == "promoted"
-    assert told["champion"]["version"] == "2"
-    assert aliases(moved_job) == {"champion": "2", "previous": "1", "versions": "2"}
-    assert call(moved_job, "retune", "--run-key", "2") == told
+    assert (told["challenger"]["version"], told["champion"]["version"]) == ("2", "3")
+    assert aliases(moved_job) == {"champion": "3", "previous": "1", "versions": "3"}
+    assert call(moved_job, "retune", *SEARCH) == told
     client = mlflow.MlflowClient(f"sqlite:///{moved_job.parent / 'mlflow.db'}")
     [experiment] = [each.experiment_id for each in client.search_experiments() if each.name == "churn"]
     decisions = client.search_runs([experiment], "tags.`tuner.role` = 'decision'")
@@ -137,10 +144,16 @@ def test_a_retune_killed_anywhere_ends_as_if_it_had_not_been(moved_job, place):
         ("retune 1: first", "FINISHED"),
         ("retune 2: promoted", "FINISHED"),
     ]
+    searches = client.search_runs([experiment], "tags.`tuner.role` = 'parent'")
+    assert [run.info.status for run in searches] == ["FINISHED"] * 2
 
 
 def test_a_second_call_at_once_is_turned_away(moved_job):
-    """While one call holds the lock another ends with 75; then the first one's decision stands."""
+    """While one call holds the lock another ends with 75; then the first one's decision stands.
+
+    The champion's configurations on newer rows keep no promise, and another search by the same family is no
+    better: they are refitted, and the promise is what was measured.
+    """
     first = start(moved_job, "retune", "--run-key", "2")
     lock = next(iter(moved_job.parent.glob("tuner.db-*.lock")), None)
     assert lock is not None
@@ -152,39 +165,51 @@ def test_a_second_call_at_once_is_turned_away(moved_job):
     _, err = first.communicate(timeout=120)
     assert first.returncode in (0, 75), err
     assert 75 in codes | {first.returncode}
-    assert call(moved_job, "retune", "--run-key", "2")["decision"] == "promoted"
-    assert aliases(moved_job) == {"champion": "2", "previous": "1", "versions": "2"}
+    told = call(moved_job, "retune", "--run-key", "2")
+    assert told["decision"] == "refitted"
+    assert [(each["incumbent"], each["contender"], each["verdict"]) for each in told["contests"]] == [
+        ("champion", "refit", "better"),
+        ("refit", "challenger", "not better"),
+    ]
+    assert aliases(moved_job) == {"champion": "3", "challenger": "2", "previous": "1", "versions": "3"}
+    promised = call(moved_job, "status")["champion"]["estimate"]
+    assert promised.startswith(f"{told['contest']['champion_loss']:.6g} [")
 
 
 def test_a_year_of_decisions_and_two_rollbacks(moved_job):
-    """Too few new rows, a promotion, a rollback and its undoing; status and report tell of them."""
-    told = call(moved_job, "retune", "--run-key", "2")
+    """A promotion, growth, a rollback and its undoing; status, report and MLflow tell of them."""
+    told = call(moved_job, "retune", *SEARCH)
     assert [reason["code"] for reason in told["reasons"] if reason["severity"] == "warning"] == ["M001"]
     assert told["contest"]["high"] < 0
     again = call(moved_job, "check")
-    assert again["check"]["n_new_rows"] == told["contest"]["n_rows"] == 150
-    assert again["moved"] is False
-    assert call(moved_job, "rollback")["champion"]["version"] == "1"
-    assert aliases(moved_job) == {"champion": "1", "previous": "2", "versions": "2"}
-    assert call(moved_job, "rollback")["champion"]["version"] == "2"
+    assert (again["check"]["n_new_rows"], again["moved"]) == (0, False)  # the holdout's are known by now
+    grow(moved_job, bent=True)
+    grown = call(moved_job, "retune", "--run-key", "3")
+    assert (grown["decision"], grown["moved"], grown["contest"]) == ("refitted", False, None)
+    assert call(moved_job, "rollback", failpoint="schedule.previous_set", code=-signal.SIGKILL) == {}
+    assert call(moved_job, "rollback")["champion"]["version"] == "3"  # it does not swap twice
+    assert aliases(moved_job) == {"champion": "3", "previous": "4", "versions": "4"}
+    call(moved_job, "rollback", failpoint="schedule.previous_set", code=-signal.SIGKILL)
+    assert call(moved_job, "retune", "--run-key", "3") == grown  # decided is decided
+    assert call(moved_job, "retune", "--run-key", "4")["champion"]["version"] == "4"  # ends the rollback
     status = call(moved_job, "status")
-    assert status["champion"]["version"] == "2"
+    assert status["champion"]["version"] == "4"
     assert [each["name"] for each in status["decisions"]] == [
-        "rollback: rolled back", "rollback: rolled back", "retune 2: promoted", "retune 1: first",
+        "retune 4: not needed", "rollback: rolled back", "rollback: rolled back", "retune 3: refitted",
+        "retune 2: promoted", "retune 1: first",
     ]  # fmt: skip
     page = moved_job.parent / "page.html"
     assert call(moved_job, "report", "--out", str(page))["path"] == str(page)
     assert "<html" in page.read_text()
     client = mlflow.MlflowClient(f"sqlite:///{moved_job.parent / 'mlflow.db'}")
     assert [each.path for each in client.list_artifacts(told["run_id"], "figures")] == ["figures/drift.svg"]
-
-
-def test_a_rollback_killed_between_its_two_steps_is_ended_by_the_next(moved_job):
-    """It does not swap twice: after the kill and the second call, version 1 is champion."""
-    call(moved_job, "retune", "--run-key", "2")
-    call(moved_job, "rollback", code=-signal.SIGKILL, failpoint="schedule.previous_set")
-    assert call(moved_job, "rollback")["champion"]["version"] == "1"
-    assert aliases(moved_job) == {"champion": "1", "previous": "2", "versions": "2"}
+    version = client.get_model_version("churn", "3")
+    assert version.run_id == told["run_id"]
+    assert version.tags["tuner.study_run"] == told["challenger"]["run_id"]
+    assert "the 150 of the contest among them" in version.description
+    [check] = client.search_runs([client.get_run(version.run_id).info.experiment_id],
+                                 "tags.`tuner.role` = 'check'")  # fmt: skip
+    assert (check.data.tags["mlflow.runName"], check.info.status) == ("check: not moved", "FINISHED")
 
 
 def test_rows_without_labels_are_checked_and_not_tuned_on(moved_job):
@@ -199,17 +224,17 @@ def test_rows_without_labels_are_checked_and_not_tuned_on(moved_job):
     assert "M002" in [reason["code"] for reason in told["reasons"] if reason["severity"] == "warning"]
 
 
-def test_a_missing_column_promotes_without_a_contest(moved_job):
-    """The champion cannot predict rows without `age`: M003, and version 2 predicts."""
-    table = pd.read_csv(moved_job.parent / "rows.csv")
-    table.drop(columns="age").to_csv(moved_job.parent / "rows.csv", index=False)
+def test_a_missing_column_is_refitted_without_a_contest(moved_job):
+    """The champion cannot predict rows without `age`: M003; on the old world its configurations can."""
+    table = pd.concat([rows(200, 0), rows(300, 200)]).drop(columns="age")
+    table.to_csv(moved_job.parent / "rows.csv", index=False)
     told = call(moved_job, "retune", "--run-key", "2")
-    assert (told["decision"], told["contest"]) == ("promoted", None)
+    assert (told["decision"], told["contest"]) == ("refitted", None)
     assert aliases(moved_job) == {"champion": "2", "previous": "1", "versions": "2"}
 
 
 def test_with_the_registry_away_the_command_fails_and_later_goes_on(tmp_path):
-    """Exit code 1, the password masked; once the server is there, a first version and a promotion."""
+    """Exit code 1 before a study and in its middle, the password masked; with the server back it goes on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
@@ -218,21 +243,45 @@ def test_with_the_registry_away_the_command_fails_and_later_goes_on(tmp_path):
     told = call(job, "retune", "--run-key", "1", code=1)
     assert told["rule"] == "The model registry must be reachable and writable."
     assert "secret" not in json.dumps(told)
+    with serving(tmp_path, port):
+        assert call(job, "retune", "--run-key", "1")["decision"] == "first"
+        grow(job, bent=True)
+        broken = start(job, "retune", *SEARCH)
+        _wait_for_studies(tmp_path / "tuner.db", 3)
+    out, err = broken.communicate(timeout=180)
+    assert broken.returncode == 1, err
+    assert json.loads(out)["cure"].startswith("Trials are kept.")
+    with serving(tmp_path, port):
+        told = call(job, "retune", *SEARCH)
+        assert (told["decision"], told["champion"]["version"]) == ("promoted", "3")
+
+
+@contextmanager
+def serving(folder: Path, port: int) -> Iterator[None]:
+    """Serve MLflow from a folder; at the end its processes are killed."""
     server = subprocess.Popen(
         [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port),
-         "--backend-store-uri", f"sqlite:///{tmp_path / 'server.db'}",
-         "--default-artifact-root", (tmp_path / "artifacts").as_uri()],
+         "--backend-store-uri", f"sqlite:///{folder / 'server.db'}",
+         "--default-artifact-root", (folder / "artifacts").as_uri()],
         env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"},
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
         _wait(port)
-        assert call(job, "retune", "--run-key", "1")["decision"] == "first"
-        grow(job, -1.0)
-        assert call(job, "retune", "--run-key", "2")["decision"] == "promoted"
+        yield
     finally:
-        os.killpg(server.pid, signal.SIGTERM)
+        os.killpg(server.pid, signal.SIGKILL)
         server.wait(timeout=30)
+
+
+def _wait_for_studies(database: Path, n_studies: int) -> None:
+    until = time.monotonic() + 90
+    while time.monotonic() < until:
+        with closing(sqlite3.connect(database, timeout=30)) as connection:
+            if connection.execute("SELECT count(*) FROM studies").fetchone()[0] >= n_studies:
+                return
+        time.sleep(0.05)
+    raise AssertionError("no study was begun")
 
 
 def _wait(port: int) -> None:

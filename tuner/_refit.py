@@ -1,0 +1,92 @@
+"""What was elected once, on other rows: the same configurations without a search."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from tuner._bench import Bench, all_rows, threads_a_fit, training_rows
+from tuner._config import Settings
+from tuner._data import Dataset
+from tuner._finals import assemble, refit
+from tuner._metrics import Metric
+from tuner._model import Blended, Member
+from tuner._records import Portion, Recipe
+from tuner._reference import recipe_of
+from tuner._seeds import child_seed
+from tuner._selection import Nomination
+from tuner._splits import FoldPlan, can_train, plan_choosing
+from tuner._trials import Place, Trial, run_trial
+from tuner.families import Predictor
+
+PLACE = Place("refit", "finalist")
+
+
+@dataclass(frozen=True, eq=False)
+class Renewed:
+    """A recipe's configurations on other rows: what predicts, and the recipe as these rows have it."""
+
+    model: Blended
+    recipe: Recipe
+
+
+def renew(recipe: Recipe, dataset: Dataset, metric: Metric, settings: Settings) -> Renewed | None:
+    """Judge a recipe's configurations on folds of other rows and make a model of them; nothing is searched.
+
+    Path points, shares, threshold and temperature are read off these folds: they depend on how many rows
+    there are, and on the world the rows come from. None where no configuration can be scored.
+    """
+    bench = Bench(
+        dataset,
+        _plan(recipe, dataset, settings),
+        metric,
+        settings.seed,
+        threads_a_fit(dataset, settings.n_jobs),
+    )
+
+    def judge(number: int) -> Trial:
+        return run_trial(
+            recipe.portions[number].configuration, bench, place=PLACE, number=number, keep_models=True
+        )
+
+    with ThreadPoolExecutor(settings.n_jobs // bench.n_threads, thread_name_prefix="refit") as pool:
+        trials = list(pool.map(judge, range(len(recipe.portions))))
+    done = [trial for trial in trials if trial.evaluation is not None]
+    if not done:
+        return None
+    finals = assemble(done, [Nomination(trial.record.number, ()) for trial in done], bench, settings)
+    weights = [float(position == finals.winner) for position in range(len(done))]
+    if finals.blend is not None:
+        weights = list(finals.blend.weights)
+    return Renewed(finals.model, recipe_of(list(zip(weights, finals.finalists, strict=True)), finals.model))
+
+
+def fit_as_elected(recipe: Recipe, dataset: Dataset, metric: Metric, settings: Settings) -> Blended:
+    """Fit a recipe on other rows as it is: configurations, path values, shares, threshold, temperature."""
+    n_threads = threads_a_fit(dataset, settings.n_jobs)
+    if recipe.n_repeats:
+        folds = [fold for fold in _plan(recipe, dataset, settings).folds if can_train(dataset, fold)]
+        parts = [training_rows(dataset, fold, metric, n_threads=n_threads) for fold in folds]
+    else:
+        parts = [all_rows(dataset, metric, n_threads=n_threads)]
+
+    def fitted(portion: Portion, index: int) -> Predictor:
+        seed = child_seed(settings.seed, "as elected", index)
+        return refit(portion.configuration, portion.path_value, parts[index], seed=seed)
+
+    with ThreadPoolExecutor(settings.n_jobs // n_threads, thread_name_prefix="refit") as pool:
+        models = [
+            [pool.submit(fitted, portion, index) for index in range(len(parts))]
+            for portion in recipe.portions
+        ]
+        members = tuple(
+            Member(portion.weight, portion.configuration.family, tuple(each.result() for each in own))
+            for portion, own in zip(recipe.portions, models, strict=True)
+        )
+    return Blended(members, dataset.schema, recipe.threshold, recipe.temperature)
+
+
+def _plan(recipe: Recipe, dataset: Dataset, settings: Settings) -> FoldPlan:
+    return plan_choosing(
+        dataset, n_folds=settings.n_folds, n_repeats=max(1, recipe.n_repeats), seed=settings.seed
+    )
