@@ -261,7 +261,7 @@ def finest_folds(dataset: Dataset, metric: Metric, settings: Settings) -> int:
     """Return the most folds that fresh repeats may have; as many as choose where slices must fill them."""
     if settings.slices:
         return settings.n_folds
-    return finer(dataset, settings.n_folds, judges_rows=metric.row_mean or metric.squared_scale)
+    return finer(dataset, settings.n_folds, judges_rows=metric.judges_rows)
 
 
 @dataclass(frozen=True)

@@ -324,7 +324,7 @@ class FoldScorer:
         """
         dataset, folds, metric = self._bench.dataset, self._bench.plan.folds, self._metric
         n_repeats = self._bench.plan.n_repeats
-        is_mean = (metric.row_mean or metric.squared_scale) and dataset.slice_masks is None
+        is_mean = metric.judges_rows and dataset.slice_masks is None
         if n_repeats < 2 or metric.thresholds is not None or not is_mean:
             return None
         held_out = np.full((n_repeats, dataset.n_rows, *predictions[0].shape[1:]), np.nan)

@@ -67,6 +67,11 @@ class Metric:
         """Whether a higher natural value is better; a loss is always better when lower."""
         return self.value != "loss"
 
+    @property
+    def judges_rows(self) -> bool:
+        """Whether the loss, or its square, is a weighted mean over rows, each judged by itself."""
+        return self.row_mean or self.squared_scale
+
     def natural(self, loss: float) -> float:
         """Return the value people know the metric by, e.g. an AUC of 0.8 for a loss of 0.2."""
         return natural(self.value, loss)
