@@ -279,7 +279,7 @@ def bbc(
         scored.append(_losses(eligible, predictions, bench, counts == 0, of=of))
     chosen, left_out = np.concatenate(picked), np.concatenate(scored, axis=1)
     selected, default_losses = left_out[chosen, np.arange(len(chosen))], left_out[plain]
-    if not (metric.row_mean or metric.squared_scale):
+    if not metric.judges_rows:
         whole = np.array([trial.scores.nested_loss if trial.scores else np.nan for trial in eligible])
         flattery = (whole - fold_mean(left_out.T)) * (1 + 1 / (np.e - 1))
         selected = selected + np.nanmean(flattery[chosen])
