@@ -51,7 +51,7 @@ def import_what_logs_models() -> None:
     On the way MLflow infers schemas from type hints of its own and warns of them. It means to keep that to
     itself, by a setting of `warnings` that `catch_warnings` in another thread undoes: so it is kept here.
     """
-    hints = import_module("mlflow.types.type_hints")
+    hints: Any = import_module("mlflow.types.type_hints")
     warn = hints.color_warning
     hints.color_warning = lambda **_: None
     try:
