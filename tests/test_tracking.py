@@ -584,10 +584,10 @@ def test_an_unreachable_server_costs_the_timeout_and_no_more() -> None:
     assert "s3cret" not in info.uri + str(info.problems)
 
 
-@pytest.mark.parametrize("address", ["mlruns", "cabinet://x"])
+@pytest.mark.parametrize("address", ["FOLDER/mlruns", "cabinet://x", "sqlite:///FOLDER/none/mlflow.db"])
 def test_a_uri_that_mlflow_refuses_costs_no_waiting(address: str, tmp_path: Path) -> None:
-    """A folder, or a store of an unknown kind: no second try, and the run ends without the time-out."""
-    tracker = make_tracker(str(tmp_path / address) if address == "mlruns" else address)
+    """A folder, an unknown kind, a database in no folder: no second try, and no end at the time-out."""
+    tracker = make_tracker(address.replace("FOLDER", str(tmp_path)))
     tracker.start()
     tracker.trial(make_record(0))
     begun = time.monotonic()
