@@ -227,7 +227,7 @@ def create_database(uri: str) -> None:
         return
     if not database.parent.is_dir():  # MLflow would try for minutes, and say so each time
         text = f"no folder {database.parent} for the database"
-        raise MlflowException(text, error_code=INVALID_PARAMETER_VALUE)  # type: ignore[no-untyped-call]
+        raise MlflowException(text, error_code=INVALID_PARAMETER_VALUE)
     for left in database.parent.glob(f"{database.name}{NEW}*"):
         if not _is_alive(left.name.rpartition(NEW)[2].partition("-")[0]):
             left.unlink(missing_ok=True)
