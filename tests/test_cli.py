@@ -572,6 +572,27 @@ def test_a_job_that_is_done_is_not_run_again(job, capsys):
     assert (other["study"], other["run_id"] != first["run_id"]) == (first["study"], True)
 
 
+def test_a_job_whose_model_mlflow_lacks_is_not_done(job, capsys, monkeypatch):
+    """It runs again, as the store keeps no model; once MLflow has everything, there is nothing to do."""
+    there = fake_result().tracking
+    away = TrackingInfo("http://x", None, "churn", None, None, 0, 4, ("connection: refused",))
+    results = iter([fake_result(tracking=away), fake_result(tracking=there)])
+
+    def tune_checked(checked, _config, context, **_):
+        context.store.open(seed=0, spaces=checked.settings.spaces, lag=4)
+        return next(results)
+
+    monkeypatch.setattr("tuner.jobs.tune_checked", tune_checked)
+    path = str(job(STORED))
+    for model_uri in (None, there.model_uri):
+        assert main(["run", path, "--json"]) == 0
+        captured = capsys.readouterr()
+        assert json.loads(captured.out)["model_uri"] == model_uri
+        assert "Nothing to do" not in captured.err
+    assert main(["run", path, "--json"]) == 0
+    assert capsys.readouterr().err.startswith("Nothing to do")
+
+
 @pytest.mark.slow
 @MLFLOW_WARNS
 @MLFLOW_WARNS_IN_COLOUR

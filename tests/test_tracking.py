@@ -584,6 +584,19 @@ def test_an_unreachable_server_costs_the_timeout_and_no_more() -> None:
     assert "s3cret" not in info.uri + str(info.problems)
 
 
+@pytest.mark.parametrize("address", ["FOLDER/mlruns", "cabinet://x", "sqlite:///FOLDER/none/mlflow.db"])
+def test_a_uri_that_mlflow_refuses_costs_no_waiting(address: str, tmp_path: Path) -> None:
+    """A folder, an unknown kind, a database in no folder: no second try, and no end at the time-out."""
+    tracker = make_tracker(address.replace("FOLDER", str(tmp_path)))
+    tracker.start()
+    tracker.trial(make_record(0))
+    begun = time.monotonic()
+    info = tracker.finish(summary(), timeout=60.0)
+    assert time.monotonic() - begun < 20.0
+    assert (info.n_missing, info.run_id) == (1, None)
+    assert [problem.split(":")[0] for problem in info.problems] == ["connection"]
+
+
 def test_a_slow_store_costs_the_timeout_and_the_run_still_ends(
     uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

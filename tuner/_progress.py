@@ -56,7 +56,7 @@ class Progress:
     def _line(self, record: TrialRecord, elapsed: float) -> str:
         stage = {
             "search": f"search, trial {record.number + 1}",
-            "finalist": f"finalists, trial {record.number} on fresh folds",
+            "finalist": f"finalists, trial {record.number + 1} on fresh folds",
             "outer_fold": f"estimate, outer fold {record.outer + 1}, trial {record.number + 1}",
         }[record.phase]
         best = ""

@@ -44,6 +44,7 @@ from tuner._tracking_write import (
 __all__ = ["DatasetInfo", "Metric", "Param", "RunSummary", "Tag", "Tracker", "TrackingInfo", "log_items"]
 
 DEFAULT_EXPERIMENT = "tuner"
+REFUSED = "INVALID_PARAMETER_VALUE"  # MLflow's code for what no repetition mends, such as a folder as URI
 TRIES = 3
 FIRST_DELAY, MAX_DELAY = 0.25, 3.0  # seconds between tries
 BEST_BATCH, IDLE_SECONDS = 50, 2.0  # best-so-far is written every so many trials, or when nothing happens
@@ -195,13 +196,15 @@ class Tracker:
                 self._end(place, self._drain(place))
 
     def _connect(self) -> Place | None:
-        """Reach the store; trials wait on the queue meanwhile."""
+        """Reach the store, unless it refuses the URI for good; trials wait on the queue meanwhile."""
         delay = FIRST_DELAY
         while not self._given_up.is_set():
             try:
                 place = self._open()
             except self._errors as error:
                 self._problem("connection", error)
+                if getattr(error, "error_code", None) == REFUSED:
+                    return None
             else:
                 self._problems.pop("connection", None)
                 self._connected.set()

@@ -218,11 +218,16 @@ def create_database(uri: str) -> None:
 
     MLflow makes them one by one, and cannot open a database of which a killed process has made some.
     """
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     database = database_file(uri)
-    if database is None or database.exists() or not database.parent.is_dir():
+    if database is None or database.exists():
         return
+    if not database.parent.is_dir():  # MLflow would try for minutes, and say so each time
+        text = f"no folder {database.parent} for the database"
+        raise MlflowException(text, error_code=INVALID_PARAMETER_VALUE)
     for left in database.parent.glob(f"{database.name}{NEW}*"):
         if not _is_alive(left.name.rpartition(NEW)[2].partition("-")[0]):
             left.unlink(missing_ok=True)

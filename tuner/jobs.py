@@ -85,7 +85,7 @@ def run_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = "
         Tells runs of one job apart, such as a schedule's date.
 
     A job that is done is not run again: with a trial store, the same key and the same configuration give
-    what came out then.
+    what came out then. Where MLflow has not taken everything, the model above all, the job is not done.
 
     Raises
     ------
@@ -110,9 +110,11 @@ def run_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = "
         if done is not None:
             return JobOutcome.from_json(done)
         context = replace(context, store=store)
-        outcome = make_outcome(tune_checked(checked, config, context, started=started), context)
+        result = tune_checked(checked, config, context, started=started)
+        outcome = make_outcome(result, context)
         failpoint("job.before_finish")
-        store.keep(key, outcome.to_json())
+        if result.tracking is None or not result.tracking.problems:  # else running it again brings the model
+            store.keep(key, outcome.to_json())
         failpoint("job.after_finish")
     return outcome
 
