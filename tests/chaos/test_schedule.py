@@ -214,8 +214,8 @@ def test_a_year_of_decisions_and_two_rollbacks(moved_job):
 
 def test_rows_without_labels_are_checked_and_not_tuned_on(moved_job):
     """200 rows far away and without labels have moved, and there is nothing to tune on yet."""
-    table = rows(200, 0, 1.0)
-    far = rows(200, 500, 1.0).assign(label=None, age=9.0)
+    table = rows(200, 0)
+    far = rows(200, 500).assign(label=None, age=9.0)
     pd.concat([table, far]).to_csv(moved_job.parent / "rows.csv", index=False)
     told = call(moved_job, "retune", "--run-key", "2")
     assert told["decision"] == "not needed"
