@@ -99,9 +99,10 @@ def test_what_was_decided_before_stands_in_the_models_description():
     ]  # fmt: skip
     text = model_description("retune 3: promoted", "better", "decision    promoted\n", earlier)
     assert text.startswith("**retune 3: promoted** (better)\n\n```text\ndecision    promoted\n```\n")
-    assert text.endswith(
-        "| 1970-01-02 | retune 2: refitted | nothing moved; 9 rows | 2 |\n| 1970-01-01 | retune 1: first |  |  |\n"
-    )
+    assert text.splitlines()[-2:] == [
+        "| 1970-01-02 | retune 2: refitted | nothing moved; 9 rows | 2 |",
+        "| 1970-01-01 | retune 1: first |  |  |",
+    ]
 
 
 def test_truth_keeps_rows_and_weights_together():
@@ -114,8 +115,9 @@ def test_truth_keeps_rows_and_weights_together():
 def test_choosing_when_to_retune_by_the_champions_loss_lets_few_equals_through():
     """Of 400 pairs of equal models only contests are held where the champion looks bad; 2.5% of all are 10.
 
-    The check looks at the rows the contest is decided on: a champion in bad luck there is challenged more
-    often. Per call, promotions of equals stay below the contest's own 2.5% all the same.
+    The promise is looked for on the rows the contest is decided on: a champion, or its refit, in bad luck
+    there is challenged more often. Per call, promotions of equals stay below the contest's own 2.5% all the
+    same.
     """
     generator = np.random.default_rng(11)
     held = promoted = 0

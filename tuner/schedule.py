@@ -41,7 +41,7 @@ ROLLBACK = "rollback"
 
 
 def retune_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = "") -> RetuneOutcome:
-    """Tune a job again if its rows moved, and promote the challenger only if it is better.
+    """Refit a champion if rows moved or came, search if that is not enough, promote only what is better.
 
     A key (job, run key, options, rows) is decided once: called again, its decision is returned. A call that
     was killed is continued from what its decision began with, whatever the aliases say by then.
