@@ -95,13 +95,13 @@ def test_what_was_decided_before_stands_in_the_models_description():
     earlier = [
         DecisionRun("b", "retune 2: refitted", is_finished=True, metrics={}, started=86_400.0,
                     tags={"tuner.why": "nothing moved; 9 rows", "tuner.champion": "2"}),
-        DecisionRun("a", "retune 1: first", is_finished=True, metrics={}, started=0.0, tags={}),
+        DecisionRun("a", "1: first", is_finished=True, metrics={}, started=0.0, tags={}),
     ]  # fmt: skip
     text = model_description("retune 3: promoted", "better", "decision    promoted\n", earlier)
     assert text.startswith("**retune 3: promoted** (better)\n\n```text\ndecision    promoted\n```\n")
     assert text.splitlines()[-2:] == [
         "| 1970-01-02 | retune 2: refitted | nothing moved; 9 rows | 2 |",
-        "| 1970-01-01 | retune 1: first |  |  |",
+        "| 1970-01-01 | 1: first |  |  |",
     ]
 
 

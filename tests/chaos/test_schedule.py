@@ -141,8 +141,8 @@ def test_a_retune_killed_anywhere_ends_as_if_it_had_not_been(moved_job, place):
     [experiment] = [each.experiment_id for each in client.search_experiments() if each.name == "churn"]
     decisions = client.search_runs([experiment], "tags.`tuner.role` = 'decision'")
     assert sorted((run.data.tags["mlflow.runName"], run.info.status) for run in decisions) == [
-        ("retune 1: first", "FINISHED"),
-        ("retune 2: promoted", "FINISHED"),
+        ("1: first", "FINISHED"),
+        ("2: promoted", "FINISHED"),
     ]
     searches = client.search_runs([experiment], "tags.`tuner.role` = 'parent'")
     assert [run.info.status for run in searches] == ["FINISHED"] * 2
@@ -195,8 +195,8 @@ def test_a_year_of_decisions_and_two_rollbacks(moved_job):
     status = call(moved_job, "status")
     assert status["champion"]["version"] == "4"
     assert [each["name"] for each in status["decisions"]] == [
-        "retune 4: not needed", "rollback: rolled back", "rollback: rolled back", "retune 3: refitted",
-        "retune 2: promoted", "retune 1: first",
+        "4: not needed", "rollback: rolled back", "rollback: rolled back", "3: refitted",
+        "2: promoted", "1: first",
     ]  # fmt: skip
     page = moved_job.parent / "page.html"
     assert call(moved_job, "report", "--out", str(page))["path"] == str(page)
