@@ -8,13 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tuner._config import TuningConfig
 from tuner._contest import Contestant, hold_contest, time_blocks
 from tuner._contestants import Truth
 from tuner._job_file import load_job
 from tuner._metrics import METRICS
+from tuner._registry import DecisionRun
+from tuner._schedule_outcome import model_description
 from tuner._scheduled import read_scheduled
+from tuner._workshop import cheaper_config
 from tuner.exceptions import InputError
-from tuner.schedule import check_job, retune_job
+from tuner.schedule import check_job, report_job, retune_job, status_job
 
 MINIMAL = '[job]\nname = "churn"\n[data]\ntrain = "rows.csv"\ntarget = "label"\n'
 NAMED = '[tracking]\nuri = "sqlite:///mlflow.db"\nregister_as = "churn"\n'
@@ -66,6 +70,41 @@ def test_a_check_without_a_champion_is_the_gate_alone(tmp_path):
     assert not (tmp_path / "mlflow.db").exists()
 
 
+@pytest.mark.parametrize("look", [status_job, report_job])
+def test_looking_at_a_job_that_never_ran_makes_no_database(tmp_path, look):
+    """There is nothing to show, and MLflow's database is not made by looking for it."""
+    path = write_job(tmp_path, NAMED + '[storage]\nurl = "sqlite:///tuner.db"\n')
+    if look is status_job:
+        told = look(path).summary
+        assert (told["champion"], told["challenger"], told["decisions"]) == (None, None, [])
+    else:
+        with pytest.raises(InputError, match="finished run"):
+            look(path)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["job.toml", "rows.csv"]
+
+
+def test_a_later_study_has_half_the_time_and_claims_nothing():
+    """The contest makes the claim: 60 s and nested folds become 30 s and none; trials stay as they are."""
+    cheaper = cheaper_config(TuningConfig(time_budget=60.0, max_trials=7, estimate="nested"))
+    assert (cheaper.time_budget, cheaper.max_trials, cheaper.estimate) == (30.0, 7, None)
+    assert cheaper_config(TuningConfig(time_budget=None, max_trials=7)).time_budget is None
+
+
+def test_what_was_decided_before_stands_in_the_models_description():
+    """The last decision in full, then a line for each one before it, newest first."""
+    earlier = [
+        DecisionRun("b", "retune 2: refitted", is_finished=True, metrics={}, started=86_400.0,
+                    tags={"tuner.why": "nothing moved; 9 rows", "tuner.champion": "2"}),
+        DecisionRun("a", "1: first", is_finished=True, metrics={}, started=0.0, tags={}),
+    ]  # fmt: skip
+    text = model_description("retune 3: promoted", "better", "decision    promoted\n", earlier)
+    assert text.startswith("**retune 3: promoted** (better)\n\n```text\ndecision    promoted\n```\n")
+    assert text.splitlines()[-2:] == [
+        "| 1970-01-02 | retune 2: refitted | nothing moved; 9 rows | 2 |",
+        "| 1970-01-01 | 1: first |  |  |",
+    ]
+
+
 def test_truth_keeps_rows_and_weights_together():
     """Rows 2 and 0, in this order, with their targets and weights."""
     truth = Truth(METRICS["mae"], np.arange(3.0), np.array([1.0, 2.0, 3.0]), ())
@@ -76,8 +115,9 @@ def test_truth_keeps_rows_and_weights_together():
 def test_choosing_when_to_retune_by_the_champions_loss_lets_few_equals_through():
     """Of 400 pairs of equal models only contests are held where the champion looks bad; 2.5% of all are 10.
 
-    The check looks at the rows the contest is decided on: a champion in bad luck there is challenged more
-    often. Per call, promotions of equals stay below the contest's own 2.5% all the same.
+    The promise is looked for on the rows the contest is decided on: a champion, or its refit, in bad luck
+    there is challenged more often. Per call, promotions of equals stay below the contest's own 2.5% all the
+    same.
     """
     generator = np.random.default_rng(11)
     held = promoted = 0

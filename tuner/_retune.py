@@ -120,7 +120,8 @@ def _grown(scheduled: Scheduled, champion: Champion, movement: Movement, recipe:
     why = f"nothing moved; {movement.n_new_rows} rows the champion was not fitted on"
     made = workshop.made(
         renewed.model, renewed.recipe, reference.promise, reference.made, origin=champion.version,
-        key=key, description=f"Version {champion.version.number}'s configurations on {workshop.n_rows} rows.",
+        key=key, description=f"Version {champion.version.number}'s configurations on {workshop.n_rows} rows. "
+        "The estimate is its own as well: nothing was searched, and nothing else is claimed.",
     )  # fmt: skip
     return Verdict("refitted", why, movement, made=made)
 

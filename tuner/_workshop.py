@@ -105,7 +105,7 @@ def study(
     if MADE in begun.tags:
         return registry.numbered(begun.tags[MADE])
     if champion is not None:
-        config = _cheaper(config)
+        config = cheaper_config(config)
     own = scheduled.rows.labelled.take(rows)
     dataset = own.dataset(scheduled.job.data.task)
     digest = study_hash(dataset, config)
@@ -140,7 +140,7 @@ def study(
     return version
 
 
-def _cheaper(config: TuningConfig) -> TuningConfig:
+def cheaper_config(config: TuningConfig) -> TuningConfig:
     """Return the options of a later study: half the time, no folds for a claim that the contest makes."""
     budget = None if config.time_budget is None else STUDY_SHARE * config.time_budget
     return replace(config, estimate=None, time_budget=budget)

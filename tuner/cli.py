@@ -81,8 +81,8 @@ COMMANDS = {
         "Write to MLflow what it misses of a job's trials; nothing is fitted.",
     ),
     "retune": (
-        "tune again if the data moved, and promote what is better",
-        "Tune a job again if its rows moved; promote the challenger only if it is better.",
+        "refit or tune again if the data moved, and promote what is better",
+        "Refit the champion if rows moved or came, tune again if that is not enough; promote what is better.",
     ),
     "rollback": (
         "let the previous version predict again",

@@ -37,11 +37,12 @@ if TYPE_CHECKING:
 
 __all__ = ["RetuneOutcome", "check_job", "report_job", "retune_job", "rollback_job", "status_job"]
 
-ROLLBACK = "rollback"
+RETUNE, ROLLBACK = "retune", "rollback"
+COMMAND = "tuner.command"  # tag of a decision: which of the two
 
 
 def retune_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = "") -> RetuneOutcome:
-    """Tune a job again if its rows moved, and promote the challenger only if it is better.
+    """Refit a champion if rows moved or came, search if that is not enough, promote only what is better.
 
     A key (job, run key, options, rows) is decided once: called again, its decision is returned. A call that
     was killed is continued from what its decision began with, whatever the aliases say by then.
@@ -77,10 +78,10 @@ def retune_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str 
         if left is not None:
             _roll_back(job, registry, left, started)
         scheduled = Scheduled(job, config, rows, registry)
-        label = f"retune {run_key}" if run_key else "retune"
+        label = run_key or RETUNE  # short: MLflow's list of runs shows some twenty letters of a name
         if begun is None:
             champion = registry.version(CHAMPION)
-            tags = {BEFORE: NONE if champion is None else champion.number}
+            tags = {COMMAND: RETUNE, BEFORE: NONE if champion is None else champion.number}
             begun = registry.begin(key, label, tags)
             _give_up_others(registry, begun)
         failpoint("schedule.begun")
@@ -111,7 +112,8 @@ def rollback_job(path: str | Path, *, overrides: Sequence[str] = ()) -> RetuneOu
                 rule = "A rollback needs a champion and a previous version."
                 raise InputError(rule, f"none of {registry.name!r}", "Wait for the first promotion.")
             key = f"{job.name}-{ROLLBACK}-{time():.6f}"
-            begun = registry.begin(key, ROLLBACK, {BEFORE: champion.number, MADE: previous.number})
+            tags = {COMMAND: ROLLBACK, BEFORE: champion.number, MADE: previous.number}
+            begun = registry.begin(key, ROLLBACK, tags)
         failpoint("schedule.begun")
         return _roll_back(job, registry, begun, started)
 
@@ -119,7 +121,7 @@ def rollback_job(path: str | Path, *, overrides: Sequence[str] = ()) -> RetuneOu
 def _open_rollback(registry: Registry) -> DecisionRun | None:
     """Return the rollback that a killed call has left half done, if there is one."""
     open_ones = registry.decisions(" and attributes.status = 'RUNNING'")
-    return next((each for each in open_ones if each.name == ROLLBACK), None)
+    return next((each for each in open_ones if each.tags[COMMAND] == ROLLBACK), None)
 
 
 def _roll_back(job: Job, registry: Registry, begun: DecisionRun, started: float) -> RetuneOutcome:
@@ -173,7 +175,7 @@ def _finished(
     versions = {CHAMPION: champion, PREVIOUS: previous, CHALLENGER: challenger}
     summary: dict[str, Any] = {
         "status": "done",
-        "command": label.partition(" ")[0],
+        "command": begun.tags[COMMAND],
         "job": job.name,
         "job_key": begun.tags[KEY],
         "decision": verdict.decision,
