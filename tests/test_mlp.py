@@ -24,7 +24,16 @@ from tuner._splits import plan_choosing  # noqa: E402
 from tuner.families import FAMILIES  # noqa: E402
 from tuner.families._front import Front  # noqa: E402
 from tuner.families._network import Layout, Network  # noqa: E402
-from tuner.families._stack import Recipe, Rows, Stack, _normalized, _wanted, steps_an_epoch  # noqa: E402
+from tuner.families._stack import (  # noqa: E402
+    MOMENTUM,
+    SQUARES,
+    Recipe,
+    Rows,
+    Stack,
+    _normalized,
+    _wanted,
+    steps_an_epoch,
+)
 from tuner.families.mlp import N_FILTERS, Inputs, epoch_grid  # noqa: E402
 
 FAMILY = FAMILIES["mlp"]
@@ -129,10 +138,10 @@ def test_folds_of_images_trained_together_learn_what_each_learns_alone(shape):
 def test_filters_find_a_stroke_wherever_it_is():
     """A stroke of two pixels falls or rises somewhere: filters tell on new rows, dense layers do not."""
     rng = np.random.default_rng(0)
-    images, y, row = 0.2 * rng.normal(size=(200, 8, 8)), np.arange(200) % 2, np.arange(200)
-    top, left = rng.integers(0, 7, (2, 200))
-    images[row, top, left + y] += 1.5
-    images[row, top + 1, left + 1 - y] += 1.5
+    images, y, row = 0.2 * rng.normal(size=(300, 6, 6)), np.arange(300) % 2, np.arange(300)
+    top, left = rng.integers(0, 5, (2, 300))
+    images[row, top, left + y] += 2.0
+    images[row, top + 1, left + 1 - y] += 2.0
     bench = bench_of(images, y)
     losses = [
         evaluate(Configuration("mlp", params_of(numeric="common", convolution=convolution)), bench)
@@ -255,6 +264,29 @@ def test_targets_are_smoothed_by_hand():
     np.testing.assert_allclose(_wanted(np.array([1.0, 0.0]), 1, binary), [[0.9], [0.1]], rtol=1e-6)
     np.testing.assert_allclose(_wanted(np.array([2]), 4, many), [[0.05, 0.05, 0.85, 0.05]], rtol=1e-6)
     np.testing.assert_allclose(_wanted(np.array([1.5]), 1, PLAIN), [[1.5]])
+
+
+def test_a_step_is_that_of_adamw(line):
+    """Three steps from the same gradients: the values that torch's own optimizer reaches."""
+    fitted = stack(*line, recipe=replace(PLAIN, l2=2.0))
+    matrices, others = (torch.nn.Parameter(part.clone()) for part in parts_of(fitted))
+    adamw = torch.optim.AdamW(
+        [{"params": [matrices], "weight_decay": 2.0}, {"params": [others], "weight_decay": 0.0}],
+        lr=PLAIN.learning_rate,
+        betas=(MOMENTUM, SQUARES),
+    )
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        fitted._gradients.copy_(torch.from_numpy(rng.normal(size=len(fitted._gradients))))
+        matrices.grad, others.grad = (part.clone() for part in fitted._gradients.split([len(matrices), 5]))
+        fitted._update()
+        adamw.step()
+    torch.testing.assert_close(parts_of(fitted), (matrices.detach(), others.detach()))
+
+
+def parts_of(fitted):
+    """Return matrices and all else: 1 x 4 and 4 x 1 entries, then 4 and 1 offsets."""
+    return fitted._values.detach().split([8, 5])
 
 
 @pytest.mark.parametrize("norm", ["none", "layer", "batch"])
