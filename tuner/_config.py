@@ -270,7 +270,10 @@ def resolve_spaces(config: TuningConfig, *, has_images: bool | None = None) -> t
 
 
 def _default_families(has_images: bool | None) -> tuple[str, ...]:  # noqa: FBT001
-    return DEFAULT_FAMILIES if has_images is False else tuple(filter(is_installed, IMAGE_FAMILIES))
+    if has_images is False:
+        return DEFAULT_FAMILIES
+    families = IMAGE_FAMILIES if has_images else dict.fromkeys((*DEFAULT_FAMILIES, *IMAGE_FAMILIES))
+    return tuple(filter(is_installed, families))
 
 
 def left_out(config: TuningConfig, *, has_images: bool) -> tuple[str, ...]:
