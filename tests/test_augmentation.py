@@ -402,9 +402,10 @@ def test_augmentation_varies_on_images_and_where_it_is_asked_for():
     assert not any("augment" in name for name in kinds["table"].space("lightgbm").default())
     assert found["asked"].choices == ("none", "table")
     assert found["asked"].default_value == "none"
-    first = kinds["image"].portfolios["lightgbm"][0]
-    assert first == {"augment": "image", "augment_shift": 0.1}
-    assert first not in kinds["table"].portfolios["lightgbm"]
+    known = {name: kinds[name].portfolios["lightgbm"] for name in ("image", "table")}
+    assert known["image"] == (*known["table"], *augmentation.FIRST)
+    images = resolve(TuningConfig(families=["kernel"]), task="binary", has_time=False, has_images=True)
+    assert images.portfolios["kernel"][0] == {"augment": "image", "augment_shift": 0.1}
 
 
 @pytest.mark.parametrize(

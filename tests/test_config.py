@@ -297,10 +297,11 @@ def test_images_are_searched_with_networks_where_these_can_train(monkeypatch):
     """Images have one more family; where its package is not there, a note says how to get it."""
     pytest.importorskip("torch", reason="torch is not installed: the neural extra")
     families = [space.family for space in settings(has_images=True).spaces]
-    assert families == list(IMAGE_FAMILIES) == [*DEFAULT_FAMILIES, "mlp"]
+    assert families == list(IMAGE_FAMILIES)
+    assert set(families) == {*DEFAULT_FAMILIES, "mlp"}
     assert left_out(TuningConfig(), has_images=True) == ()
     monkeypatch.setattr("tuner._config.find_spec", lambda _: None)
-    assert [space.family for space in settings(has_images=True).spaces] == list(DEFAULT_FAMILIES)
+    assert {space.family for space in settings(has_images=True).spaces} == set(DEFAULT_FAMILIES)
     assert 'pip install "honest-tuner[neural]"' in left_out(TuningConfig(), has_images=True)[0]
     assert left_out(TuningConfig(families=["linear"]), has_images=True) == ()
     assert left_out(TuningConfig(), has_images=False) == ()

@@ -24,7 +24,16 @@ from tuner._splits import plan_choosing  # noqa: E402
 from tuner.families import FAMILIES  # noqa: E402
 from tuner.families._front import Front  # noqa: E402
 from tuner.families._network import Layout, Network  # noqa: E402
-from tuner.families._stack import Recipe, Rows, Stack, _normalized, _wanted, steps_an_epoch  # noqa: E402
+from tuner.families._stack import (  # noqa: E402
+    MOMENTUM,
+    SQUARES,
+    Recipe,
+    Rows,
+    Stack,
+    _normalized,
+    _wanted,
+    steps_an_epoch,
+)
 from tuner.families.mlp import N_FILTERS, Inputs, epoch_grid  # noqa: E402
 
 FAMILY = FAMILIES["mlp"]
@@ -129,17 +138,34 @@ def test_folds_of_images_trained_together_learn_what_each_learns_alone(shape):
 def test_filters_find_a_stroke_wherever_it_is():
     """A stroke of two pixels falls or rises somewhere: filters tell on new rows, dense layers do not."""
     rng = np.random.default_rng(0)
-    images, y, row = 0.2 * rng.normal(size=(200, 8, 8)), np.arange(200) % 2, np.arange(200)
-    top, left = rng.integers(0, 7, (2, 200))
-    images[row, top, left + y] += 1.5
-    images[row, top + 1, left + 1 - y] += 1.5
+    images, y, row = 0.2 * rng.normal(size=(300, 8, 8)), np.arange(300) % 2, np.arange(300)
+    top, left = rng.integers(0, 7, (2, 300))
+    images[row, top, left + y] += 2.0
+    images[row, top + 1, left + 1 - y] += 2.0
     bench = bench_of(images, y)
-    losses = [
-        evaluate(Configuration("mlp", params_of(numeric="common", convolution=convolution)), bench)
+    by_filters, by_pixels = (
+        evaluate(
+            Configuration("mlp", params_of(numeric="common", width=32, convolution=convolution)),
+            bench,
+            n_points=20,
+        ).scores
         for convolution in (True, False)
-    ]
-    with_filters, without = (each.scores.nested_loss for each in losses)
-    assert with_filters < 0.5 < without
+    )
+    assert by_filters.nested_loss < 0.5 < by_pixels.nested_loss
+
+
+def test_a_network_with_filters_survives_storage():
+    """A fold model read back by skops predicts the same, from types of ours and NumPy's only."""
+    import skops.io
+
+    bench = make_image_bench((4, 4, 3))
+    model = evaluate(Configuration("mlp", params_of(width=16)), bench, keep_models=True).models[0]
+    stored = skops.io.dumps(model)
+    unknown = skops.io.get_untrusted_types(data=stored)
+    assert not any("torch" in name for name in unknown)
+    table = bench.dataset.table
+    found = skops.io.loads(stored, trusted=unknown).predict(table)
+    np.testing.assert_array_equal(found, model.predict(table))
 
 
 def test_rows_of_a_table_have_no_filters():
@@ -255,6 +281,29 @@ def test_targets_are_smoothed_by_hand():
     np.testing.assert_allclose(_wanted(np.array([1.0, 0.0]), 1, binary), [[0.9], [0.1]], rtol=1e-6)
     np.testing.assert_allclose(_wanted(np.array([2]), 4, many), [[0.05, 0.05, 0.85, 0.05]], rtol=1e-6)
     np.testing.assert_allclose(_wanted(np.array([1.5]), 1, PLAIN), [[1.5]])
+
+
+def test_a_step_is_that_of_adamw(line):
+    """Three steps from the same gradients: the values that torch's own optimizer reaches."""
+    fitted = stack(*line, recipe=replace(PLAIN, l2=2.0))
+    matrices, others = (torch.nn.Parameter(part.clone()) for part in parts_of(fitted))
+    adamw = torch.optim.AdamW(
+        [{"params": [matrices], "weight_decay": 2.0}, {"params": [others], "weight_decay": 0.0}],
+        lr=PLAIN.learning_rate,
+        betas=(MOMENTUM, SQUARES),
+    )
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        fitted._gradients.copy_(torch.from_numpy(rng.normal(size=len(fitted._gradients))))
+        matrices.grad, others.grad = (part.clone() for part in fitted._gradients.split([len(matrices), 5]))
+        fitted._update()
+        adamw.step()
+    torch.testing.assert_close(parts_of(fitted), (matrices.detach(), others.detach()))
+
+
+def parts_of(fitted):
+    """Return matrices and all else: 1 x 4 and 4 x 1 entries, then 4 and 1 offsets."""
+    return fitted._values.detach().split([8, 5])
 
 
 @pytest.mark.parametrize("norm", ["none", "layer", "batch"])

@@ -282,7 +282,10 @@ def resolve_spaces(config: TuningConfig, *, has_images: bool | None = None) -> t
 
 
 def _default_families(has_images: bool | None) -> tuple[str, ...]:  # noqa: FBT001
-    return DEFAULT_FAMILIES if has_images is False else tuple(filter(is_installed, IMAGE_FAMILIES))
+    if has_images is False:
+        return DEFAULT_FAMILIES
+    families = IMAGE_FAMILIES if has_images else dict.fromkeys((*DEFAULT_FAMILIES, *IMAGE_FAMILIES))
+    return tuple(filter(is_installed, families))
 
 
 def left_out(config: TuningConfig, *, has_images: bool) -> tuple[str, ...]:
@@ -340,9 +343,13 @@ def _choices(change: object) -> tuple[object, ...]:
 
 
 def _known_good(space: SearchSpace, *, has_images: bool) -> tuple[Mapping[str, Scalar], ...]:
-    """Return the family's known-good configurations, on images after one of each kind of transform."""
+    """Return the family's known-good configurations, on images beside one of each kind of transform.
+
+    These come first, but for boosting: it grows a tree a class and round, on the copies too, and gains least.
+    """
     first = augmentation.FIRST if has_images and "augment" in space.dimensions else ()
-    return (*first, *PORTFOLIOS.get(space.family, ()))
+    known = PORTFOLIOS.get(space.family, ())
+    return (*known, *first) if space.family == "lightgbm" else (*first, *known)
 
 
 def nearest(name: object, valid: Sequence[str]) -> str:

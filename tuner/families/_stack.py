@@ -126,7 +126,7 @@ class Stack:
 
     def _begin(self, starts: Sequence[FloatArray]) -> None:
         """Lay the parameters of all folds side by side: one tensor a matrix or offset, all matrices first."""
-        torch, recipe, n_folds = self._torch, self._recipe, len(starts)
+        torch, n_folds = self._torch, len(starts)
         n_parameters = n_folds * self.layout.n_parameters
         n_entries = n_folds * sum(prod(matrix) for matrix, *_ in self.layout.shapes)  # of matrices
         self._values, self._gradients = torch.zeros(n_parameters), torch.zeros(n_parameters)
@@ -141,17 +141,8 @@ class Stack:
             for view, gradient in zip(views, gradients, strict=True):
                 view.requires_grad_()
                 view.grad = gradient
-        parts = [self._matrices, self._values[n_entries:]]
-        for part, gradient in zip(parts, self._gradients.split(list(map(len, parts))), strict=True):
-            part.grad = gradient
-        decay = min(recipe.l2, 1 / recipe.learning_rate)  # of matrices only, and not beyond 0
-        self._adam = torch.optim.AdamW(
-            [{"params": parts[:1], "weight_decay": decay}, {"params": parts[1:], "weight_decay": 0.0}],
-            lr=recipe.learning_rate,
-            betas=(MOMENTUM, SQUARES),
-            eps=TINY,
-            fused=True,
-        )
+        self._momentum, self._squares = torch.zeros_like(self._values), torch.zeros_like(self._values)
+        self._spread = torch.empty_like(self._values)
         self._step = 0
 
     def _views(self, values: Any) -> list[list[Any]]:
@@ -260,10 +251,20 @@ class Stack:
         return errors.sign() if self._recipe.absolute_error else 2 * errors
 
     def _update(self) -> None:
-        """Take a step of Adam that decays the matrices (L2), move them towards 0 (L1), and average."""
+        """Take a step of Adam, decay the matrices (L2), move them towards 0 (L1), and average.
+
+        As in `torch.optim.AdamW`: making one loads torch's compiler, for seconds, and each of its steps costs
+        several times what these few calls on one row of numbers do.
+        """
         torch, recipe = self._torch, self._recipe
         self._step += 1
-        self._adam.step()
+        self._momentum.lerp_(self._gradients, 1 - MOMENTUM)
+        self._squares.mul_(SQUARES).addcmul_(self._gradients, self._gradients, value=1 - SQUARES)
+        unbiased = float(np.sqrt(1 - SQUARES**self._step))
+        torch.sqrt(self._squares, out=self._spread).add_(TINY * unbiased)
+        self._matrices.mul_(1 - min(1.0, recipe.learning_rate * recipe.l2))
+        rate = recipe.learning_rate * unbiased / (1 - MOMENTUM**self._step)
+        self._values.addcdiv_(self._momentum, self._spread, value=-rate)
         if recipe.l1:
             threshold = recipe.learning_rate * recipe.l1
             self._matrices.copy_(torch.nn.functional.softshrink(self._matrices, threshold))
