@@ -61,7 +61,10 @@ def page(result):
 def test_answer_comes_first(result, page):
     """The headline is the estimate, then its interval, its estimand and the verdict on tuning."""
     headline = f"log_loss {result.estimate.value:.4g}"
-    order = [headline, "95% interval", result.estimate.estimand, "Did tuning pay?", "<section"]
+    delivered = f"The delivered model itself: {result.delivered_estimate.value:.4g}"
+    order = [
+        headline, "95% interval", delivered, result.estimate.estimand, "Did tuning pay?", "<section"
+    ]  # fmt: skip
     places = [page.index(text, page.index("<h1>")) for text in order]
     assert places == sorted(places)
     assert f"<h1>{headline}</h1>" in page
@@ -85,13 +88,14 @@ def test_page_is_well_formed_and_needs_nothing_else(page):
 
 
 def test_optimism_table_has_the_records_numbers(result, page):
-    """Search, fresh folds, estimate and default stand one under the other, in natural units."""
+    """Search, fresh folds, both estimates and the default stand one under the other, in natural units."""
     table = page[page.index('id="from-the-search-to-the-claim"') :]
     cells = re.findall(r'<th scope="row">(\w[\w ]*)</th><td class="short">(.*?)</td>', table)
-    assert dict(cells[:4]) == {
+    assert dict(cells[:5]) == {
         "Search": f"{result.winner.scores.nested_loss:.4g}",
         "Fresh folds": f"{result.shipped.scores.nested_loss:.4g}",
         "Estimate": f"{result.estimate.value:.4g}",
+        "Delivered model": f"{result.delivered_estimate.value:.4g}",
         "Default": f"{result.default_estimate.value:.4g}",
     }
 
@@ -129,7 +133,14 @@ def test_what_users_name_stays_text(result):
 
 def test_without_an_estimate_nothing_is_claimed(result):
     """The headline says that there is none, and no number takes its place."""
-    silent = replace(result, estimate=None, default_estimate=None, optimism=None, paid=Paid("not judged"))
+    silent = replace(
+        result,
+        estimate=None,
+        delivered_estimate=None,
+        default_estimate=None,
+        optimism=None,
+        paid=Paid("not judged"),
+    )
     page = render(silent)
     assert "<h1>log_loss: no estimate</h1>" in page
     assert "Search scores are not claims." in page

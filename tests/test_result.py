@@ -17,6 +17,7 @@ from tuner._intervals import Interval
 from tuner._metrics import METRICS, resolve_metric
 from tuner._model import Blended, DeliveredClassifier, Latency, Member
 from tuner._objective import judged, nested_scores
+from tuner._report import metrics
 from tuner._result import Estimate, Finding, Paid, Trials, TuningResult, natural_estimate
 from tuner._tracking import Metric as LoggedMetric
 from tuner._tracking import Param, log_items
@@ -151,6 +152,20 @@ def test_facts_by_hand(result):
     assert facts["trials"] == "1 finished, 1 pruned, 1 failed; 1 finalists; folds: 5 stratified"
     assert facts["D001"] == "It fits its rows better. Get more rows."
     assert facts["time"] == "12.3 s of 60 s, seed 7"
+
+
+def test_the_delivered_model_stands_below_the_procedure(result):
+    """A second line of its own, with what was corrected; the first line and MLflow's names stay."""
+    delivered = replace(result.estimate, value=0.83, low=0.76, high=0.9, estimand="the delivered model: it")
+    both = replace(result, delivered_estimate=delivered)
+    assert [label for label, _ in both.facts()][:3] == ["estimate", "delivered", "default"]
+    facts = dict(both.facts())
+    assert facts["delivered"] == "roc_auc 0.8300, 95% interval [0.7600, 0.9000] (the delivered model: it)"
+    assert facts["estimate"] == dict(result.facts())["estimate"]
+    logged = metrics(both)
+    assert (logged["estimate"], logged["delivered_estimate"]) == (0.81, 0.83)
+    assert (logged["delivered_estimate_low"], logged["delivered_estimate_high"]) == (0.76, 0.9)
+    assert "delivered_estimate" not in metrics(result)
 
 
 def test_facts_without_an_estimate_claim_nothing(result):

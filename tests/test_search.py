@@ -14,6 +14,7 @@ from tuner._bench import Bench
 from tuner._config import TuningConfig, resolve
 from tuner._data import make_dataset
 from tuner._deadline import Deadline
+from tuner._diagnosis_search import at_the_edge
 from tuner._evaluation import evaluate
 from tuner._metrics import resolve_metric
 from tuner._objective import objective
@@ -262,14 +263,14 @@ def test_threads_do_not_change_decisions(bench, fake_fits, pause):
 
 
 @pytest.fixture
-def rising(fake_fits, monkeypatch, make_scores):
-    """Fits whose loss falls with the leaves, whatever else is set; folds differ by a thousandth."""
-    asked = fake_fits(pause=0.002)
+def best_at_30(fake_fits, monkeypatch, make_scores):
+    """Fits whose loss is the distance from 30 leaves, in logarithms; folds differ by a thousandth."""
+    asked = fake_fits()
     plain = _search.run_trial
 
     def run(configuration, bench, **options):
         trial = plain(configuration, bench, **options)
-        loss = 1 / np.log(configuration.params["num_leaves"])
+        loss = 1 + abs(np.log(configuration.params["num_leaves"] / 30))
         scores = make_scores([loss, loss + 0.001], [loss - 0.1] * 2)
         return Trial(replace(trial.record, scores=scores), None)
 
@@ -278,39 +279,45 @@ def rising(fake_fits, monkeypatch, make_scores):
 
 
 NARROW = {
-    "max_trials": 60,
+    "max_trials": 45,
     "families": ["lightgbm"],
     "search_space": {"lightgbm": {"num_leaves": Int(2, 16, log=True)}},
 }
 
 
-def test_the_search_goes_on_beyond_an_end(bench, rising):  # noqa: ARG001
-    """More leaves are always better: [2, 16] grows fourfold until there are no trials left; not unasked."""
-    outcome = search(bench, settings(widen=True, **NARROW)).run()
-    leaves = [trial.configuration.params["num_leaves"] for trial in outcome.trials]
-    high = outcome.spaces[0].dimensions["num_leaves"].high
-    assert high in (64, 256, 1024)
-    assert 16 < max(leaves) <= high
-    published = {trial.distributions["lightgbm.num_leaves"] for trial in outcome.study.trials}
-    assert {each.high for each in published} == {high}  # one range, whatever was asked when
-    plain = search(bench, settings(**NARROW)).run()
-    assert max(trial.configuration.params["num_leaves"] for trial in plain.trials) == 16
+def test_widening_removes_the_finding_it_is_the_cure_of(bench, best_at_30):  # noqa: ARG001
+    """30 leaves are best: D005 in [2, 16]; with `widen` up to 64 are searched, and the best lies inside."""
+
+    def searched(**options):
+        outcome = search(bench, settings(**NARROW, **options)).run()
+        winner = min(outcome.trials, key=lambda trial: trial.objective)
+        return outcome, at_the_edge(winner, outcome.trials, outcome.spaces[0])
+
+    plain, found = searched()
+    assert found.code == "D005"
+    assert "widen=True" in found.next_step
     assert plain.spaces == settings(**NARROW).spaces
+    wider, found = searched(widen=True)
+    assert found is None
+    assert wider.spaces[0].dimensions["num_leaves"].high == 64
+    leaves = [trial.configuration.params["num_leaves"] for trial in wider.trials]
+    assert 16 < leaves[int(np.argmin([trial.objective for trial in wider.trials]))] <= 64
+    published = {trial.distributions["lightgbm.num_leaves"].high for trial in wider.study.trials}
+    assert published == {64}  # one range, whatever was asked when
 
 
-def test_widening_depends_on_records_alone(bench, rising):
-    """Threads and an interruption before, at and after the widening leave every trial as it is."""
+def test_widening_depends_on_records_alone(bench, best_at_30):
+    """Threads, and an interruption before or after the widening, leave every trial as it is."""
     whole = search(bench, settings(widen=True, **NARROW)).run()
     parallel = search(bench, settings(widen=True, n_jobs=4, **NARROW)).run()
     assert timeless(parallel.trials) == timeless(whole.trials)
-    assert parallel.spaces == whole.spaces
-    for n_known in (10, 25, 45):
-        rising.clear()
+    for n_known in (9, 40):
+        best_at_30.clear()
         known = dict(enumerate(whole.trials[:n_known]))
         again = search(bench, settings(widen=True, n_jobs=2, **NARROW), known=known).run()
         assert timeless(again.trials) == timeless(whole.trials)
-        assert again.spaces == whole.spaces
-        assert len(rising) == 60 - n_known
+        assert again.spaces == whole.spaces != settings(**NARROW).spaces
+        assert len(best_at_30) == 45 - n_known
 
 
 def test_another_seed_asks_for_other_trials(bench, fake_fits):

@@ -95,12 +95,15 @@ def families_disagree(winner: TrialRecord, finalists: Sequence[TrialRecord]) -> 
 
 
 def unstable(winner: TrialRecord) -> Finding | None:
-    """D008: the size the other folds choose for a fold costs it, beyond noise, against the common one."""
+    """D008: the size the other folds choose for a fold costs it, beyond noise, against the common one.
+
+    Repeats are averaged place by place: they share rows, and more of them would only make a small cost sure.
+    """
     curves, scores = winner.curves, winner.scores
     if curves is None or scores is None:
         return None
     common = np.asarray(curves.validation)[:, scores.path_point]
-    costs = losses(winner) - common
+    costs = by_repeat(losses(winner) - common, winner)
     if not surely_positive(costs):
         return None
     sizes = [curves.at(point)[0] for point in scores.fold_points]
@@ -110,5 +113,6 @@ def unstable(winner: TrialRecord) -> Finding | None:
         "The choice of the model's size is unstable: each fold's own choice costs against the common one.",
         f"sizes chosen from {min(sizes):g} to {max(sizes):g}; cost {np.nanmean(costs):.3g}, "
         f"fold noise {noise(costs):.2g}",
-        "Raise `n_repeats` so that more folds have a say, or collect more rows.",
+        "Collect more rows. What is delivered has the common size, which all folds of all repeats chose: "
+        "`n_repeats` makes that one steadier, not the choice of a fold.",
     )

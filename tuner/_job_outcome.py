@@ -87,7 +87,6 @@ def _summary(result: TuningResult) -> dict[str, Any]:
         "study": result.study_name,
         "metric": result.metric,
         "estimate": _estimate(result.estimate),
-        "delivered_estimate": _estimate(result.delivered_estimate),
         "default_estimate": _estimate(result.default_estimate),
         "optimism": result.optimism,
         "gap": result.gap,
