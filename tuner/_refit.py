@@ -15,7 +15,7 @@ from tuner._records import Portion, Recipe
 from tuner._reference import recipe_of
 from tuner._seeds import child_seed
 from tuner._selection import Nomination
-from tuner._splits import FoldPlan, can_train, plan_choosing
+from tuner._splits import FoldPlan, can_train, finer, plan_choosing
 from tuner._trials import Place, Trial, run_trial
 from tuner.families import Predictor
 
@@ -38,7 +38,7 @@ def renew(recipe: Recipe, dataset: Dataset, metric: Metric, settings: Settings) 
     """
     bench = Bench(
         dataset,
-        _plan(recipe, dataset, settings),
+        _plan(recipe, dataset, metric, settings),
         metric,
         settings.seed,
         threads_a_fit(dataset, settings.n_jobs),
@@ -65,7 +65,7 @@ def fit_as_elected(recipe: Recipe, dataset: Dataset, metric: Metric, settings: S
     """Fit a recipe on other rows as it is: configurations, path values, shares, threshold, temperature."""
     n_threads = threads_a_fit(dataset, settings.n_jobs)
     if recipe.n_repeats:
-        folds = [fold for fold in _plan(recipe, dataset, settings).folds if can_train(dataset, fold)]
+        folds = [fold for fold in _plan(recipe, dataset, metric, settings).folds if can_train(dataset, fold)]
         parts = [training_rows(dataset, fold, metric, n_threads=n_threads) for fold in folds]
     else:
         parts = [all_rows(dataset, metric, n_threads=n_threads)]
@@ -86,7 +86,11 @@ def fit_as_elected(recipe: Recipe, dataset: Dataset, metric: Metric, settings: S
     return Blended(members, dataset.schema, recipe.threshold, recipe.temperature)
 
 
-def _plan(recipe: Recipe, dataset: Dataset, settings: Settings) -> FoldPlan:
+def _plan(recipe: Recipe, dataset: Dataset, metric: Metric, settings: Settings) -> FoldPlan:
+    """Return as many repeats as elected, of twice the folds where these rows allow it."""
     return plan_choosing(
-        dataset, n_folds=settings.n_folds, n_repeats=max(1, recipe.n_repeats), seed=settings.seed
+        dataset,
+        n_folds=finer(dataset, settings.n_folds, judges_rows=metric.judges_rows),
+        n_repeats=max(1, recipe.n_repeats),
+        seed=settings.seed,
     )
