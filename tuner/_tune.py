@@ -135,8 +135,6 @@ def check_run(dataset: Dataset, config: TuningConfig) -> Checked:
         dataset = with_slices(dataset, settings.slices, n_folds=settings.n_folds)
     if settings.estimate == "nested":
         plan_outer(dataset, settings)  # raises before any fit where none can be drawn
-    if settings.aggregate == "worst_slice":
-        dataset = with_slices(dataset, settings.slices, n_folds=settings.n_folds)
     return Checked(dataset, metric, settings, findings)
 
 
