@@ -96,6 +96,13 @@ def draw(years: Sequence[Year], path: Path) -> None:
         axes.set_ylim(bottom=0)
     panels[0].set_ylabel("loss on it (lower is better)")
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize="small")
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=3 if len(years) == 1 else 6,
+        frameon=False,
+        fontsize="small",
+    )
     figure.savefig(path, dpi=120)
     print(f"figure: {path}")
