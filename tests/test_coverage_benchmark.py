@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 FOLDER = Path(__file__).parents[1] / "examples" / "benchmarks"
 
@@ -87,3 +88,24 @@ def test_labels_without_signal_are_covered(load):
     assert line["folds"] == pytest.approx([0.5] * 5, abs=0.03)
     assert line["delivered"] == pytest.approx(0.5, abs=0.03)
     assert "rows" not in line["intervals"]  # AUC is no mean over rows
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("method", "kind", "n_runs"), [("bbc", "bootstrap", 15), ("crossfit", "t", 8)])
+def test_small_cells_hold_what_they_promise(load, method, kind, n_runs):
+    """Linear models of Friedman's function: no interval's coverage is surely below .93, no claim far off.
+
+    Of 15 runs 10 or fewer, of 8 runs 4 or fewer inside fail; a claim that is wrong by a tenth does, too.
+    """
+    coverage, table = load("coverage"), load("coverage_table")
+    cells = [coverage.Cell("friedman_1", 100, 4, method, replicate) for replicate in range(n_runs)]
+    runs = [coverage.run(cell, families=["linear"]) for cell in cells]
+    truth = table._with_common_truth(runs)[0][1]
+    promised = [low <= truth <= high for low, high in (run["intervals"][kind] for run in runs)]
+    delivered = [
+        low <= run["delivered"] <= high for run in runs for low, high in [run["intervals"]["delivered"]]
+    ]
+    for hits in (promised, delivered):
+        assert binomtest(sum(hits), n_runs).proportion_ci(0.99, method="exact").high >= 0.93
+    assert abs(table._bias(runs, kind)) < 0.1
+    assert abs(table._bias(runs, "delivered")) < 0.1

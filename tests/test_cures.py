@@ -180,34 +180,34 @@ def moved(finding):
 
 @pytest.mark.slow
 def test_a_simpler_space_ends_overfitting():
-    """D001: "lower num_leaves (now ...)"; with fewer leaves at most, no simpler trial does as well."""
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(150, 6))
-    y = (rng.random(150) < 1 / (1 + np.exp(-X[:, 0]))).astype(int)
-    asked = {"task": "classification", "families": ["lightgbm"], "max_trials": 10, "n_repeats": 4}
-    leaves = Int(2, 32, log=True, simpler="low")
-    finding = diagnosed(X, y, search_space=lightgbm(num_leaves=leaves), **asked)["D001"]
+    """D001: three leaves win by luck with twice the gap of two; "lower num_leaves", and two are left."""
+    rng = np.random.default_rng(2)
+    X = rng.random((150, 5))
+    y = 10 * np.sin(np.pi * X[:, 0] * X[:, 1]) + 20 * (X[:, 2] - 0.5) ** 2 + 10 * X[:, 3] + 5 * X[:, 4]
+    y = y + rng.normal(size=150)
+    asked = {"families": ["lightgbm"], "max_trials": 12, "n_folds": 4}
+    leaves = Int(2, 3, log=True, simpler="low")
+    finding = diagnosed(X, y, search_space=lightgbm(num_leaves=leaves, learning_rate=0.2), **asked)["D001"]
     assert finding.severity == "warning"
     verb, name, now = moved(finding)
-    assert (verb, name) == ("lower", "num_leaves")
-    fewer = Int(2, int(now) - 1, log=True, simpler="low") if now > 3 else 2
-    cured = diagnosed(X, y, search_space=lightgbm(num_leaves=fewer), **asked)
+    assert (verb, name, now) == ("lower", "num_leaves", 3)
+    cured = diagnosed(X, y, search_space=lightgbm(num_leaves=2, learning_rate=0.2), **asked)
     assert "D001" not in cured or cured["D001"].severity == "info"  # harmless as it stands
 
 
 @pytest.mark.slow
 def test_a_larger_model_ends_underfitting():
-    """D002: an L2 of 50 or more on 30 rows a fit never gets there; "lower lambda_l2" does."""
+    """D002: with an L2 of 700 thirty rows are fitted at a snail's pace; "lower lambda_l2" ends that."""
     rng = np.random.default_rng(0)
     X = rng.random((60, 3))
-    y = 10 * X[:, 0] + 5 * X[:, 1] + rng.normal(size=60)
-    asked = {"families": ["lightgbm"], "max_trials": 4, "n_folds": 2}
+    y = 10 * X[:, 0] + 5 * X[:, 1] + 3 * rng.normal(size=60)
+    asked = {"families": ["lightgbm"], "max_trials": 1, "n_folds": 2}
     still = {"num_leaves": 2, "min_data_in_leaf": 5, "learning_rate": 0.01}
-    strong = Float(50.0, 100.0, log=True, simpler="high")
+    strong = Float(500.0, 1000.0, log=True, default=700.0, simpler="high")
     finding = diagnosed(X, y, search_space=lightgbm(lambda_l2=strong, **still), **asked)["D002"]
     verb, name, now = moved(finding)
-    assert (verb, name) == ("lower", "lambda_l2")
-    weaker = Float(1e-4, now, log=True, simpler="high")
+    assert (verb, name, now) == ("lower", "lambda_l2", 700)
+    weaker = Float(1e-4, now, log=True, default=1.0, simpler="high")
     assert "D002" not in diagnosed(X, y, search_space=lightgbm(lambda_l2=weaker, **still), **asked)
 
 

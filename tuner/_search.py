@@ -303,7 +303,7 @@ class Search:
         with _quiet():
             study = _make_study(self._place.study)
         asked = self._study.get_trials(deepcopy=False)
-        # In one range each: Optuna's importances leave out parameters whose range has changed.
+        # In one range each: Optuna's importances count trials on a grid over a parameter's range.
         study.add_trials([in_ranges(asked[trial.number], self._ranges) for trial in self._asked])
         return study
 
