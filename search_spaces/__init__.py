@@ -29,19 +29,12 @@ PORTFOLIOS: dict[str, tuple[dict[str, Scalar], ...]] = {
 DEFAULT_FAMILIES = ("lightgbm", "linear", "extra_trees", "kernel")
 """The families that are searched unless others are named."""
 
-IMAGE_FAMILIES = ("lightgbm", "mlp", "kernel", "extra_trees", "linear")
-"""The same where the rows are images, in the order of trial: networks gain most by augmentation.
-
-A family whose package is not there is left out, and the result says so.
-"""
-
 EXTRAS = {"mlp": ("torch", "neural")}
 """Families that train with a package which is not always there: its name, and the extra that brings it."""
 
 __all__ = [
     "DEFAULT_FAMILIES",
     "EXTRAS",
-    "IMAGE_FAMILIES",
     "PORTFOLIOS",
     "SPACES",
     "Categorical",

@@ -6,13 +6,12 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from search_spaces import DEFAULT_FAMILIES, IMAGE_FAMILIES, PORTFOLIOS, SPACES, Categorical, Float, Int
+from search_spaces import DEFAULT_FAMILIES, PORTFOLIOS, SPACES, Categorical, Float, Int
 from tuner._config import (
     AUTO_NOMINATING_WEIGHTS,
     AUTO_SEARCH_WEIGHT,
     TuningConfig,
     check_config,
-    left_out,
     resolve,
     resolve_spaces,
 )
@@ -293,18 +292,14 @@ def test_a_family_whose_package_is_missing_says_how_to_install_it(monkeypatch):
     check_config(TuningConfig())
 
 
-def test_images_are_searched_with_networks_where_these_can_train(monkeypatch):
-    """Images have one more family; where its package is not there, a note says how to get it."""
-    pytest.importorskip("torch", reason="torch is not installed: the neural extra")
-    families = [space.family for space in settings(has_images=True).spaces]
-    assert families == list(IMAGE_FAMILIES)
-    assert set(families) == {*DEFAULT_FAMILIES, "mlp"}
-    assert left_out(TuningConfig(), has_images=True) == ()
-    monkeypatch.setattr("tuner._config.find_spec", lambda _: None)
-    assert {space.family for space in settings(has_images=True).spaces} == set(DEFAULT_FAMILIES)
-    assert 'pip install "honest-tuner[neural]"' in left_out(TuningConfig(), has_images=True)[0]
-    assert left_out(TuningConfig(families=["linear"]), has_images=True) == ()
-    assert left_out(TuningConfig(), has_images=False) == ()
+def test_the_default_families_are_fixed(monkeypatch):
+    """They do not depend on what is installed, nor on whether rows are images."""
+    for installed in (True, False):
+        monkeypatch.setattr("tuner._config.find_spec", lambda _, there=installed: there or None)
+        families = {
+            tuple(space.family for space in settings(has_images=each).spaces) for each in (True, False)
+        }
+        assert families == {DEFAULT_FAMILIES}
 
 
 def test_pixels_are_scaled_in_common_and_read_by_filters():

@@ -16,7 +16,6 @@ import numpy as np
 from search_spaces import (
     DEFAULT_FAMILIES,
     EXTRAS,
-    IMAGE_FAMILIES,
     PORTFOLIOS,
     SPACES,
     Categorical,
@@ -55,7 +54,7 @@ class TuningConfig:
     max_trials : int or None
         Number of search trials; None: no limit (then give `time_budget`).
     families : sequence of str or None
-        Model families to search; None: the fixed default list, on images with networks where they can train.
+        Model families to search; None: the fixed default list.
     search_space : mapping or None
         ``{"lightgbm": {"num_leaves": Int(4, 64, log=True), "learning_rate": 0.05}}``; a scalar fixes a value.
     widen : bool
@@ -261,7 +260,7 @@ def resolve_spaces(config: TuningConfig, *, has_images: bool | None = None) -> t
     has_images : bool or None
         Whether the rows are images; None where that is not known yet.
     """
-    given = _default_families(has_images) if config.families is None else config.families
+    given = DEFAULT_FAMILIES if config.families is None else config.families
     if isinstance(given, str) or not isinstance(given, Iterable) or not (families := tuple(given)):
         raise InputError("`families` must be a list of names.", repr(given), 'Try ["lightgbm"].')
     for family in families:
@@ -279,34 +278,6 @@ def resolve_spaces(config: TuningConfig, *, has_images: bool | None = None) -> t
         return tuple(_space(family, has_images).override(changes.get(family, {})) for family in ordered)
     except ValueError as error:
         raise _space_error(str(error)) from error
-
-
-def _default_families(has_images: bool | None) -> tuple[str, ...]:  # noqa: FBT001
-    if has_images is False:
-        return DEFAULT_FAMILIES
-    families = IMAGE_FAMILIES if has_images else dict.fromkeys((*DEFAULT_FAMILIES, *IMAGE_FAMILIES))
-    return tuple(filter(is_installed, families))
-
-
-def left_out(config: TuningConfig, *, has_images: bool) -> tuple[str, ...]:
-    """Return a note for each family that a run on images would have if its package were installed."""
-    if config.families is not None or not has_images:
-        return ()
-    return tuple(
-        f"Left out the family {family!r}: {_cure(family)}"
-        for family in IMAGE_FAMILIES
-        if not is_installed(family)
-    )
-
-
-def is_installed(family: str) -> bool:
-    """Whether the package that the family trains with is there."""
-    package, _ = EXTRAS.get(family, ("", ""))
-    return not package or find_spec(package) is not None
-
-
-def _cure(family: str) -> str:
-    return f'pip install "honest-tuner[{EXTRAS[family][1]}]".'
 
 
 def _space(family: str, has_images: bool | None) -> SearchSpace:  # noqa: FBT001
@@ -385,11 +356,12 @@ def _check_known(what: str, name: object, valid: Sequence[str]) -> None:
 
 
 def _check_installed(family: str) -> None:
-    if not is_installed(family):
+    package, extra = EXTRAS.get(family, ("", ""))
+    if package and find_spec(package) is None:
         raise InputError(
-            f"The family {family!r} trains with the package `{EXTRAS[family][0]}`.",
+            f"The family {family!r} trains with the package `{package}`.",
             "no such package in this environment",
-            f"Install it: {_cure(family)}",
+            f'Install it: pip install "honest-tuner[{extra}]".',
         )
 
 

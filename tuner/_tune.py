@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from tuner._choice import Choice, choose, elect_without, first_repeat
-from tuner._config import Settings, TuningConfig, check_config, left_out, resolve, resolve_spaces
+from tuner._config import Settings, TuningConfig, check_config, resolve, resolve_spaces
 from tuner._data import Dataset, make_dataset, with_log_target
 from tuner._deadline import Deadline
 from tuner._estimate import Elected, Estimates, bbc, crossfit, nested, plan_outer
@@ -129,7 +129,6 @@ def check_run(dataset: Dataset, config: TuningConfig) -> Checked:
         has_images=has_images,
         is_sparse=dataset.table.is_sparse,
     )
-    dataset = replace(dataset, notes=dataset.notes + left_out(config, has_images=has_images))
     dataset, findings = gate(dataset, config)
     if settings.aggregate == "worst_slice":
         dataset = with_slices(dataset, settings.slices, n_folds=settings.n_folds)
