@@ -45,9 +45,13 @@ def without_times(record: TrialRecord) -> TrialRecord:
 @pytest.mark.parametrize(
     ("load", "changes", "steps"),
     [
-        (load_breast_cancer, {"max_trials": 14, "estimate": "bbc"}, [("models", 1, 9)]),
-        (load_wine, {"max_trials": 4, "estimate": "nested"}, None),
-        (load_diabetes, {"max_trials": 4, "estimate": "nested", "final": "bag"}, [("rows", 65.7, 98.7)]),
+        (
+            load_breast_cancer,
+            {"max_trials": 14, "estimate": "bbc"},
+            [("rows", 126.7, 158.3), ("models", 1, 12)],
+        ),
+        (load_wine, {"max_trials": 4, "estimate": "nested"}, []),
+        (load_diabetes, {"max_trials": 4, "estimate": "nested", "final": "bag"}, [("rows", 82.2, 123.3)]),
     ],
 )
 def test_same_seed_same_everything_with_one_or_two_threads(load, changes, steps):
@@ -67,14 +71,10 @@ def test_same_seed_same_everything_with_one_or_two_threads(load, changes, steps)
         assert other.best_params == first.best_params
         np.testing.assert_array_equal(other.model.predict(X), first.model.predict(X))
     delivered = first.delivered_estimate
-    found = None if delivered is None else [(each.what, each.before, each.after) for each in delivered.steps]
-    if steps is None:
-        assert found is None
-    else:
-        (what, before, after), (expected, *sizes) = found[0], steps[0]
-        assert len(found) == len(steps)
-        assert what == expected
-        assert (before, after) == pytest.approx(sizes, abs=0.1)
+    found = () if delivered is None else delivered.steps
+    assert [step.what for step in found] == [what for what, *_ in steps]
+    for step, (_, before, after) in zip(found, steps, strict=True):
+        assert (step.before, step.after) == pytest.approx((before, after), abs=0.1)
 
 
 def test_different_seeds_give_different_folds():
