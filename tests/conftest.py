@@ -11,6 +11,11 @@ from threadpoolctl import threadpool_limits
 from tuner._records import Configuration, Curves, Scores, TrialRecord
 
 
+def pytest_collection_modifyitems(items):
+    """Let the longest test begin first: two workers then end together."""
+    items.sort(key=lambda item: item.path.name != "test_year_on_postgres.py")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _one_blas_thread():
     """Pin BLAS as a run does; on busy cores tiny fits are otherwise many times slower."""
