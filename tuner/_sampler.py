@@ -36,21 +36,21 @@ def n_good(n_done: int) -> int:
     return min(-(-n_done // 10), 25)
 
 
+def range_of(dimension: Float | Int) -> BaseDistribution:
+    """Return a range as Optuna knows it."""
+    if isinstance(dimension, Int):
+        return IntDistribution(dimension.low, dimension.high, log=dimension.log)
+    return FloatDistribution(dimension.low, dimension.high, log=dimension.log)
+
+
 def moved_ranges(before: Sequence[SearchSpace], after: Sequence[SearchSpace]) -> dict[str, BaseDistribution]:
     """Return the ranges that have been widened, by the study's name of the parameter."""
-    moved: dict[str, BaseDistribution] = {}
-    for old, new in zip(before, after, strict=True):
-        for name, dimension in new.dimensions.items():
-            if dimension == old.dimensions[name]:
-                continue
-            if isinstance(dimension, Int):
-                range_: BaseDistribution = IntDistribution(dimension.low, dimension.high, log=dimension.log)
-            elif isinstance(dimension, Float):
-                range_ = FloatDistribution(dimension.low, dimension.high, log=dimension.log)
-            else:
-                continue
-            moved[f"{new.family}.{name}"] = range_
-    return moved
+    return {
+        f"{new.family}.{name}": range_of(dimension)
+        for old, new in zip(before, after, strict=True)
+        for name, dimension in new.dimensions.items()
+        if dimension != old.dimensions[name] and isinstance(dimension, Float | Int)
+    }
 
 
 def in_ranges(trial: FrozenTrial, ranges: Ranges) -> FrozenTrial:

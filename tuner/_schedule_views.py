@@ -10,7 +10,7 @@ from typing import Any
 from tuner._job_file import load_job
 from tuner._job_outcome import JobOutcome
 from tuner._registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, Version, is_there
-from tuner._schedule_outcome import check_items, check_outcome, movement_files, status_outcome
+from tuner._schedule_outcome import CHAMPION_AFTER, check_items, check_outcome, movement_files, status_outcome
 from tuner._scheduled import (
     Scheduled,
     checked_job,
@@ -58,7 +58,7 @@ def check_job(path: str | Path, *, overrides: Sequence[str] = ()) -> JobOutcome:
     begun = registry.begin_check(f"check: {'moved' if movement.moved else 'not moved'}")
     items = [
         *check_items(outcome.summary, outcome.text, at=begun.started),
-        Tag("tuner.champion", version.number),
+        Tag(CHAMPION_AFTER, version.number),
     ]
     registry.finish(begun.run_id, items, movement_files(movement))
     return outcome

@@ -6,17 +6,13 @@ import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import event
@@ -27,6 +23,7 @@ from search_spaces import Categorical, Float, Int, SearchSpace
 from tuner._failpoints import failpoint
 from tuner._lock import StudyLock
 from tuner._records import Configuration, TrialRecord
+from tuner._sampler import range_of
 from tuner._secrets import mask_secrets
 from tuner.exceptions import InputError, StoreError
 
@@ -271,8 +268,8 @@ def _seen(record: TrialRecord) -> dict[int, float]:
 def _distribution(dimension: Any, value: Any) -> BaseDistribution | None:
     """Return the range, as wide as the value needs it: the search may have widened it; None if fixed."""
     if isinstance(dimension, Float | Int):
-        kind = FloatDistribution if isinstance(dimension, Float) else IntDistribution
-        return kind(min(dimension.low, value), max(dimension.high, value), log=dimension.log)
+        wide = replace(dimension, low=min(dimension.low, value), high=max(dimension.high, value))
+        return range_of(wide)
     if isinstance(dimension, Categorical):
         return CategoricalDistribution(dimension.choices)
     return None

@@ -120,13 +120,12 @@ def check_run(dataset: Dataset, config: TuningConfig) -> Checked:
     """
     check_memory(dataset.table, config.max_memory)
     metric, dataset = with_metric(dataset, config)
-    has_images = dataset.schema.image_shape is not None
     settings = resolve(
         config,
         task=dataset.task,
         has_time=dataset.time is not None,
         has_categories=dataset.table.has_categories,
-        has_images=has_images,
+        has_images=dataset.schema.image_shape is not None,
         is_sparse=dataset.table.is_sparse,
     )
     dataset, findings = gate(dataset, config)
