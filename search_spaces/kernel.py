@@ -8,13 +8,21 @@ References
 ----------
 .. [1] Williams, Seeger, "Using the Nyström Method to Speed Up Kernel Machines", NeurIPS 2000.
 .. [2] Schölkopf, Smola, "Learning with Kernels", MIT Press 2002.
+.. [3] Radhakrishnan, Beaglehole, Pandit, Belkin, "Mechanism for feature learning in neural networks and
+   backpropagation-free machine learning models", Science 383, 2024.
 """
 
 from __future__ import annotations
 
 from search_spaces import augmentation
-from search_spaces.dimensions import Categorical, Float, Scalar
+from search_spaces.dimensions import Categorical, Float, Int, Scalar
 from search_spaces.space import SearchSpace
+
+# A bell of the squared distance, smooth, or a cusp of the distance, which follows steps and kinks as well.
+SHAPE = Categorical(("gaussian", "laplace"))
+
+# How often the columns are weighed anew by how much the target depends on them [3]; 0: all alike.
+RELEVANCE_ROUNDS = Int(0, 3, default=0, simpler="low")
 
 # The width of the bell around a row, exp(-width * squared distance / total variance). Two rows lie twice the
 # total variance apart on average: at .02 all are alike and the model is nearly linear, at 5 a row knows its
@@ -28,15 +36,23 @@ COLUMNS = Categorical(("standardize", "quantile_normal"))
 
 SPACE = SearchSpace(
     family="kernel",
-    dimensions={"width": WIDTH, "numeric": NUMERIC, **augmentation.DIMENSIONS},
+    dimensions={
+        "width": WIDTH,
+        "shape": SHAPE,
+        "relevance_rounds": RELEVANCE_ROUNDS,
+        "numeric": NUMERIC,
+        **augmentation.DIMENSIONS,
+    },
     conditions=augmentation.CONDITIONS,
-    limits={"width": (1e-6, 1e6), **augmentation.LIMITS},
+    limits={"width": (1e-6, 1e6), "relevance_rounds": (0, 20), **augmentation.LIMITS},
     on_images={"numeric": "common"},
     on_tables={"numeric": COLUMNS},
     source="A Gaussian kernel around the scale that standardized columns suggest.",
 )
 
 PORTFOLIO: tuple[dict[str, Scalar], ...] = (
+    # A cusp, and columns weighed by their relevance: little is lost to columns that say nothing [3].
+    {"width": 0.3, "shape": "laplace", "relevance_rounds": 2},
     # Ranks instead of values.
     {"width": 0.3, "numeric": "quantile_normal"},
     # Close neighbours: few columns, wiggly boundaries.
