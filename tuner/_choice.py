@@ -210,7 +210,7 @@ def _elected(
         raise TrialsFailedError("The default could be scored once but not again: its fits do not repeat.")
     nominated = (Nomination(search.default, ()),)
     note = "No time was left for fresh folds: the default is delivered as it was searched."
-    return assemble([default], nominated, benches[-1][0], pace.settings), (note,)
+    return assemble([default], nominated, benches[-1][0], pace.settings, deadline=pace.deadline), (note,)
 
 
 def _finals(
@@ -238,7 +238,7 @@ def _finals(
         notify(trial.record)
     if scored[0].evaluation is None:
         return None
-    finals = assemble(scored, nominations, bench, settings)
+    finals = assemble(scored, nominations, bench, settings, deadline=pace.deadline.earlier(ASSEMBLY_SECONDS))
     return replace(finals, n_missed=finals.n_missed + len(nominated) - len(nominations))
 
 
@@ -273,7 +273,7 @@ class Pace:
     n_workers : int
         Trials that run side by side.
     refits : bool
-        Each member of the final model is fitted once more, on all rows and one after the other.
+        Each member of the final model is fitted once more, on all rows.
     wanted_repeats : int
         Fresh repeats of the choosing folds' number that time is reserved for.
     finest : int
@@ -307,7 +307,7 @@ class Pace:
         """
         usual, left = self.settings.n_folds, self.deadline.left
         wanted = [(usual, n) for n in range(self.wanted_repeats, 1, -1)]
-        if self.finest > usual and not self.refits:
+        if self.finest > usual:
             wanted = [(self.finest, FRESH_REPEATS), *wanted]
         fits = (each for each in wanted if self._cost(finalists, self.passes(*each)) <= left)
         return next(fits, (usual, 1))
@@ -323,7 +323,7 @@ class Pace:
     def assembly_seconds(self, finalists: Sequence[TrialRecord]) -> float:
         """Return what is left to do once finalists are scored; a fit on all rows costs J / (J - 1) folds."""
         seconds = sum(trial.fit_seconds for trial in finalists) / self.settings.n_repeats
-        refits = CAUTION * seconds / (self.settings.n_folds - 1) if self.refits else 0.0
+        refits = CAUTION * seconds / (self.settings.n_folds - 1) / self.n_workers if self.refits else 0.0
         return ASSEMBLY_SECONDS + refits
 
     def affordable(

@@ -32,7 +32,7 @@ class Member:
     family : str
         Family of the configuration.
     models : tuple of Predictor
-        Fold models, averaged; one where it was refitted on all rows.
+        Averaged: fold models, or fits on all rows with different seeds.
     """
 
     weight: float
@@ -40,7 +40,7 @@ class Member:
     models: tuple[Predictor, ...]
 
     def predict(self, table: Table) -> FloatArray:
-        """Return the mean prediction of the fold models."""
+        """Return the mean prediction of the models."""
         total = np.asarray(self.models[0].predict(table), dtype=np.float64)
         for model in self.models[1:]:
             total = total + model.predict(table)
@@ -59,12 +59,15 @@ class Blended:
         From which probability on the positive class is predicted, where the metric asks for decisions.
     temperature : float
         What the logits of the averaged probabilities are divided by.
+    is_refitted : bool
+        Whether members are fits on all rows instead of fold models.
     """
 
     members: tuple[Member, ...]
     schema: Schema
     threshold: float | None = None
     temperature: float = 1.0
+    is_refitted: bool = False
 
     def predict(self, table: Table) -> FloatArray:
         """Return the weighted mean of the members, in the space the metric's loss works in."""
@@ -79,8 +82,8 @@ class Blended:
 
     @property
     def n_averaged(self) -> int:
-        """Number of fitted models that each member averages."""
-        return len(self.members[0].models)
+        """Number of fits on different rows that each member averages."""
+        return 1 if self.is_refitted else len(self.members[0].models)
 
     @property
     def n_models(self) -> int:

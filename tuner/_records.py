@@ -74,7 +74,7 @@ class Recipe:
     temperature : float
         What the logits of the averaged probabilities are divided by.
     n_repeats : int
-        Each portion is the mean of the fold models of so many repeats; 0: one model fitted on all rows.
+        Each portion is the mean of the fold models of so many repeats; 0: it is fitted on all rows.
     """
 
     portions: tuple[Portion, ...]

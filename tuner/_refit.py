@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tuner._bench import Bench, all_rows, threads_a_fit, training_rows
 from tuner._config import Settings
 from tuner._data import Dataset
-from tuner._finals import assemble, refit
+from tuner._finals import assemble, n_refits, refits
 from tuner._metrics import Metric
 from tuner._model import Blended, Member
 from tuner._records import Portion, Recipe
@@ -64,15 +64,19 @@ def renew(recipe: Recipe, dataset: Dataset, metric: Metric, settings: Settings) 
 def fit_as_elected(recipe: Recipe, dataset: Dataset, metric: Metric, settings: Settings) -> Blended:
     """Fit a recipe on other rows as it is: configurations, path values, shares, threshold, temperature."""
     n_threads = threads_a_fit(dataset, settings.n_jobs)
-    if recipe.n_repeats:
-        folds = [fold for fold in _plan(recipe, dataset, metric, settings).folds if can_train(dataset, fold)]
-        parts = [training_rows(dataset, fold, metric, n_threads=n_threads) for fold in folds]
-    else:
+    folds = [fold for fold in _plan(recipe, dataset, metric, settings).folds if can_train(dataset, fold)]
+    parts = [training_rows(dataset, fold, metric, n_threads=n_threads) for fold in folds]
+    if not recipe.n_repeats:
         parts = [all_rows(dataset, metric, n_threads=n_threads)]
 
-    def fitted(portion: Portion, index: int) -> Predictor:
-        seed = child_seed(settings.seed, "as elected", index)
-        return refit(portion.configuration, portion.path_value, parts[index], seed=seed)
+    def fitted(portion: Portion, index: int) -> tuple[Predictor, ...]:
+        return refits(
+            portion.configuration,
+            portion.path_value,
+            parts[index],
+            n_fits=1 if recipe.n_repeats else n_refits(settings),
+            seed=child_seed(settings.seed, "as elected", index),
+        )
 
     with ThreadPoolExecutor(settings.n_jobs // n_threads, thread_name_prefix="refit") as pool:
         models = [
@@ -80,10 +84,16 @@ def fit_as_elected(recipe: Recipe, dataset: Dataset, metric: Metric, settings: S
             for portion in recipe.portions
         ]
         members = tuple(
-            Member(portion.weight, portion.configuration.family, tuple(each.result() for each in own))
+            Member(
+                portion.weight,
+                portion.configuration.family,
+                tuple(model for part in own for model in part.result()),
+            )
             for portion, own in zip(recipe.portions, models, strict=True)
         )
-    return Blended(members, dataset.schema, recipe.threshold, recipe.temperature)
+    return Blended(
+        members, dataset.schema, recipe.threshold, recipe.temperature, is_refitted=not recipe.n_repeats
+    )
 
 
 def _plan(recipe: Recipe, dataset: Dataset, metric: Metric, settings: Settings) -> FoldPlan:
