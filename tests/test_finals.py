@@ -5,12 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tuner._bench import Bench
+from search_spaces import SPACES
+from tuner._bench import Bench, all_rows
+from tuner._config import TuningConfig
 from tuner._data import make_dataset
-from tuner._finals import FoldScorer
+from tuner._deadline import Deadline
+from tuner._finals import N_REFITS, FoldScorer, is_refitted, n_refits, refits
 from tuner._metrics import resolve_metric
-from tuner._records import BagLosses
+from tuner._records import BagLosses, Configuration
 from tuner._splits import Fold, FoldPlan
+from tuner._tune import check_run
 
 
 def scorer(metric, task="regression", y=(0.0, 1.0, 2.0, 3.0), n_repeats=2):
@@ -49,3 +53,70 @@ def test_nothing_is_said_where_it_cannot_be_told():
     assert scorer("log_loss", "binary", labels).bag(guesses) is not None
     for metric in ("roc_auc", "accuracy"):
         assert scorer(metric, "binary", labels).bag(guesses) is None
+
+
+def checked(task, final, **roles):
+    """Return sixty checked rows and how to tune on them."""
+    generator = np.random.default_rng(0)
+    X = generator.normal(size=(60, 3))
+    y = X[:, 0] + generator.normal(size=60) if task == "regression" else (X[:, 0] > 0).astype(int)
+    config = TuningConfig(
+        task=task, max_trials=3, time_budget=None, estimate=None, final=final, random_state=0,
+        tracking=False, verbose=0,
+    )  # fmt: skip
+    return check_run(make_dataset(X, y, **roles), config)
+
+
+@pytest.mark.parametrize(
+    ("task", "final", "role", "expected"),
+    [
+        ("regression", "ensemble", None, N_REFITS),
+        ("regression", "ensemble", "time", N_REFITS),
+        ("regression", "ensemble", "groups", 0),
+        ("regression", "bag", None, 0),
+        ("regression", "bag", "time", N_REFITS),
+        ("regression", "refit", None, 1),
+        ("classification", "ensemble", None, 0),
+        ("classification", "ensemble", "time", N_REFITS),
+        ("classification", "refit", "groups", 1),
+    ],
+)
+def test_who_is_fitted_on_all_rows_and_how_often(task, final, role, expected):
+    """Whatever has a time; what is asked to be; ensembles of regressions on plain rows. 0: fold models."""
+    values = {"time": np.arange(60), "groups": np.repeat(np.arange(12), 5)}
+    rows = checked(task, final, **({} if role is None else {role: values[role]}))
+    found = n_refits(rows.settings) if is_refitted(rows.dataset, rows.settings) else 0
+    assert found == expected
+
+
+BAGGED = {"bagging_fraction": 0.5, "min_data_in_leaf": 5}
+
+
+def fitted(params, *, family="lightgbm", n_fits=3, deadline=Deadline()):  # noqa: B008 - immutable
+    """Return what is fitted on all of sixty rows with two seeds or more, and the rows."""
+    rows = checked("regression", "ensemble")
+    everything = all_rows(rows.dataset, rows.metric, n_threads=1)
+    configuration = Configuration(family, SPACES[family].complete(params))
+    value = {"lightgbm": 10.0, "linear": 0.1}[family]
+    made = refits(configuration, value, everything, n_fits=n_fits, seed=0, deadline=deadline)
+    return [model.predict(everything.table) for model in made]
+
+
+def test_other_seeds_make_other_models():
+    """Three bags of rows; the first is the one that a single fit makes."""
+    made = fitted(BAGGED)
+    assert len(made) == 3
+    assert not any(np.array_equal(made[0], other) for other in made[1:])
+    (alone,) = fitted(BAGGED, n_fits=1)
+    np.testing.assert_array_equal(alone, made[0])
+
+
+def test_a_fit_that_repeats_itself_is_kept_once():
+    """Nothing is drawn in a ridge regression, nor by LightGBM without bags."""
+    assert len(fitted({}, family="linear")) == 1
+    assert len(fitted({})) == 1
+
+
+def test_time_that_is_over_leaves_one_fit():
+    """The first is made in any case: there would be no model."""
+    assert len(fitted(BAGGED, deadline=Deadline.after(0.0))) == 1

@@ -70,7 +70,7 @@ class TuningConfig:
     final : {"ensemble", "bag", "refit"}
         Form of the delivered model.
     max_members : int or None
-        Configurations in an ensemble, at most: each predicts with all its fold models. None: as many as help.
+        Configurations in an ensemble, at most: each predicts with all its models. None: as many as help.
     estimate : {"auto", "nested", "crossfit", "bbc"} or None
         How the score on new rows is estimated. "auto": bbc, with `time` or the worst slice nested.
     outer_folds, n_folds, n_repeats : int

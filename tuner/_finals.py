@@ -31,6 +31,7 @@ from tuner.families import FAMILIES, Predictor, TrainingRows
 LOG_LOSS = "log_loss"  # what a temperature is fitted to; other metrics need not gain by it
 CALIBRATION_ROWS = 20_000  # know a single number well enough
 N_REFITS = 3  # on all rows, with different seeds, where members are refitted; six were no better
+REFITTED_TASKS = ("regression",)  # whose ensembles are of fits on all rows
 PROBE_ROWS = 200  # tell whether another seed made another model
 
 
@@ -288,7 +289,7 @@ def is_refitted(dataset: Dataset, settings: Settings) -> bool:
     """
     if settings.final == "refit" or dataset.time is not None:
         return True
-    return settings.final == "ensemble" and dataset.task == "regression" and dataset.groups is None
+    return settings.final == "ensemble" and dataset.task in REFITTED_TASKS and dataset.groups is None
 
 
 def _scores(trial: Trial) -> Scores:

@@ -37,6 +37,10 @@ LEVERS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "calibration": lambda: mock.patch("tuner._finals.choose_temperature", return_value=1.0),
     "stopping": lambda: mock.patch("tuner._search.is_settled", return_value=False),
     "racing": lambda: mock.patch("tuner._search.make_race", return_value=None),
+    "refits": lambda: mock.patch("tuner._finals.REFITTED_TASKS", ()),
+    "relevance": lambda: mock.patch.dict(
+        SPACES, kernel=SPACES["kernel"].override({"relevance_rounds": 0, "shape": "gaussian"})
+    ),
     "dropout": lambda: mock.patch.dict(SPACES, mlp=SPACES["mlp"].override({"dropout": 0.0})),
 }
 FOLDS = "right_folds"  # off: groups and time are not told
