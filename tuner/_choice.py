@@ -96,9 +96,8 @@ def choose(
         known=known,
         keep_predictions=settings.estimate == "bbc" and place.phase == "search",
     ).run()
-    n_folds, n_repeats = pace.fresh_folds(
-        [search.trials[each.number] for each in _nominated(search, settings)]
-    )
+    nominated = _nominated(search, settings)
+    n_folds, n_repeats = pace.fresh_folds([search.trials[each.number] for each in nominated])
     fresh = plan_fresh(
         dataset,
         n_folds=n_folds,
@@ -113,7 +112,7 @@ def choose(
         finals_bench = Bench(dataset, fresh, metric, settings.seed, n_threads)
         benches = [(finals_bench, pace.passes(n_folds, n_repeats)), *benches]
     failpoint("finals.before")
-    finals, notes = _elected(search, benches, pace, place, notify)
+    finals, notes = _elected(search, nominated, benches, pace, place, notify)
     failpoint("finals.after")
     bench.let_go()
     known_notes = plan.notes if fresh is None else tuple(dict.fromkeys(plan.notes + fresh.notes))
@@ -160,7 +159,8 @@ def elect_without(
         refits=is_refitted(rows, settings),
         wanted_repeats=1,
     )
-    return _finals(replace(search, trials=trials, default_trial=None), inner, pace, place, notify, passes=1.0)
+    search = replace(search, trials=trials, default_trial=None)
+    return _finals(search, _nominated(search, settings), inner, pace, place, notify, passes=1.0)
 
 
 def first_repeat(plan: FoldPlan) -> list[int]:
@@ -195,6 +195,7 @@ def _scored_on(trial: TrialRecord, positions: Sequence[int]) -> TrialRecord:
 
 def _elected(
     search: SearchOutcome,
+    nominated: Sequence[Nomination],
     benches: Sequence[tuple[Bench, float]],
     pace: Pace,
     place: Place,
@@ -203,22 +204,28 @@ def _elected(
     """Elect on the first bench that can score the default: the fresh folds, else the search folds."""
     default = search.default_trial
     for bench, passes in benches if default is None or pace.has_time_for(default.record) else ():
-        finals = _finals(search, bench, pace, place, notify, passes=passes)
+        finals = _finals(search, nominated, bench, pace, place, notify, passes=passes)
         if finals is not None:
             return finals, _notes(finals, is_fresh=bench is not benches[-1][0])
     if default is None:
         raise TrialsFailedError("The default could be scored once but not again: its fits do not repeat.")
-    nominated = (Nomination(search.default, ()),)
+    nominated = [Nomination(search.default, ())]
     note = "No time was left for fresh folds: the default is delivered as it was searched."
     return assemble([default], nominated, benches[-1][0], pace.settings, deadline=pace.deadline), (note,)
 
 
 def _finals(
-    search: SearchOutcome, bench: Bench, pace: Pace, place: Place, notify: Notify, *, passes: float
+    search: SearchOutcome,
+    nominated: Sequence[Nomination],
+    bench: Bench,
+    pace: Pace,
+    place: Place,
+    notify: Notify,
+    *,
+    passes: float,
 ) -> Finals | None:
-    """Nominate, re-score, elect and assemble; None where the default fails or misses the deadline."""
+    """Re-score the nominated, elect and assemble; None where the default fails or misses the deadline."""
     settings = pace.settings
-    nominated = _nominated(search, settings)
     nominations = pace.affordable(nominated, search.trials, passes)
     main = place.phase == "search"
     scored = rescore(

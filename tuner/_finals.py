@@ -154,26 +154,26 @@ def assemble(
     finalists = [trials[i] for i in done]
     winner = elect([trial.record for trial in finalists])
 
-    def single(position: int) -> Blended:
-        predictions = _predictions(finalists[position])
-        threshold = _scores(finalists[position]).threshold
-        return mixture({position: 1.0}, threshold, scorer.temperature(predictions))
-
-    def mixture(weights: Mapping[int, float], threshold: float | None, temperature: float) -> Blended:
-        members = tuple(
-            Member(weight, finalists[position].record.configuration.family, models[position])
-            for position, weight in weights.items()
-        )
-        return Blended(members, bench.dataset.schema, threshold, temperature, refits)
-
-    refits = is_refitted(bench.dataset, settings)
-    scorer = FoldScorer(bench, n_averaged=1 if refits else bench.plan.n_repeats)
+    on_all_rows = is_refitted(bench.dataset, settings)
+    scorer = FoldScorer(bench, n_averaged=1 if on_all_rows else bench.plan.n_repeats)
     shares, mixed, weights = None, _predictions(finalists[winner]), {winner: 1.0}
     if settings.final == "ensemble":
         shares, mixed = _shares(finalists, winner, scorer, settings.max_members)
         weights = {position: weight for position, weight in enumerate(shares.weights) if weight > 0}
     # The default, often a member or the winner, comes last: its further refits can be missed.
     models = _models(finalists, [*weights, 0], bench, settings, deadline)
+
+    def mixture(weights: Mapping[int, float], threshold: float | None, temperature: float) -> Blended:
+        members = tuple(
+            Member(weight, finalists[position].record.configuration.family, models[position])
+            for position, weight in weights.items()
+        )
+        return Blended(members, bench.dataset.schema, threshold, temperature, on_all_rows)
+
+    def single(position: int) -> Blended:
+        temperature = scorer.temperature(_predictions(finalists[position]))
+        return mixture({position: 1.0}, _scores(finalists[position]).threshold, temperature)
+
     if settings.final == "ensemble":
         model = mixture(weights, scorer.threshold(mixed), scorer.temperature(mixed))
         fold_losses: Sequence[float] = scorer.fold_losses(mixed)
@@ -314,7 +314,6 @@ class FoldScorer:
     """
 
     def __init__(self, bench: Bench, *, n_averaged: int) -> None:
-        self.schema = bench.dataset.schema
         self._bench = bench
         self._n_averaged = n_averaged
         self._metric: Metric = bench.metric

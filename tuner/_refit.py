@@ -64,9 +64,10 @@ def renew(recipe: Recipe, dataset: Dataset, metric: Metric, settings: Settings) 
 def fit_as_elected(recipe: Recipe, dataset: Dataset, metric: Metric, settings: Settings) -> Blended:
     """Fit a recipe on other rows as it is: configurations, path values, shares, threshold, temperature."""
     n_threads = threads_a_fit(dataset, settings.n_jobs)
-    folds = [fold for fold in _plan(recipe, dataset, metric, settings).folds if can_train(dataset, fold)]
-    parts = [training_rows(dataset, fold, metric, n_threads=n_threads) for fold in folds]
-    if not recipe.n_repeats:
+    if recipe.n_repeats:
+        folds = [fold for fold in _plan(recipe, dataset, metric, settings).folds if can_train(dataset, fold)]
+        parts = [training_rows(dataset, fold, metric, n_threads=n_threads) for fold in folds]
+    else:
         parts = [all_rows(dataset, metric, n_threads=n_threads)]
 
     def fitted(portion: Portion, index: int) -> tuple[Predictor, ...]:

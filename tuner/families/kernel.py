@@ -1,7 +1,7 @@
 """Ridge and logistic regression on similarities to a sample of the training rows; the path is the penalty.
 
 Columns may be weighed by how much the target depends on them: a ridge regression on the similarities is
-fitted, the mean squares of its slopes become the columns' new weights, and so on for a few rounds
+fitted, the root mean squares of its slopes become the columns' new weights, and so on for a few rounds
 (Radhakrishnan, Beaglehole, Pandit, Belkin, "Mechanism for feature learning in neural networks and
 backpropagation-free machine learning models", Science 383, 2024; the diagonal of their matrix).
 """
@@ -23,9 +23,7 @@ from tuner._types import FloatArray, Scalar
 from tuner.families.linear import Features, LinearFamily, LinearPath, PreparedLinear
 
 N_LANDMARKS = 512
-FEW_LANDMARKS = (
-    256  # tell as well which columns matter, and classes apart: there, twice as many gained nothing
-)
+FEW_LANDMARKS = 256  # tell as well which columns matter, and classes apart
 MAX_FEATURES = 2**24  # rows times landmarks: fewer landmarks on large tables
 LEAST_LANDMARKS = 16
 # Features of a kernel have a norm of at most 1, standardized columns one of about the root of their number:
