@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -133,6 +134,8 @@ def run_and_check(uri, rows):
             list(trial.scores.fold_losses)
         )
     assert parents[0].data.metrics["estimate"] == pytest.approx(result.estimate.value)
+    [rows_input] = client.get_run(result.tracking.run_id).inputs.dataset_inputs
+    assert json.loads(rows_input.dataset.source)["fold_plan_hash"] == result.fold_plan_hash
     check_report(client, result)
     return result
 

@@ -76,6 +76,7 @@ class Listeners:
     study_name: str
     store: TrialStore | None
     started: float
+    fold_plan_hash: str = ""
     _tracker: Tracker | None = field(default=None, init=False)
     _progress: Progress | None = field(default=None, init=False)
     _best: TrialRecord | None = field(default=None, init=False)
@@ -89,7 +90,12 @@ class Listeners:
             self._progress.say(self._opening())
         if self.config.tracking:
             self._tracker = start_tracker(
-                self.dataset, self.config, self.context, self.study_name, is_stored=self.store is not None
+                self.dataset,
+                self.config,
+                self.context,
+                self.study_name,
+                fold_plan_hash=self.fold_plan_hash,
+                is_stored=self.store is not None,
             )
         return self
 
@@ -169,7 +175,13 @@ class Listeners:
 
 
 def start_tracker(
-    dataset: Dataset, config: TuningConfig, context: RunContext, study_name: str, *, is_stored: bool
+    dataset: Dataset,
+    config: TuningConfig,
+    context: RunContext,
+    study_name: str,
+    *,
+    fold_plan_hash: str,
+    is_stored: bool,
 ) -> Tracker:
     """Begin, or with a stored study continue, the study's run in MLflow."""
     tracker = Tracker(
@@ -182,6 +194,7 @@ def start_tracker(
         dataset=DatasetInfo(
             name=context.name,
             digest=dataset.fingerprint(),
+            fold_plan_hash=fold_plan_hash,
             n_rows=dataset.n_rows,
             n_columns=dataset.schema.n_inputs,
         ),

@@ -29,6 +29,7 @@ from tuner._records import Configuration, Finding, TrialRecord
 from tuner._result import TuningResult
 from tuner._search import LAG, Notify
 from tuner._slices import check_slices, with_slices
+from tuner._splits import plan_choosing
 from tuner._store import TrialStore
 from tuner._trials import Place
 from tuner.checks import check_dataset, refuse, with_copies
@@ -46,7 +47,7 @@ OLD_WINNER = (
     "The search began with the winner of an earlier study of this job, which may have been chosen on rows "
     'that score it here: this estimate may flatter. estimate="nested" does not.'
 )
-STUDY_HASH = "study_hash"  # its name in the store
+STUDY_HASH, FOLD_PLAN_HASH = "study_hash", "fold_plan_hash"  # their names in the store
 LEAST_CROSSFIT_FOLDS = 3  # one is left out, one scores, the others train
 
 
@@ -171,7 +172,12 @@ def tune_checked(
                 winner = store.old_winner(context.name)
                 begin_with = () if winner is None else (winner,)
             known = store.load()
-        listeners = Listeners(dataset, metric, config, context, study_name, store, started)
+        plan = plan_choosing(
+            dataset, n_folds=settings.n_folds, n_repeats=settings.n_repeats, seed=settings.seed
+        )
+        if store is not None:
+            store.keep(FOLD_PLAN_HASH, plan.hash)
+        listeners = Listeners(dataset, metric, config, context, study_name, store, started, plan.hash)
         with listeners, one_thread_a_fit():
             line = _Line(dataset, metric, settings, study_name, listeners.notify, begin_with)
             result = line.run(_Clock(started, settings, tracking=config.tracking), known)

@@ -24,7 +24,7 @@ from tuner._reference import remember
 from tuner._report import config_params
 from tuner._store import TrialStore
 from tuner._tracking_info import TrackingInfo
-from tuner._tune import check_run, study_hash, tune_checked, with_metric
+from tuner._tune import FOLD_PLAN_HASH, check_run, study_hash, tune_checked, with_metric
 from tuner._types import Scalar
 from tuner.exceptions import ChecksFailedError, InputError
 
@@ -138,7 +138,8 @@ def sync_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = 
         if not store.attach():
             raise InputError("Only what was run can be replayed.", f"no study {study_name!r}", "Run the job.")
         _, dataset = with_metric(dataset, config)
-        tracker = start_tracker(dataset, config, context, study_name, is_stored=True)
+        plan = store.kept(FOLD_PLAN_HASH) or ""
+        tracker = start_tracker(dataset, config, context, study_name, fold_plan_hash=plan, is_stored=True)
         return replay(store, tracker, timeout=SYNC_SECONDS)
 
 

@@ -182,7 +182,7 @@ def sync(dataset, config):
     """Replay what MLflow misses, as `tuner sync` does."""
     with TrialStore(config.storage, "churn") as store:
         assert store.attach()
-        tracker = start_tracker(dataset, config, RunContext(), "churn", is_stored=True)
+        tracker = start_tracker(dataset, config, RunContext(), "churn", fold_plan_hash="", is_stored=True)
         return replay_store(store, tracker, timeout=120.0)
 
 
