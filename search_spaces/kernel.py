@@ -47,7 +47,7 @@ SPACE = SearchSpace(
     limits={"width": (1e-6, 1e6), "relevance_rounds": (0, 20), **augmentation.LIMITS},
     on_images={"numeric": "common"},
     on_tables={"numeric": COLUMNS},
-    source="A Gaussian kernel around the scale that standardized columns suggest.",
+    source="Kernels around the scale that standardized columns suggest; columns weighed as in [3].",
 )
 
 PORTFOLIO: tuple[dict[str, Scalar], ...] = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -135,7 +134,7 @@ def run_and_check(uri, rows):
         )
     assert parents[0].data.metrics["estimate"] == pytest.approx(result.estimate.value)
     [rows_input] = client.get_run(result.tracking.run_id).inputs.dataset_inputs
-    assert json.loads(rows_input.dataset.source)["fold_plan_hash"] == result.fold_plan_hash
+    assert {tag.key: tag.value for tag in rows_input.tags}["tuner.fold_plan_hash"] == result.fold_plan_hash
     check_report(client, result)
     return result
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from search_spaces import SPACES
-from tuner._bench import Bench, all_rows
+from tuner import tune
+from tuner._bench import Bench
 from tuner._config import TuningConfig
 from tuner._data import make_dataset
-from tuner._deadline import Deadline
-from tuner._finals import N_REFITS, FoldScorer, is_refitted, n_refits, refits
+from tuner._finals import N_REFITS, FoldScorer, is_refitted, n_refits
 from tuner._metrics import resolve_metric
-from tuner._records import BagLosses, Configuration
+from tuner._records import BagLosses
+from tuner._reference import recipe_of_result
 from tuner._splits import Fold, FoldPlan
 from tuner._tune import check_run
 
@@ -89,34 +89,42 @@ def test_who_is_fitted_on_all_rows_and_how_often(task, final, role, expected):
     assert found == expected
 
 
-BAGGED = {"bagging_fraction": 0.5, "min_data_in_leaf": 5}
+def test_an_ensemble_of_regressions_is_of_fits_on_all_rows():
+    """The claim about it is for all rows and one fit a member: other seeds are no other rows."""
+    generator = np.random.default_rng(0)
+    X = generator.normal(size=(150, 3))
+    y = X[:, 0] + generator.normal(size=150)
+    config = TuningConfig(
+        task="regression", families=("lightgbm", "linear"), max_trials=4, time_budget=None, estimate="bbc",
+        n_folds=3, random_state=0, tracking=False, verbose=0,
+    )  # fmt: skip
+    result = tune(X, y, config=config)
+    model = result.model.blended
+    assert model.is_refitted
+    assert model.n_averaged == 1
+    assert all(len(member.models) <= N_REFITS for member in model.members)
+    linear = next(member for member in model.members if member.family == "linear")
+    assert [each.n_train for each in linear.models] == [150]
+    recipe = recipe_of_result(result)
+    assert (recipe.is_refitted, recipe.n_repeats) == (True, 2)
+    assert [(step.what, step.after) for step in result.delivered_estimate.steps] == [("rows", 150)]
 
 
-def fitted(params, *, family="lightgbm", n_fits=3, deadline=Deadline()):  # noqa: B008 - immutable
-    """Return what is fitted on all of sixty rows with two seeds or more, and the rows."""
-    rows = checked("regression", "ensemble")
-    everything = all_rows(rows.dataset, rows.metric, n_threads=1)
-    configuration = Configuration(family, SPACES[family].complete(params))
-    value = {"lightgbm": 10.0, "linear": 0.1}[family]
-    made = refits(configuration, value, everything, n_fits=n_fits, seed=0, deadline=deadline)
-    return [model.predict(everything.table) for model in made]
+def test_without_a_fit_on_all_rows_the_fold_models_are_delivered(monkeypatch):
+    """What a fit raises after the whole search loses no run; it is said."""
 
+    def fails(*_, **__):
+        raise FloatingPointError("no tree")
 
-def test_other_seeds_make_other_models():
-    """Three bags of rows; the first is the one that a single fit makes."""
-    made = fitted(BAGGED)
-    assert len(made) == 3
-    assert not any(np.array_equal(made[0], other) for other in made[1:])
-    (alone,) = fitted(BAGGED, n_fits=1)
-    np.testing.assert_array_equal(alone, made[0])
-
-
-def test_a_fit_that_repeats_itself_is_kept_once():
-    """Nothing is drawn in a ridge regression, nor by LightGBM without bags."""
-    assert len(fitted({}, family="linear")) == 1
-    assert len(fitted({})) == 1
-
-
-def test_time_that_is_over_leaves_one_fit():
-    """The first is made in any case: there would be no model."""
-    assert len(fitted(BAGGED, deadline=Deadline.after(0.0))) == 1
+    monkeypatch.setattr("tuner._whole.refit", fails)
+    generator = np.random.default_rng(0)
+    X = generator.normal(size=(80, 3))
+    config = TuningConfig(
+        task="regression", families=("linear",), max_trials=2, time_budget=None, estimate=None,
+        n_folds=3, random_state=0, tracking=False, verbose=0,
+    )  # fmt: skip
+    result = tune(X, X[:, 0] + generator.normal(size=80), config=config)
+    assert not result.model.blended.is_refitted
+    assert result.model.blended.n_averaged > 1
+    [note] = [each for each in result.notes if "all rows" in each]
+    assert note == "Fold models are delivered: a fit on all rows failed (FloatingPointError: no tree)."

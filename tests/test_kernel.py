@@ -13,9 +13,11 @@ from tuner.families.kernel import (
     LEAST_WEIGHT,
     N_LANDMARKS,
     SLOPE_PENALTIES,
+    KernelFamily,
     Similarities,
     n_landmarks,
 )
+from tuner.families.linear import PreparedLinear
 
 
 def test_with_few_rows_the_kernel_is_exact():
@@ -35,9 +37,11 @@ def test_other_rows_leave_the_features_alone():
     np.testing.assert_allclose(similarities.features(new), together[:5])
 
 
-@pytest.mark.parametrize(("n_rows", "expected"), [(100, 512), (32_768, 512), (2**18, 64), (10**7, 16)])
+@pytest.mark.parametrize(
+    ("n_rows", "expected"), [(100, 512), (4096, 512), (4097, 256), (65_536, 256), (2**18, 64), (10**7, 16)]
+)
 def test_large_tables_have_fewer_landmarks(n_rows, expected):
-    """Rows times landmarks stay within 2^24, but there are 16 at least."""
+    """Half from 4,097 rows on; then rows times landmarks stay within 2^24, but there are 16 at least."""
     assert n_landmarks(n_rows) == expected
     assert N_LANDMARKS == 512
 
@@ -109,3 +113,32 @@ def test_a_target_that_never_changes_leaves_all_columns_alike():
     X = np.random.default_rng(0).normal(size=(30, 2))
     similarities = Similarities.fit(None, X, width=0.3, seed=0)
     np.testing.assert_array_equal(similarities.weights(X, np.ones((30, 1)), None), [1.0, 1.0])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_class_of_two_rows_is_asked_for_its_slopes(seed):
+    """Of 3,000 rows 1,024 tell the slopes; without one of each class there would be nothing to fit."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(3000, 2))
+    labels = np.zeros(3000, dtype=int)
+    labels[[10, 2900]] = 1
+    prepared = PreparedLinear(X, X[:5], labels, None, None, "binary", None, 2, 3000)
+    params = {"width": 0.3, "shape": "laplace", "relevance_rounds": 1}
+    path = KernelFamily().start(params, prepared, seed=seed)
+    path.advance()
+    assert np.isfinite(path.validation_prediction()).all()
+
+
+def test_the_order_of_labels_changes_no_weight():
+    """Three classes, and the same with other codes: every class is asked."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 4))
+    labels = np.digitize(X[:, 0], [-0.5, 0.5])
+    params = {"width": 0.3, "shape": "gaussian", "relevance_rounds": 1}
+    scales = []
+    for codes in (labels, (labels + 1) % 3):
+        prepared = PreparedLinear(X, X[:5], codes, None, None, "multiclass", None, 3, 200)
+        path = KernelFamily().start(params, prepared, seed=0)
+        path.advance()
+        scales.append(path.predictor(0).design.scale)
+    np.testing.assert_allclose(*scales, rtol=1e-6)

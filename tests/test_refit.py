@@ -46,17 +46,17 @@ def elected(rows, config):
 
 
 @pytest.mark.parametrize(
-    ("final", "has_time", "n_repeats", "n_models"),
-    [("bag", False, 2, 12), ("refit", False, 0, 1), ("bag", True, 0, 1)],
+    ("final", "has_time", "is_refitted", "n_repeats", "n_models"),
+    [("bag", False, False, 2, 12), ("refit", False, True, 2, 1), ("bag", True, True, 3, 1)],
 )
-def test_a_recipe_makes_a_model_of_the_elected_form(final, has_time, n_repeats, n_models):
+def test_a_recipe_makes_a_model_of_the_elected_form(final, has_time, is_refitted, n_repeats, n_models):
     """Twice three folds, two fresh repeats, make twelve models; a refit, and rows in time, make one.
 
     One and not three, as a linear model is the same with every seed.
     """
     rows, config = checked(90, final=final, has_time=has_time)
     result, recipe = elected(rows, config)
-    assert recipe.n_repeats == n_repeats
+    assert (recipe.is_refitted, recipe.n_repeats) == (is_refitted, n_repeats)
     assert [each.configuration for each in recipe.portions] == [result.shipped.configuration]
     with one_thread_a_fit():
         model = fit_as_elected(recipe, rows.dataset, rows.metric, rows.settings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
@@ -388,7 +387,7 @@ def test_the_parent_holds_the_summary(uri: str) -> None:
     assert len(tags["mlflow.note.content"]) == 8000
     [dataset_input] = parent.inputs.dataset_inputs
     assert dataset_input.dataset.digest == "abc123"
-    assert json.loads(dataset_input.dataset.source)["fold_plan_hash"] == "f01d"
+    assert {tag.key: tag.value for tag in dataset_input.tags}["tuner.fold_plan_hash"] == "f01d"
     folder = Path(uri.removeprefix("sqlite:///")).parent / "mlartifacts" / parent.info.run_id / "artifacts"
     assert (folder / "report.md").read_text() == "# Report"
     assert (folder / "figures" / "curves.png").read_bytes() == PNG

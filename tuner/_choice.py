@@ -309,8 +309,8 @@ class Pace:
     def fresh_folds(self, finalists: Sequence[TrialRecord]) -> tuple[int, int]:
         """Return how many folds, how often: the dearest division that fits into the time left.
 
-        Twice the folds train each model on more rows, which lowers the loss of the averaged model by more
-        than a further repeat does.
+        Twice the folds train each model on more rows. That lowers the loss of the averaged model by more than
+        a further repeat does, and what they choose fits a model of all rows better.
         """
         usual, left = self.settings.n_folds, self.deadline.left
         wanted = [(usual, n) for n in range(self.wanted_repeats, 1, -1)]
@@ -329,9 +329,9 @@ class Pace:
 
     def assembly_seconds(self, finalists: Sequence[TrialRecord]) -> float:
         """Return what is left to do once finalists are scored; a fit on all rows costs J / (J - 1) folds."""
-        seconds = sum(trial.fit_seconds for trial in finalists) / self.settings.n_repeats
-        refits = CAUTION * seconds / (self.settings.n_folds - 1) / self.n_workers if self.refits else 0.0
-        return ASSEMBLY_SECONDS + refits
+        seconds = [trial.fit_seconds / self.settings.n_repeats for trial in finalists]
+        longest = max(max(seconds, default=0.0), sum(seconds) / self.n_workers)  # one fit is not divided
+        return ASSEMBLY_SECONDS + (CAUTION * longest / (self.settings.n_folds - 1) if self.refits else 0.0)
 
     def affordable(
         self, nominations: Sequence[Nomination], trials: Sequence[TrialRecord], passes: float
@@ -384,4 +384,6 @@ def _notes(finals: Finals, *, is_fresh: bool) -> tuple[str, ...]:
         notes.append("Fresh folds could not be used here: finalists were re-scored on the search folds.")
     if finals.n_missed:
         notes.append(f"{finals.n_missed} nominated trial(s) had no time left for the fresh folds.")
+    if finals.refit_failure:
+        notes.append(f"Fold models are delivered: a fit on all rows failed ({finals.refit_failure}).")
     return tuple(notes)

@@ -82,13 +82,13 @@ class Contestant:
         As `Metric.losses` wants it.
     threshold : float or None
         Its decision threshold, for metrics of decisions.
-    n_models : int
-        Fitted models inside.
+    n_fits : int
+        Fits on different rows inside.
     """
 
     prediction: FloatArray
     threshold: float | None
-    n_models: int
+    n_fits: int
 
 
 def hold_contest(
@@ -159,7 +159,7 @@ def _jackknife(statistics: FloatArray, level: float) -> Interval:
 
 
 def _is_smaller(champion: Contestant, challenger: Contestant) -> bool:
-    return challenger.n_models <= SMALLER_SHARE * champion.n_models
+    return challenger.n_fits <= SMALLER_SHARE * champion.n_fits
 
 
 def _losses(

@@ -92,7 +92,7 @@ def contestant(model: Delivered, n_trained: int, features: pd.DataFrame, truth: 
     prediction = blended.predict(schema.encode(features.reindex(columns=wanted)))
     if truth.labels:
         prediction = _in_words_of(prediction, labels_of(model), truth.labels, n_trained)
-    return Contestant(prediction, blended.threshold, blended.n_models)
+    return Contestant(prediction, blended.threshold, blended.n_fits)
 
 
 def _in_words_of(

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from time import monotonic
 
 import numpy as np
 
-from tuner._bench import Bench, all_rows, augmented
+from tuner._bench import Bench, all_rows
 from tuner._calibration import choose_temperature, tempered
 from tuner._config import Settings
 from tuner._data import Dataset
@@ -18,7 +17,7 @@ from tuner._intervals import pooled
 from tuner._metrics import Metric
 from tuner._model import Blended, Member
 from tuner._objective import fold_mean, judged
-from tuner._records import BagLosses, Configuration, Scores, TrialRecord
+from tuner._records import BagLosses, Scores, TrialRecord
 from tuner._reliability import Reliability, reliability
 from tuner._seeds import child_seed
 from tuner._selection import Nomination, elect
@@ -26,13 +25,13 @@ from tuner._shares import Blend, Fits, Kind, blend
 from tuner._splits import Fold
 from tuner._trials import Place, Trial, run_trial
 from tuner._types import FloatArray, IntArray
-from tuner.families import FAMILIES, Predictor, TrainingRows
+from tuner._whole import NO_DEADLINE, Refit, refits
+from tuner.families import Predictor
 
 LOG_LOSS = "log_loss"  # what a temperature is fitted to; other metrics need not gain by it
 CALIBRATION_ROWS = 20_000  # know a single number well enough
 N_REFITS = 3  # on all rows, with different seeds, where members are refitted; six were no better
 REFITTED_TASKS = ("regression",)  # whose ensembles are of fits on all rows
-PROBE_ROWS = 200  # tell whether another seed made another model
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +65,8 @@ class Finals:
         What averaging the two models' fits over the repeats gains; None where that cannot be told.
     n_missed : int
         Nominated trials that missed the deadline or failed on the fresh folds.
+    refit_failure : str or None
+        Why fold models stand in for fits on all rows.
     """
 
     finalists: tuple[TrialRecord, ...]
@@ -84,6 +85,7 @@ class Finals:
     bag: BagLosses | None
     default_bag: BagLosses | None
     n_missed: int
+    refit_failure: str | None = None
 
     def fit_rows(self, n_rows: int) -> float:
         """Return how many of ``n_rows`` each fit of the models saw: all where it was fitted once more."""
@@ -141,27 +143,32 @@ def assemble(
     bench: Bench,
     settings: Settings,
     *,
-    deadline: Deadline = Deadline(),  # noqa: B008 - no moment at all, and immutable
+    deadline: Deadline = NO_DEADLINE,
 ) -> Finals:
     """Elect among the completed finalists and build the final model in the asked form.
 
     Parameters
     ----------
     deadline : Deadline
-        When refits must be there: each is done once, whatever the time, and again while there is some.
+        When refits must be there: each is done once, whatever the time, then again while there is some.
     """
     done = [i for i, trial in enumerate(trials) if trial.evaluation is not None]
     finalists = [trials[i] for i in done]
     winner = elect([trial.record for trial in finalists])
 
-    on_all_rows = is_refitted(bench.dataset, settings)
+    on_all_rows, failure = is_refitted(bench.dataset, settings), None
     scorer = FoldScorer(bench, n_averaged=1 if on_all_rows else bench.plan.n_repeats)
     shares, mixed, weights = None, _predictions(finalists[winner]), {winner: 1.0}
     if settings.final == "ensemble":
         shares, mixed = _shares(finalists, winner, scorer, settings.max_members)
         weights = {position: weight for position, weight in enumerate(shares.weights) if weight > 0}
-    # The default, often a member or the winner, comes last: its further refits can be missed.
-    models = _models(finalists, [*weights, 0], bench, settings, deadline)
+    positions = list(dict.fromkeys([*weights, 0]))  # the default is often a member, or the winner
+    models = {position: _fold_models(finalists[position]) for position in positions}
+    if on_all_rows:
+        try:
+            models = _refitted(finalists, positions, bench, settings, deadline)
+        except Exception as error:  # noqa: BLE001 - what a fit raises; the run is not lost by it
+            on_all_rows, failure = False, f"{type(error).__name__}: {error}"
 
     def mixture(weights: Mapping[int, float], threshold: float | None, temperature: float) -> Blended:
         members = tuple(
@@ -199,6 +206,7 @@ def assemble(
         bag=scorer.bag(mixed),
         default_bag=scorer.bag(_predictions(finalists[0])),
         n_missed=len(trials) - len(done),
+        refit_failure=failure,
     )
 
 
@@ -216,61 +224,18 @@ def _shares(
     return shares, mixed
 
 
-def refit(configuration: Configuration, path_value: float, rows: TrainingRows, *, seed: int) -> Predictor:
-    """Fit once on the rows up to a path value; the value is not scaled with their number."""
-    family = FAMILIES[configuration.family]
-    size = family.path_values(configuration.params).index(path_value)
-    rows = augmented(rows, configuration.params, seed=child_seed(seed, "augment-refit"))
-    prepared = family.prepare(configuration.params, rows, seed=child_seed(seed, "prepare-refit"))
-    fit = family.start(configuration.params, prepared, seed=child_seed(seed, "refit"))
-    for _ in range(size + 1):
-        fit.advance()
-    return fit.predictor(size)
-
-
-def refits(
-    configuration: Configuration,
-    path_value: float,
-    rows: TrainingRows,
-    *,
-    n_fits: int,
-    seed: int,
-    deadline: Deadline = Deadline(),  # noqa: B008 - no moment at all, and immutable
-) -> tuple[Predictor, ...]:
-    """Fit on the rows, then again with other seeds: while they make other models and time is left."""
-    started = monotonic()
-    made = [refit(configuration, path_value, rows, seed=seed)]
-    probe = rows.table.part(0, PROBE_ROWS)
-    while len(made) < n_fits and (monotonic() - started) / len(made) <= deadline.left:
-        again = child_seed(seed, "refit again", len(made))
-        made.append(refit(configuration, path_value, rows, seed=again))
-        if np.array_equal(made[0].predict(probe), made[-1].predict(probe)):
-            return tuple(made[:1])
-    return tuple(made)
-
-
-def _models(
+def _refitted(
     finalists: Sequence[Trial], positions: Sequence[int], bench: Bench, settings: Settings, deadline: Deadline
 ) -> dict[int, tuple[Predictor, ...]]:
-    """Return the finalists' fold models, or fits on all rows."""
-    positions = list(dict.fromkeys(positions))
-    if not is_refitted(bench.dataset, settings):
-        evaluations = {position: finalists[position].evaluation for position in positions}
-        return {position: each.models for position, each in evaluations.items() if each is not None}
+    """Return fits of the finalists on all rows."""
     rows = all_rows(bench.dataset, bench.metric, n_threads=bench.n_threads)
-
-    def fitted(position: int) -> tuple[Predictor, ...]:
-        return refits(
-            finalists[position].record.configuration,
-            _scores(finalists[position]).path_value,
-            rows,
-            n_fits=n_refits(settings),
-            seed=bench.seed,
-            deadline=deadline,
-        )
-
-    with ThreadPoolExecutor(settings.n_jobs // bench.n_threads, thread_name_prefix="refit") as pool:
-        return dict(zip(positions, pool.map(fitted, positions), strict=True))
+    wanted = [
+        Refit(finalists[each].record.configuration, _scores(finalists[each]).path_value, rows, bench.seed)
+        for each in positions
+    ]
+    n_workers = settings.n_jobs // bench.n_threads
+    made = refits(wanted, n_fits=n_refits(settings), n_workers=n_workers, deadline=deadline)
+    return dict(zip(positions, made, strict=True))
 
 
 def n_refits(settings: Settings) -> int:
@@ -295,6 +260,11 @@ def is_refitted(dataset: Dataset, settings: Settings) -> bool:
 def _scores(trial: Trial) -> Scores:
     assert trial.record.scores is not None  # finalists are complete
     return trial.record.scores
+
+
+def _fold_models(trial: Trial) -> tuple[Predictor, ...]:
+    assert trial.evaluation is not None  # finalists are complete
+    return trial.evaluation.models
 
 
 def _predictions(trial: Trial) -> tuple[FloatArray, ...]:

@@ -1,4 +1,4 @@
-"""The delivered model: weighted members, each the average of its fold models; predicts, knows no study."""
+"""The delivered model: weighted members, each an average of fits; predicts, knows no study."""
 
 from __future__ import annotations
 
@@ -84,6 +84,11 @@ class Blended:
     def n_averaged(self) -> int:
         """Number of fits on different rows that each member averages."""
         return 1 if self.is_refitted else len(self.members[0].models)
+
+    @property
+    def n_fits(self) -> int:
+        """Number of fits on different rows inside: its size, whatever the seeds that time allowed."""
+        return self.n_averaged * len(self.members)
 
     @property
     def n_models(self) -> int:

@@ -74,13 +74,16 @@ class Recipe:
     temperature : float
         What the logits of the averaged probabilities are divided by.
     n_repeats : int
-        Each portion is the mean of the fold models of so many repeats; 0: it is fitted on all rows.
+        So many repeats of folds elected it.
+    is_refitted : bool
+        Each portion is fitted on all rows; else it is the mean of its fold models.
     """
 
     portions: tuple[Portion, ...]
     threshold: float | None
     temperature: float
     n_repeats: int
+    is_refitted: bool
 
     @property
     def configurations(self) -> tuple[Configuration, ...]:

@@ -308,8 +308,7 @@ def recipe_of(shares: Sequence[tuple[float, TrialRecord]], model: Blended) -> Re
         if weight > 0:
             portions.append(Portion(weight, trial.configuration, trial.scores.path_value))
             n_repeats = max(trial.curves.repeats) + 1
-    n_repeats = 0 if model.is_refitted else n_repeats
-    return Recipe(tuple(portions), model.threshold, model.temperature, n_repeats)
+    return Recipe(tuple(portions), model.threshold, model.temperature, n_repeats, model.is_refitted)
 
 
 def recipe_of_result(result: TuningResult) -> Recipe | None:

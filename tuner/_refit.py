@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain, islice
 
 from tuner._bench import Bench, all_rows, threads_a_fit, training_rows
 from tuner._config import Settings
 from tuner._data import Dataset
-from tuner._finals import assemble, n_refits, refits
+from tuner._finals import assemble, n_refits
 from tuner._metrics import Metric
 from tuner._model import Blended, Member
-from tuner._records import Portion, Recipe
+from tuner._records import Recipe
 from tuner._reference import recipe_of
 from tuner._seeds import child_seed
 from tuner._selection import Nomination
 from tuner._splits import FoldPlan, can_train, finer, plan_choosing
 from tuner._trials import Place, Trial, run_trial
-from tuner.families import Predictor
+from tuner._whole import Refit, refits
 
 PLACE = Place("refit", "finalist")
 
@@ -64,44 +65,40 @@ def renew(recipe: Recipe, dataset: Dataset, metric: Metric, settings: Settings) 
 def fit_as_elected(recipe: Recipe, dataset: Dataset, metric: Metric, settings: Settings) -> Blended:
     """Fit a recipe on other rows as it is: configurations, path values, shares, threshold, temperature."""
     n_threads = threads_a_fit(dataset, settings.n_jobs)
-    if recipe.n_repeats:
+    if not recipe.is_refitted:
         folds = [fold for fold in _plan(recipe, dataset, metric, settings).folds if can_train(dataset, fold)]
         parts = [training_rows(dataset, fold, metric, n_threads=n_threads) for fold in folds]
     else:
         parts = [all_rows(dataset, metric, n_threads=n_threads)]
 
-    def fitted(portion: Portion, index: int) -> tuple[Predictor, ...]:
-        return refits(
+    wanted = [
+        Refit(
             portion.configuration,
             portion.path_value,
-            parts[index],
-            n_fits=1 if recipe.n_repeats else n_refits(settings),
-            seed=child_seed(settings.seed, "as elected", index),
+            part,
+            child_seed(settings.seed, "as elected", index),
         )
-
-    with ThreadPoolExecutor(settings.n_jobs // n_threads, thread_name_prefix="refit") as pool:
-        models = [
-            [pool.submit(fitted, portion, index) for index in range(len(parts))]
-            for portion in recipe.portions
-        ]
-        members = tuple(
-            Member(
-                portion.weight,
-                portion.configuration.family,
-                tuple(model for part in own for model in part.result()),
-            )
-            for portion, own in zip(recipe.portions, models, strict=True)
+        for portion in recipe.portions
+        for index, part in enumerate(parts)
+    ]
+    n_fits = n_refits(settings) if recipe.is_refitted else 1
+    made = iter(refits(wanted, n_fits=n_fits, n_workers=settings.n_jobs // n_threads))
+    members = tuple(
+        Member(
+            portion.weight,
+            portion.configuration.family,
+            tuple(chain.from_iterable(islice(made, len(parts)))),
         )
-    return Blended(
-        members, dataset.schema, recipe.threshold, recipe.temperature, is_refitted=not recipe.n_repeats
+        for portion in recipe.portions
     )
+    return Blended(members, dataset.schema, recipe.threshold, recipe.temperature, recipe.is_refitted)
 
 
 def _plan(recipe: Recipe, dataset: Dataset, metric: Metric, settings: Settings) -> FoldPlan:
-    """Return as many repeats as elected, of twice the folds where these rows allow it."""
+    """Return as many repeats as elected, one with time, of twice the folds where these rows allow it."""
     return plan_choosing(
         dataset,
         n_folds=finer(dataset, settings.n_folds, judges_rows=metric.judges_rows),
-        n_repeats=max(1, recipe.n_repeats),
+        n_repeats=recipe.n_repeats if dataset.time is None else 1,
         seed=settings.seed,
     )

@@ -176,13 +176,15 @@ def _milliseconds(seconds: float) -> int:
 
 
 def log_dataset(client: MlflowClient, run_id: str, info: DatasetInfo) -> None:
-    """Name the rows and the fold plan as the run's input."""
+    """Name the rows as the run's input, the fold plan beside them: MLflow keeps rows once for all runs."""
     from mlflow import entities
 
-    source = json.dumps({"uri": info.name, "fold_plan_hash": info.fold_plan_hash})
+    source = json.dumps({"uri": info.name})
     profile = json.dumps({"num_rows": info.n_rows, "num_columns": info.n_columns, "target": info.target})
     dataset = entities.Dataset(info.name, info.digest, "local", source, profile=profile)
     context = [entities.InputTag("mlflow.data.context", "training")]
+    if info.fold_plan_hash:
+        context.append(entities.InputTag("tuner.fold_plan_hash", info.fold_plan_hash))
     client.log_inputs(run_id, [entities.DatasetInput(dataset, context)])
 
 

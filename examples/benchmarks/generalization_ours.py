@@ -19,11 +19,11 @@ from search_spaces import SPACES
 from tuner import TunedClassifier, TunedRegressor
 from tuner._bench import all_rows
 from tuner._data import Dataset, make_dataset, with_log_target
-from tuner._finals import refit as fit_again
 from tuner._metrics import resolve_metric
 from tuner._model import Blended, Member, deliver
 from tuner._records import TrialRecord
 from tuner._selection import N_FINALISTS
+from tuner._whole import refit as fit_again
 
 PREFIX = "ours:"
 ALIASES = {"ours": {}, "ours_bag": {"final": "bag"}, "ours_refit": {"final": "refit"}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -52,6 +53,8 @@ class TrainingRows:
         Changed copies of the training rows to fit on beside them; no scaling learns from them.
     designs : dict
         Designs made of these rows so far, by scaling: families that want the same one share it.
+    one_at_a_time : Lock
+        Held while a design is made, so that it is made once.
     """
 
     table: Table
@@ -65,15 +68,17 @@ class TrainingRows:
     image_shape: tuple[int, ...] | None = None
     made: MadeRows | None = None
     designs: dict[str, Designed] = field(default_factory=dict)
+    one_at_a_time: Lock = field(default_factory=Lock)
 
     def designed(self, numeric: str, *, seed: int) -> Designed:
         """Return the design of a scaling, fitted on the training rows once, and both parts in its form."""
-        if numeric not in self.designs:
-            design = Design.fit(self.table, numeric=numeric, seed=seed)
-            self.designs[numeric] = Designed(
-                design, design.transform(self.table), design.transform(self.validation)
-            )
-        return self.designs[numeric]
+        with self.one_at_a_time:
+            if numeric not in self.designs:
+                design = Design.fit(self.table, numeric=numeric, seed=seed)
+                self.designs[numeric] = Designed(
+                    design, design.transform(self.table), design.transform(self.validation)
+                )
+            return self.designs[numeric]
 
     @property
     def fit_targets(self) -> tuple[Any, FloatArray | None]:

@@ -19,11 +19,12 @@ from sklearn.linear_model import RidgeCV
 from sklearn.metrics.pairwise import euclidean_distances
 
 from tuner._table import Table, as_csr
-from tuner._types import FloatArray, Scalar
+from tuner._types import FloatArray, IntArray, Scalar
 from tuner.families.linear import Features, LinearFamily, LinearPath, PreparedLinear
 
 N_LANDMARKS = 512
 FEW_LANDMARKS = 256  # tell as well which columns matter, and classes apart
+MANY_ROWS = 4096  # more have the few landmarks, too: they cost rows times landmarks
 MAX_FEATURES = 2**24  # rows times landmarks: fewer landmarks on large tables
 LEAST_LANDMARKS = 16
 # Features of a kernel have a norm of at most 1, standardized columns one of about the root of their number:
@@ -34,11 +35,13 @@ SMALLEST_EIGENVALUE = 1e-6  # of the largest: smaller directions are rounding
 SLOPE_ROWS = 1024  # of the training rows at most tell the slopes
 SLOPE_PENALTIES = np.logspace(-5, 1, 13)  # per row; leaving one out chooses
 LEAST_WEIGHT = 1e-4  # of the largest: a column is never quite lost
-BLOCK = 2**20  # numbers of slopes at a time
+LEAST_STEP = 1e-3  # from a cusp, in widths: nearer to it there is no slope
+BLOCK_COLUMNS = 1024  # whose slopes are told at a time
 
 
 def n_landmarks(n_rows: int, *, most: int = N_LANDMARKS) -> int:
     """Return how many rows all others are compared with."""
+    most = min(most, FEW_LANDMARKS) if n_rows > MANY_ROWS else most
     return max(LEAST_LANDMARKS, min(most, MAX_FEATURES // n_rows))
 
 
@@ -51,8 +54,8 @@ class Similarities:
     design : Design
     landmarks : array of shape (n_landmarks, n_design_columns)
         Training rows, their columns scaled.
-    scale : ndarray of shape (n_design_columns,)
-        Roots of the columns' weights.
+    scale : ndarray of shape (n_design_columns,) or None
+        Roots of the columns' weights; None: all alike.
     gamma : float
         Width of the kernel per squared distance.
     shape : {"gaussian", "laplace"}
@@ -62,7 +65,7 @@ class Similarities:
 
     design: Features
     landmarks: Any
-    scale: FloatArray
+    scale: FloatArray | None
     gamma: float
     shape: str
     mixing: FloatArray
@@ -89,7 +92,7 @@ class Similarities:
             Landmarks, at most.
         """
         picked = np.random.default_rng(seed).permutation(X.shape[0])[: n_landmarks(X.shape[0], most=most)]
-        scale = np.ones(X.shape[1]) if weights is None else np.sqrt(weights)
+        scale = None if weights is None else np.sqrt(weights)
         landmarks = _scaled(X[np.sort(picked)], scale)
         gamma = width / max(_total_variance(landmarks), SMALLEST_VARIANCE)
         eigenvalues, vectors = eigh(_bell(landmarks, landmarks, gamma, shape))
@@ -125,23 +128,31 @@ class Similarities:
         ridge.fit(self.features(X), targets, sample_weight=row_weights)
         coefficients = self.mixing @ np.atleast_2d(ridge.coef_).T
         X = _scaled(X, self.scale)
-        distances = euclidean_distances(X, self.landmarks, squared=True)
-        similarities = np.exp(-self.gamma * distances)
-        steepness = 2.0 * self.gamma * similarities
+        scaled = self.gamma * euclidean_distances(X, self.landmarks, squared=True)
+        steepness = 2.0 * np.exp(-scaled)
         if self.shape == "laplace":
-            steps = np.sqrt(self.gamma * distances)
-            near = steps < np.sqrt(SMALLEST_EIGENVALUE)  # a cusp has no slope
-            steepness = np.where(near, 0.0, self.gamma * np.exp(-steps) / np.where(near, 1.0, steps))
-        squares = np.zeros(X.shape[1])
-        width = max(1, BLOCK // X.shape[0])
+            steps = np.maximum(np.sqrt(scaled), LEAST_STEP)
+            steepness = np.where(scaled < LEAST_STEP**2, 0.0, np.exp(-steps) / steps)
+        shares = np.full(len(scaled), 1.0) if row_weights is None else row_weights / row_weights.mean()
+        # With p_ij what landmark j pulls row i by, the slope along column s is sum_j p_ij (l_js - x_is). Its
+        # squares, summed over rows and targets, are products of these sums, which cost the columns nothing.
+        among, against, alone = 0.0, 0.0, 0.0
         for target in coefficients.T:
             pulls = steepness * target
-            total = pulls.sum(axis=1)[:, np.newaxis]
-            for start in range(0, X.shape[1], width):
-                block = slice(start, start + width)
-                slopes = pulls @ _dense(self.landmarks[:, block]) - total * _dense(X[:, block])
-                squares[block] += np.average(np.square(slopes), axis=0, weights=row_weights)
-        slopes = np.sqrt(squares) * self.scale
+            total = pulls.sum(axis=1)
+            among = among + (shares[:, np.newaxis] * pulls).T @ pulls
+            against = against + (shares * total)[:, np.newaxis] * pulls
+            alone = alone + shares * total**2
+        squares = np.empty(X.shape[1])
+        for start in range(0, X.shape[1], BLOCK_COLUMNS):
+            block = slice(start, start + BLOCK_COLUMNS)
+            landmarks, rows = _dense(self.landmarks[:, block]), _dense(X[:, block])
+            squares[block] = (
+                (landmarks * (among @ landmarks)).sum(axis=0)
+                - 2.0 * (landmarks * (np.transpose(against) @ rows)).sum(axis=0)
+                + alone @ rows**2
+            )
+        slopes = np.sqrt(np.maximum(squares, 0.0)) * (1.0 if self.scale is None else self.scale)
         largest = slopes.max(initial=0.0)
         return np.maximum(slopes / largest, LEAST_WEIGHT) if largest > 0.0 else np.ones(X.shape[1])
 
@@ -184,24 +195,40 @@ def _weighed(params: Mapping[str, Scalar], prepared: PreparedLinear, *, seed: in
     weights: FloatArray | None = None
     rounds = int(params["relevance_rounds"])
     if rounds:
-        n_rows = prepared.X.shape[0]
-        rows = np.sort(np.random.default_rng(seed).permutation(n_rows)[:SLOPE_ROWS])
+        rows, targets = _slope_rows(prepared, seed)
         X, row_weights = prepared.X[rows], None if prepared.weights is None else prepared.weights[rows]
-        labels = np.asarray(prepared.labels)[rows]
-        targets = labels if prepared.task == "regression" else labels[:, np.newaxis] == np.unique(labels)[1:]
-        targets = targets.reshape(len(rows), -1).astype(np.float64)
     for _ in range(rounds):
         weights = fitted(weights, FEW_LANDMARKS).weights(X, targets, row_weights)
     return fitted(weights, N_LANDMARKS if prepared.task == "regression" else FEW_LANDMARKS)
 
 
+def _slope_rows(prepared: PreparedLinear, seed: int) -> tuple[IntArray, FloatArray]:
+    """Draw the rows that tell the slopes, one of each class among them, and return what they tell."""
+    labels = np.asarray(prepared.labels)
+    rows = np.random.default_rng(seed).permutation(len(labels))[:SLOPE_ROWS]
+    if prepared.task == "regression":
+        rows = np.sort(rows)
+        return rows, labels[rows, np.newaxis].astype(np.float64)
+    classes, first = np.unique(labels, return_index=True)
+    rows = np.union1d(rows, first)
+    asked = classes if len(classes) > 2 else classes[1:]
+    return rows, (labels[rows, np.newaxis] == asked).astype(np.float64)
+
+
 def _bell(X: Any, landmarks: Any, gamma: float, shape: str) -> FloatArray:
     """Return exp(-gamma d^2), or exp(-sqrt(gamma) d)."""
-    scaled = gamma * euclidean_distances(X, landmarks, squared=True)
-    return np.asarray(np.exp(-scaled if shape == "gaussian" else -np.sqrt(scaled)))
+    bell: FloatArray = euclidean_distances(X, landmarks, squared=True)
+    bell *= gamma
+    if shape == "laplace":
+        np.sqrt(bell, out=bell)
+    np.negative(bell, out=bell)
+    np.exp(bell, out=bell)
+    return bell
 
 
-def _scaled(X: Any, scale: FloatArray) -> Any:
+def _scaled(X: Any, scale: FloatArray | None) -> Any:
+    if scale is None:
+        return X
     if sparse.issparse(X):
         return as_csr(X.multiply(scale))  # type: ignore[attr-defined]
     return X * scale.astype(X.dtype, copy=False)
