@@ -33,7 +33,7 @@ def rows() -> tuple[pd.DataFrame, pd.Series]:
 
 
 RECIPE = Recipe((Portion(0.25, Configuration("linear", {"l1_ratio": 0.5}), 3.0),
-                 Portion(0.75, Configuration("kernel", {}), 1.0)), 0.4, 1.5, 2)  # fmt: skip
+                 Portion(0.75, Configuration("kernel", {}), 1.0)), 0.4, 1.5, 2, is_refitted=False)  # fmt: skip
 
 
 def test_a_reference_comes_back_as_it_was_stored():
