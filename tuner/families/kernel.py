@@ -227,11 +227,9 @@ def _bell(X: Any, landmarks: Any, gamma: float, shape: str) -> FloatArray:
 
 
 def _scaled(X: Any, scale: FloatArray | None) -> Any:
-    if scale is None:
-        return X
     if sparse.issparse(X):
-        return as_csr(X.multiply(scale))  # type: ignore[attr-defined]
-    return X * scale.astype(X.dtype, copy=False)
+        return as_csr(X if scale is None else X.multiply(scale))  # type: ignore[attr-defined]
+    return X if scale is None else X * scale.astype(X.dtype, copy=False)
 
 
 def _dense(X: Any) -> FloatArray:
