@@ -32,8 +32,11 @@ def rows() -> tuple[pd.DataFrame, pd.Series]:
     return frame, pd.Series(["no", "yes"] * 15, name="label")
 
 
-RECIPE = Recipe((Portion(0.25, Configuration("linear", {"l1_ratio": 0.5}), 3.0),
-                 Portion(0.75, Configuration("kernel", {}), 1.0)), 0.4, 1.5, 2, is_refitted=False)  # fmt: skip
+PORTIONS = (
+    Portion(0.25, Configuration("linear", {"l1_ratio": 0.5}), 3.0),
+    Portion(0.75, Configuration("kernel", {}), 1.0),
+)
+RECIPE = Recipe(PORTIONS, 0.4, 1.5, 2, is_refitted=False)
 
 
 def test_a_reference_comes_back_as_it_was_stored():

@@ -212,7 +212,7 @@ class TuningResult:
     latency : Latency
         What a prediction takes, measured at the end of the run.
     reliability : Reliability or None
-        What the shipped fold models say of rows they did not see, against what happened; None on few rows.
+        What the shipped configurations' fold models say of rows they did not see; None on few rows.
     card : ModelCard
         What went into the run.
     notes : tuple of str

@@ -184,8 +184,8 @@ class TunedClassifier(ClassifierMixin, _Tuned):
         estimate then judge. Shares and calibration of an ensemble are fitted on all rows all the same.
     final : {"ensemble", "bag", "refit"}, default="ensemble"
         Form of the delivered model: the elected mixed with the best of every family, each the average of its
-        fold models (regressions: of fits on all rows); the elected's fold models; the elected fitted once.
-        With `time` all are fitted on all rows.
+        fold models (regressions without groups: of up to three fits on all rows); the elected's fold models;
+        the elected fitted once. With `time` all are fitted on all rows.
     max_members : int or None, default=None
         Configurations in an ensemble, at most; None: as many as help.
     estimate : {"auto", "nested", "crossfit", "bbc"} or None, default="auto"
