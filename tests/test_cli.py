@@ -652,6 +652,9 @@ def test_what_mlflow_misses_is_synced(job, capsys, monkeypatch):
     keys = {run.data.tags["tuner.trial_key"] for run in children}
     assert len(children) == len(keys) == synced["trials"] > 2
     parent = client.get_run(synced["run_id"])
+    [rows] = parent.inputs.dataset_inputs
+    plan = {tag.key: tag.value for tag in rows.tags}["tuner.fold_plan_hash"]
+    assert plan == parent.data.tags["tuner.fold_plan_hash"]
     assert parent.info.status == "FINISHED"
     assert "estimate" in parent.data.metrics
 
