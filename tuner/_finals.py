@@ -228,6 +228,7 @@ def _refitted(
     finalists: Sequence[Trial], positions: Sequence[int], bench: Bench, settings: Settings, deadline: Deadline
 ) -> dict[int, tuple[Predictor, ...]]:
     """Return fits of the finalists on all rows."""
+    bench.let_go()  # what folds were prepared for is over
     rows = all_rows(bench.dataset, bench.metric, n_threads=bench.n_threads)
     wanted = [
         Refit(finalists[each].record.configuration, _scores(finalists[each]).path_value, rows, bench.seed)
