@@ -46,15 +46,16 @@ class SearchSpace:
         The smallest and the largest number the library accepts, where that is known.
     source : str, optional
         Where the space comes from.
-    for_categories, for_classes : tuple of str, optional
-        Parameters that change nothing where no column is categorical, where the target holds no classes.
+    for_categories, for_classes, for_numbers : tuple of str, optional
+        Parameters that bring nothing where no column is categorical, where the target holds no classes, where
+        it holds some.
     on_images, on_tables : mapping of str to Dimension or scalar, optional
         What parameters are narrowed to where the rows are images, and where they are not.
 
     Raises
     ------
     ValueError
-        If a condition, a limit or one of the last four names an unknown parameter, conditions form a circle,
+        If a condition, a limit or one of the last five names an unknown parameter, conditions form a circle,
         or a dimension leaves its limits.
 
     Examples
@@ -73,6 +74,7 @@ class SearchSpace:
     source: str = ""
     for_categories: tuple[str, ...] = ()
     for_classes: tuple[str, ...] = ()
+    for_numbers: tuple[str, ...] = ()
     on_images: Mapping[str, Dimension | Scalar] = field(default_factory=dict)
     on_tables: Mapping[str, Dimension | Scalar] = field(default_factory=dict)
 
@@ -80,7 +82,8 @@ class SearchSpace:
         # Copies, so that nobody changes a space from outside. Plain dicts, because they can be pickled.
         for mapping in ("dimensions", "conditions", "limits", "on_images", "on_tables"):
             object.__setattr__(self, mapping, dict(getattr(self, mapping)))
-        self._check_names((*self.conditions, *self.limits, *self.for_categories, *self.for_classes))
+        self._check_names((*self.conditions, *self.limits))
+        self._check_names((*self.for_categories, *self.for_classes, *self.for_numbers))
         self._check_names((*self.on_images, *self.on_tables))
         self._check_names(condition.parent for condition in self.conditions.values())
         for name, limits in self.limits.items():
@@ -246,6 +249,17 @@ class SearchSpace:
             The same space with the parameters in `for_classes` at their defaults.
         """
         return self._without(self.for_classes)
+
+    def without_numbers(self, *, asked: Iterable[str] = ()) -> SearchSpace:
+        """
+        Fix what brings nothing where the target holds classes, but for what is asked for by name.
+
+        Returns
+        -------
+        SearchSpace
+            The same space with the other parameters in `for_numbers` at their defaults.
+        """
+        return self._without(set(self.for_numbers) - set(asked))
 
     def _without(self, names: Iterable[str]) -> SearchSpace:
         return self.override({name: self._fit(name, None) for name in names})

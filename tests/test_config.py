@@ -318,6 +318,18 @@ def test_pixels_are_scaled_in_common_and_read_by_filters():
             settings(families=["mlp"], search_space={"mlp": change}, has_images=False)
 
 
+def test_relevance_is_searched_for_numbers_unless_asked_for():
+    """Classes gain nothing by it: there it stays at its default, or where it is named in its range."""
+    asked = {"kernel": {"relevance_rounds": Int(0, 2)}}
+    found = [
+        resolve(TuningConfig(families=["kernel"], search_space=change), task=task, has_time=False)
+        .space("kernel")
+        .dimensions["relevance_rounds"]
+        for task, change in (("regression", None), ("binary", None), ("binary", asked))
+    ]
+    assert found == [SPACES["kernel"].dimensions["relevance_rounds"], 0, Int(0, 2)]
+
+
 def test_label_smoothing_is_searched_for_classes_only():
     """Where the target is a number it stays at its default."""
     pytest.importorskip("torch", reason="torch is not installed: the neural extra")

@@ -227,6 +227,8 @@ def resolve(
         spaces = tuple(space.without_categories() for space in spaces)
     if task == "regression":
         spaces = tuple(space.without_classes() for space in spaces)
+    else:
+        spaces = tuple(space.without_numbers(asked=changes.get(space.family, ())) for space in spaces)
     search_weight, nominating = _weights(config.gap_weight)
     estimate = _estimate_method(config, has_time=has_time)
     return Settings(

@@ -72,6 +72,15 @@ def test_what_needs_categories_is_fixed_without_them() -> None:
     assert SPACE.without_categories() == SPACE
 
 
+def test_what_needs_numbers_is_fixed_with_classes_unless_asked_for() -> None:
+    """The marked parameter keeps its default, or the range that was named."""
+    space = SearchSpace(
+        "toy", {"rounds": Int(0, 3, default=0), "leaves": Int(2, 64)}, for_numbers=("rounds",)
+    )
+    assert space.without_numbers().dimensions == {"rounds": 0, "leaves": Int(2, 64)}
+    assert space.without_numbers(asked=("rounds",)) == space
+
+
 def test_what_needs_categories_must_exist() -> None:
     """A marked name that is no parameter is an error."""
     with pytest.raises(ValueError, match="must be a known one"):
