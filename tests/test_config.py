@@ -327,7 +327,8 @@ def test_relevance_is_searched_for_numbers_unless_asked_for():
         .dimensions["relevance_rounds"]
         for task, change in (("regression", None), ("binary", None), ("binary", asked))
     ]
-    assert found == [SPACES["kernel"].dimensions["relevance_rounds"], 0, Int(0, 2)]
+    searched = SPACES["kernel"].dimensions["relevance_rounds"]
+    assert found == [searched, 0, Int(0, 2, default=0, simpler="low")]
 
 
 def test_label_smoothing_is_searched_for_classes_only():
