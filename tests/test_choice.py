@@ -155,11 +155,12 @@ def test_finer_folds_where_time_allows(make_trial, left, division):
     assert pace.fresh_folds([trial]) == division
 
 
-def test_a_refitted_model_is_elected_on_finer_folds_too(make_trial):
-    """Their models train on nearly all rows: what they choose fits the model of all rows better."""
+@pytest.mark.parametrize(("final", "division"), [("ensemble", (2 * N_FOLDS, 2)), ("refit", (N_FOLDS, 2))])
+def test_an_ensemble_of_all_rows_is_elected_on_finer_folds_too(make_trial, final, division):
+    """Their models train on nearly all rows: what they choose fits models of all rows better."""
     trial = replace(make_trial(0), objective=0.5, fit_seconds=0.1)
-    pace = Pace(settings(), Deadline(), wanted_repeats=2, finest=2 * N_FOLDS, refits=True)
-    assert pace.fresh_folds([trial]) == (2 * N_FOLDS, 2)
+    pace = Pace(settings(final=final), Deadline(), wanted_repeats=2, finest=2 * N_FOLDS, refits=True)
+    assert pace.fresh_folds([trial]) == division
 
 
 def test_the_finals_are_finer_than_the_search():

@@ -310,11 +310,12 @@ class Pace:
         """Return how many folds, how often: the dearest division that fits into the time left.
 
         Twice the folds train each model on more rows. That lowers the loss of the averaged model by more than
-        a further repeat does, and what they choose fits a model of all rows better.
+        a further repeat does, and what they choose fits an ensemble of all rows better. "refit" is spared
+        them: there it has not been measured.
         """
         usual, left = self.settings.n_folds, self.deadline.left
         wanted = [(usual, n) for n in range(self.wanted_repeats, 1, -1)]
-        if self.finest > usual:
+        if self.finest > usual and self.settings.final != "refit":
             wanted = [(self.finest, FRESH_REPEATS), *wanted]
         fits = (each for each in wanted if self._cost(finalists, self.passes(*each)) <= left)
         return next(fits, (usual, 1))
