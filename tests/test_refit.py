@@ -47,7 +47,7 @@ def elected(rows, config):
 
 @pytest.mark.parametrize(
     ("final", "has_time", "is_refitted", "n_repeats", "n_models"),
-    [("bag", False, False, 2, 12), ("refit", False, True, 2, 1), ("bag", True, True, 3, 1)],
+    [("bag", False, False, 2, 12), ("refit", False, True, 3, 1), ("bag", True, True, 3, 1)],
 )
 def test_a_recipe_makes_a_model_of_the_elected_form(final, has_time, is_refitted, n_repeats, n_models):
     """Twice three folds, two fresh repeats, make twelve models; a refit, and rows in time, make one.
