@@ -23,7 +23,7 @@ from tuner._splits import Fold, FoldPlan, plan_choosing
 from tuner._table import Table
 from tuner.checks import with_copies
 from tuner.exceptions import InputError
-from tuner.families import FAMILIES, Designed, TrainingRows
+from tuner.families import FAMILIES, Designed, Designs, TrainingRows
 
 AUGMENTING = [name for name, space in SPACES.items() if "augment" in space.dimensions]
 FOLD = Fold(0, 0, np.arange(40), np.arange(40, 60))
@@ -196,7 +196,7 @@ def test_scalings_learn_from_clean_training_rows_only(name):
     made = made_of(bench, {"augment": "table", "augment_noise": 0.2})
     far = replace(made, table=Table(made.table.numeric * 1e6, made.table.categorical))
     plain, copied = (
-        family.prepare(params, replace(rows, made=each, designs={}), seed=0) for each in (None, far)
+        family.prepare(params, replace(rows, made=each, designs=Designs()), seed=0) for each in (None, far)
     )
     if name == "lightgbm":
         assert copied.train.reference is not None

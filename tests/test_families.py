@@ -17,7 +17,7 @@ from tuner._bench import training_rows
 from tuner._data import make_dataset
 from tuner._metrics import resolve_metric
 from tuner._splits import Fold
-from tuner.families import FAMILIES, TrainingRows
+from tuner.families import FAMILIES, Designs, TrainingRows
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -165,7 +165,7 @@ def test_the_seed_decides_alone(name, partial, task):
 def test_a_target_far_from_zero_is_learned(name):
     """Adding ten million to a target adds it to the predictions: nothing is lost to single precision."""
     rows = make_rows("regression")
-    far = replace(rows, y=rows.y + 1e7, designs={})
+    far = replace(rows, y=rows.y + 1e7, designs=Designs())
     _, _, fitted = walk(name, rows)
     _, _, fitted_far = walk(name, far)
     np.testing.assert_allclose(fitted_far - 1e7, fitted, atol=0.05 * rows.y.std())
@@ -191,7 +191,7 @@ def test_held_out_rows_are_never_learned_from(name, task, kind):
         categorical=np.zeros_like(rows.validation.categorical),
     )
     fit, _, fitted = walk(name, rows)
-    other_fit, _, other_fitted = walk(name, replace(rows, validation=wild, designs={}))
+    other_fit, _, other_fitted = walk(name, replace(rows, validation=wild, designs=Designs()))
     np.testing.assert_array_equal(fitted, other_fitted)
     probe = rows.validation
     np.testing.assert_array_equal(
@@ -217,7 +217,6 @@ def test_held_out_targets_are_never_given(name):
         "image_shape",
         "made",
         "designs",
-        "one_at_a_time",
     }
     assert list(inspect.signature(FAMILIES[name].prepare).parameters) == ["params", "rows", "seed"]
 

@@ -16,7 +16,7 @@ from tuner._metrics import Metric
 from tuner._seeds import child_seed
 from tuner._splits import Fold, FoldPlan
 from tuner._types import Scalar
-from tuner.families import Designed, Family, TrainingRows
+from tuner.families import Designs, Family, TrainingRows
 
 CELLS_A_THREAD = 5_000_000  # below, two fits side by side do more than one fit on two threads
 MAX_BYTES_HELD = 2**29  # of a family's prepared folds that each hold their rows as floats
@@ -48,7 +48,7 @@ class Bench:
     seed: int
     n_threads: int = 1
     _prepared: dict[Hashable, Any] = field(default_factory=dict)
-    _designs: dict[int, dict[str, Designed]] = field(init=False, default_factory=dict)
+    _designs: dict[int, Designs] = field(init=False, default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
     def prepared(self, family: Family, params: Mapping[str, Scalar], index: int) -> Any:
@@ -83,7 +83,7 @@ class Bench:
         fold = self.plan.folds[index]
         rows = training_rows(self.dataset, fold, self.metric, n_threads=self.n_threads)
         if not self.walks_alone(family):
-            rows = replace(rows, designs=self._designs.setdefault(index, {}))
+            rows = replace(rows, designs=self._designs.setdefault(index, Designs()))
         rows = augmented(rows, params, seed=child_seed(self.seed, "augment", fold.repeat, fold.index))
         return family.prepare(params, rows, seed=child_seed(self.seed, "prepare", fold.repeat, fold.index))
 

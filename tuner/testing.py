@@ -18,7 +18,7 @@ from tuner._metrics import resolve_metric
 from tuner._splits import Fold
 from tuner._table import Table
 from tuner._types import FloatArray, Scalar
-from tuner.families import Family, PathFit, TrainingRows
+from tuner.families import Designs, Family, PathFit, TrainingRows
 
 __all__ = ["check_augmentation", "check_family"]
 
@@ -69,7 +69,7 @@ def _check_task(family: Family, params: Mapping[str, Scalar], task: str) -> None
             np.allclose(predicted, held_out[point], rtol=1e-5), f"the model is what was scored for {task}"
         )
     wild = replace(rows.validation, numeric=rows.validation.numeric * 1e3)
-    _, _, other = _walk(family, params, replace(rows, validation=wild, designs={}))
+    _, _, other = _walk(family, params, replace(rows, validation=wild, designs=Designs()))
     _require(np.array_equal(fitted, other), f"held-out rows are not learned from for {task}")
 
 

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from tuner.families._base import Check, Designed, Family, PathFit, Predictor, TogetherFamily, TrainingRows
+from tuner.families._base import (
+    Check,
+    Designed,
+    Designs,
+    Family,
+    PathFit,
+    Predictor,
+    TogetherFamily,
+    TrainingRows,
+)
 from tuner.families.extra_trees import ExtraTreesFamily
 from tuner.families.kernel import KernelFamily
 from tuner.families.lightgbm import LightGBMFamily
@@ -18,6 +27,7 @@ __all__ = [
     "FAMILIES",
     "Check",
     "Designed",
+    "Designs",
     "Family",
     "PathFit",
     "Predictor",

@@ -30,6 +30,21 @@ class Designed:
     X_validation: Any
 
 
+class Designs:
+    """Designs of the same rows by scaling, each made once, however many threads ask for it."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Designed] = {}
+        self._lock = Lock()
+
+    def get(self, numeric: str, make: Callable[[], Designed]) -> Designed:
+        """Return the design of a scaling, made on first use."""
+        with self._lock:
+            if numeric not in self._made:
+                self._made[numeric] = make()
+            return self._made[numeric]
+
+
 @dataclass(frozen=True, eq=False)
 class TrainingRows:
     """Rows a model may see, and the rows it is scored on.
@@ -51,10 +66,8 @@ class TrainingRows:
         Of one image, where the rows are images.
     made : MadeRows or None
         Changed copies of the training rows to fit on beside them; no scaling learns from them.
-    designs : dict
-        Designs made of these rows so far, by scaling: families that want the same one share it.
-    one_at_a_time : Lock
-        Held while a design is made, so that it is made once.
+    designs : Designs
+        Designs made of these rows so far: families that want the same one share it.
     """
 
     table: Table
@@ -67,18 +80,16 @@ class TrainingRows:
     n_threads: int = 1
     image_shape: tuple[int, ...] | None = None
     made: MadeRows | None = None
-    designs: dict[str, Designed] = field(default_factory=dict)
-    one_at_a_time: Lock = field(default_factory=Lock)
+    designs: Designs = field(default_factory=Designs)
 
     def designed(self, numeric: str, *, seed: int) -> Designed:
         """Return the design of a scaling, fitted on the training rows once, and both parts in its form."""
-        with self.one_at_a_time:
-            if numeric not in self.designs:
-                design = Design.fit(self.table, numeric=numeric, seed=seed)
-                self.designs[numeric] = Designed(
-                    design, design.transform(self.table), design.transform(self.validation)
-                )
-            return self.designs[numeric]
+
+        def make() -> Designed:
+            design = Design.fit(self.table, numeric=numeric, seed=seed)
+            return Designed(design, design.transform(self.table), design.transform(self.validation))
+
+        return self.designs.get(numeric, make)
 
     @property
     def fit_targets(self) -> tuple[Any, FloatArray | None]:
