@@ -158,10 +158,13 @@ def assemble(
 
     on_all_rows, failure = is_refitted(bench.dataset, settings), None
     scorer = FoldScorer(bench, n_averaged=1 if on_all_rows else bench.plan.n_repeats)
-    shares, mixed, weights = None, _predictions(finalists[winner]), {winner: 1.0}
     if settings.final == "ensemble":
         shares, mixed = _shares(finalists, winner, scorer, settings.max_members)
         weights = {position: weight for position, weight in enumerate(shares.weights) if weight > 0}
+        threshold, fold_losses = scorer.threshold(mixed), scorer.fold_losses(mixed)
+    else:
+        shares, mixed, weights = None, _predictions(finalists[winner]), {winner: 1.0}
+        threshold, fold_losses = _scores(finalists[winner]).threshold, _scores(finalists[winner]).fold_losses
     positions = list(dict.fromkeys([*weights, 0]))  # the default is often a member, or the winner
     models = {position: _fold_models(finalists[position]) for position in positions}
     if on_all_rows:
@@ -177,16 +180,9 @@ def assemble(
         )
         return Blended(members, bench.dataset.schema, threshold, temperature, on_all_rows)
 
-    def single(position: int) -> Blended:
-        temperature = scorer.temperature(_predictions(finalists[position]))
-        return mixture({position: 1.0}, _scores(finalists[position]).threshold, temperature)
-
-    if settings.final == "ensemble":
-        model = mixture(weights, scorer.threshold(mixed), scorer.temperature(mixed))
-        fold_losses: Sequence[float] = scorer.fold_losses(mixed)
-    else:
-        model, fold_losses = single(winner), _scores(finalists[winner]).fold_losses
-    default_model = single(0)
+    default, default_held_out = _scores(finalists[0]), _predictions(finalists[0])
+    model = mixture(weights, threshold, scorer.temperature(mixed))
+    default_model = mixture({0: 1.0}, default.threshold, scorer.temperature(default_held_out))
     return Finals(
         finalists=tuple(trial.record for trial in finalists),
         nominations=tuple(nominations[i] for i in done),
@@ -195,16 +191,14 @@ def assemble(
         model=model,
         default_model=default_model,
         selection_loss=pooled(fold_losses, squared=bench.metric.squared_scale),
-        default_loss=pooled(_scores(finalists[0]).fold_losses, squared=bench.metric.squared_scale),
+        default_loss=pooled(default.fold_losses, squared=bench.metric.squared_scale),
         folds=bench.plan.folds,
         held_out=tuple(tempered(fold, model.temperature) for fold in mixed),
-        default_held_out=tuple(
-            tempered(fold, default_model.temperature) for fold in _predictions(finalists[0])
-        ),
+        default_held_out=tuple(tempered(fold, default_model.temperature) for fold in default_held_out),
         reliability=scorer.reliability(mixed, model.temperature),
-        default_reliability=scorer.reliability(_predictions(finalists[0]), default_model.temperature),
+        default_reliability=scorer.reliability(default_held_out, default_model.temperature),
         bag=scorer.bag(mixed),
-        default_bag=scorer.bag(_predictions(finalists[0])),
+        default_bag=scorer.bag(default_held_out),
         n_missed=len(trials) - len(done),
         refit_failure=failure,
     )

@@ -65,23 +65,17 @@ def renew(recipe: Recipe, dataset: Dataset, metric: Metric, settings: Settings) 
 def fit_as_elected(recipe: Recipe, dataset: Dataset, metric: Metric, settings: Settings) -> Blended:
     """Fit a recipe on other rows as it is: configurations, path values, shares, threshold, temperature."""
     n_threads = threads_a_fit(dataset, settings.n_jobs)
-    if not recipe.is_refitted:
-        folds = [fold for fold in _plan(recipe, dataset, metric, settings).folds if can_train(dataset, fold)]
-        parts = [training_rows(dataset, fold, metric, n_threads=n_threads) for fold in folds]
+    if recipe.is_refitted:
+        parts, n_fits = [all_rows(dataset, metric, n_threads=n_threads)], n_refits(settings)
     else:
-        parts = [all_rows(dataset, metric, n_threads=n_threads)]
-
+        folds = [fold for fold in _plan(recipe, dataset, metric, settings).folds if can_train(dataset, fold)]
+        parts, n_fits = [training_rows(dataset, fold, metric, n_threads=n_threads) for fold in folds], 1
+    seeds = [child_seed(settings.seed, "as elected", index) for index in range(len(parts))]
     wanted = [
-        Refit(
-            portion.configuration,
-            portion.path_value,
-            part,
-            child_seed(settings.seed, "as elected", index),
-        )
+        Refit(portion.configuration, portion.path_value, part, seed)
         for portion in recipe.portions
-        for index, part in enumerate(parts)
+        for part, seed in zip(parts, seeds, strict=True)
     ]
-    n_fits = n_refits(settings) if recipe.is_refitted else 1
     made = iter(refits(wanted, n_fits=n_fits, n_workers=settings.n_jobs // n_threads))
     members = tuple(
         Member(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 from time import monotonic
 
 import numpy as np
@@ -13,6 +14,7 @@ from tuner._bench import augmented
 from tuner._deadline import Deadline
 from tuner._records import Configuration
 from tuner._seeds import child_seed
+from tuner._types import FloatArray
 from tuner.families import FAMILIES, Predictor, TrainingRows
 
 PROBE_ROWS = 200  # tell whether another seed made another model
@@ -61,42 +63,53 @@ def refits(
         If a first fit predicts what is not finite; else whatever it raises.
     """
     with ThreadPoolExecutor(n_workers, thread_name_prefix="refit") as pool:
-        firsts = list(pool.map(_timed, wanted))
-        made = [[model] for model, _ in firsts]
+        firsts = list(pool.map(_first, wanted))
+        made = [[first.model] for first in firsts]
         varied = list(range(len(wanted)))
+
+        def again(position: int, index: int) -> Predictor | None:
+            first = firsts[position]
+            return _another(wanted[position], first, index) if first.seconds <= deadline.left else None
+
         for index in range(1, n_fits):
-
-            def again(position: int, index: int = index) -> Predictor | None:
-                enough = firsts[position][1] <= deadline.left
-                return _another(wanted[position], made[position][0], index) if enough else None
-
-            further = dict(zip(varied, pool.map(again, varied), strict=True))
-            found = {position: model for position, model in further.items() if model is not None}
+            models = list(pool.map(again, varied, repeat(index)))
+            found = {
+                position: model for position, model in zip(varied, models, strict=True) if model is not None
+            }
             for position, model in found.items():
                 made[position].append(model)
             varied = list(found)
     return [tuple(models) for models in made]
 
 
-def _timed(wanted: Refit) -> tuple[Predictor, float]:
+@dataclass(frozen=True, eq=False)
+class _First:
+    """A first fit: what it predicts for some rows, and what it took."""
+
+    model: Predictor
+    probe: FloatArray
+    seconds: float
+
+
+def _first(wanted: Refit) -> _First:
     started = monotonic()
-    model = refit(wanted.configuration, wanted.path_value, wanted.rows, seed=wanted.seed)
-    if not np.isfinite(_probed(model, wanted)).all():
-        raise ValueError(f"{wanted.configuration.family} predicts values that are not finite")
-    return model, monotonic() - started
+    model, probe = _probed(wanted, wanted.seed)
+    return _First(model, probe, monotonic() - started)
 
 
-def _another(wanted: Refit, first: Predictor, index: int) -> Predictor | None:
+def _another(wanted: Refit, first: _First, index: int) -> Predictor | None:
     """Return a fit with another seed; None where it repeats the first one or fails."""
-    seed = child_seed(wanted.seed, "refit again", index)
     try:
-        model = refit(wanted.configuration, wanted.path_value, wanted.rows, seed=seed)
+        model, probe = _probed(wanted, child_seed(wanted.seed, "refit again", index))
     except Exception:  # noqa: BLE001 - a model less, no lost run
         return None
-    probed = _probed(model, wanted)
-    is_new = np.isfinite(probed).all() and not np.allclose(probed, _probed(first, wanted), rtol=1e-6)
-    return model if is_new else None
+    return None if np.allclose(probe, first.probe, rtol=1e-6) else model
 
 
-def _probed(model: Predictor, wanted: Refit) -> np.ndarray:
-    return np.asarray(model.predict(wanted.rows.table.part(0, PROBE_ROWS)))
+def _probed(wanted: Refit, seed: int) -> tuple[Predictor, FloatArray]:
+    """Return a fit and what it predicts for some rows, all of it finite."""
+    model = refit(wanted.configuration, wanted.path_value, wanted.rows, seed=seed)
+    probe = np.asarray(model.predict(wanted.rows.table.part(0, PROBE_ROWS)))
+    if not np.isfinite(probe).all():
+        raise ValueError(f"{wanted.configuration.family} predicts values that are not finite")
+    return model, probe
