@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -95,7 +96,7 @@ class Similarities:
         scale = None if weights is None else np.sqrt(weights)
         landmarks = _scaled(X[np.sort(picked)], scale)
         gamma = width / max(_total_variance(landmarks), SMALLEST_VARIANCE)
-        eigenvalues, vectors = eigh(_bell(landmarks, landmarks, gamma, shape))
+        eigenvalues, vectors = eigh(_bell(_distances(landmarks, landmarks, gamma), shape))
         kept = eigenvalues > SMALLEST_EIGENVALUE * eigenvalues[-1]
         mixing = vectors[:, kept] / np.sqrt(eigenvalues[kept]) * FEATURE_SCALE
         return cls(design, landmarks, scale, gamma, shape, mixing)
@@ -106,8 +107,8 @@ class Similarities:
 
     def features(self, X: Any) -> FloatArray:
         """Return the features of rows already in design form."""
-        similarities = _bell(_scaled(X, self.scale), self.landmarks, self.gamma, self.shape)
-        return np.asarray(similarities @ self.mixing)
+        distances = _distances(_scaled(X, self.scale), self.landmarks, self.gamma)
+        return np.asarray(_bell(distances, self.shape) @ self.mixing)
 
     def weights(self, X: Any, targets: FloatArray, row_weights: FloatArray | None) -> FloatArray:
         """Return the columns' weights that a ridge regression on the features suggests.
@@ -124,32 +125,33 @@ class Similarities:
         ndarray of shape (n_design_columns,)
             Roots of the mean squared slopes, of the largest; equal where nothing slopes.
         """
-        ridge = RidgeCV(alphas=SLOPE_PENALTIES * X.shape[0])
-        ridge.fit(self.features(X), targets, sample_weight=row_weights)
-        coefficients = self.mixing @ np.atleast_2d(ridge.coef_).T
         X = _scaled(X, self.scale)
-        scaled = self.gamma * euclidean_distances(X, self.landmarks, squared=True)
-        steepness = 2.0 * np.exp(-scaled)
+        distances = _distances(X, self.landmarks, self.gamma)
+        bell = _bell(distances.copy(), self.shape)
+        ridge = RidgeCV(alphas=SLOPE_PENALTIES * X.shape[0])
+        ridge.fit(bell @ self.mixing, targets, sample_weight=row_weights)
+        coefficients = self.mixing @ np.atleast_2d(ridge.coef_).T
+        steepness = 2.0 * bell
         if self.shape == "laplace":
-            steps = np.maximum(np.sqrt(scaled), LEAST_STEP)
-            steepness = np.where(scaled < LEAST_STEP**2, 0.0, np.exp(-steps) / steps)
-        shares = np.full(len(scaled), 1.0) if row_weights is None else row_weights / row_weights.mean()
+            steps = np.maximum(np.sqrt(distances), LEAST_STEP)
+            steepness = np.where(distances < LEAST_STEP**2, 0.0, bell / steps)
+        shares = np.ones(len(bell)) if row_weights is None else row_weights / row_weights.mean()
         # With p_ij what landmark j pulls row i by, the slope along column s is sum_j p_ij (l_js - x_is). Its
         # squares, summed over rows and targets, are products of these sums, which cost the columns nothing.
-        among, against, alone = 0.0, 0.0, 0.0
+        among, against, alone = np.zeros((bell.shape[1],) * 2), np.zeros(bell.shape), np.zeros(len(bell))
         for target in coefficients.T:
             pulls = steepness * target
             total = pulls.sum(axis=1)
-            among = among + (shares[:, np.newaxis] * pulls).T @ pulls
-            against = against + (shares * total)[:, np.newaxis] * pulls
-            alone = alone + shares * total**2
+            among += (shares[:, np.newaxis] * pulls).T @ pulls
+            against += (shares * total)[:, np.newaxis] * pulls
+            alone += shares * total**2
         squares = np.empty(X.shape[1])
         for start in range(0, X.shape[1], BLOCK_COLUMNS):
             block = slice(start, start + BLOCK_COLUMNS)
             landmarks, rows = _dense(self.landmarks[:, block]), _dense(X[:, block])
             squares[block] = (
                 (landmarks * (among @ landmarks)).sum(axis=0)
-                - 2.0 * (landmarks * (np.transpose(against) @ rows)).sum(axis=0)
+                - 2.0 * (landmarks * (against.T @ rows)).sum(axis=0)
                 + alone @ rows**2
             )
         slopes = np.sqrt(np.maximum(squares, 0.0)) * (1.0 if self.scale is None else self.scale)
@@ -180,26 +182,23 @@ class KernelFamily(LinearFamily):
 
 def _weighed(params: Mapping[str, Scalar], prepared: PreparedLinear, *, seed: int) -> Similarities:
     """Fit similarities in which columns have the weights of so many rounds."""
-
-    def fitted(weights: FloatArray | None, most: int) -> Similarities:
-        return Similarities.fit(
-            prepared.design,
-            prepared.X,
-            width=float(params["width"]),
-            seed=seed,
-            shape=str(params["shape"]),
-            weights=weights,
-            most=most,
-        )
-
+    fitted = partial(
+        Similarities.fit,
+        prepared.design,
+        prepared.X,
+        width=float(params["width"]),
+        seed=seed,
+        shape=str(params["shape"]),
+    )
     weights: FloatArray | None = None
     rounds = int(params["relevance_rounds"])
     if rounds:
         rows, targets = _slope_rows(prepared, seed)
         X, row_weights = prepared.X[rows], None if prepared.weights is None else prepared.weights[rows]
     for _ in range(rounds):
-        weights = fitted(weights, FEW_LANDMARKS).weights(X, targets, row_weights)
-    return fitted(weights, N_LANDMARKS if prepared.task == "regression" else FEW_LANDMARKS)
+        weights = fitted(weights=weights, most=FEW_LANDMARKS).weights(X, targets, row_weights)
+    most = N_LANDMARKS if prepared.task == "regression" else FEW_LANDMARKS
+    return fitted(weights=weights, most=most)
 
 
 def _slope_rows(prepared: PreparedLinear, seed: int) -> tuple[IntArray, FloatArray]:
@@ -215,15 +214,19 @@ def _slope_rows(prepared: PreparedLinear, seed: int) -> tuple[IntArray, FloatArr
     return rows, (labels[rows, np.newaxis] == asked).astype(np.float64)
 
 
-def _bell(X: Any, landmarks: Any, gamma: float, shape: str) -> FloatArray:
-    """Return exp(-gamma d^2), or exp(-sqrt(gamma) d)."""
-    bell: FloatArray = euclidean_distances(X, landmarks, squared=True)
-    bell *= gamma
+def _distances(X: Any, landmarks: Any, gamma: float) -> FloatArray:
+    """Return squared distances in widths of the kernel."""
+    distances: FloatArray = euclidean_distances(X, landmarks, squared=True)
+    distances *= gamma
+    return distances
+
+
+def _bell(distances: FloatArray, shape: str) -> FloatArray:
+    """Turn squared distances, in place, into exp(-d^2) or exp(-d)."""
     if shape == "laplace":
-        np.sqrt(bell, out=bell)
-    np.negative(bell, out=bell)
-    np.exp(bell, out=bell)
-    return bell
+        np.sqrt(distances, out=distances)
+    np.negative(distances, out=distances)
+    return np.exp(distances, out=distances)
 
 
 def _scaled(X: Any, scale: FloatArray | None) -> Any:
