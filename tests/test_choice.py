@@ -5,7 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tuner._choice import FINALS_SHARE, Pace, choose, elect_without, first_repeat, wanted_repeats
+from tuner._choice import (
+    FINALS_SHARE,
+    Pace,
+    choose,
+    choosing_plan,
+    elect_without,
+    first_repeat,
+    wanted_repeats,
+)
 from tuner._config import TuningConfig, resolve
 from tuner._data import make_dataset
 from tuner._deadline import Deadline
@@ -26,6 +34,12 @@ def settings(**options):
     )
 
 
+def chosen(dataset, metric, how):
+    """Choose without a clock."""
+    plan = choosing_plan(dataset, how)
+    return choose(dataset, metric, how, plan, place=PLACE, deadline=Deadline(), notify=lambda _: None)
+
+
 @pytest.fixture(scope="module")
 def choice():
     """Return a choice on rows with signal."""
@@ -33,7 +47,7 @@ def choice():
     X = rng.normal(size=(N_ROWS, 4))
     dataset = make_dataset(X, (X[:, 0] + rng.normal(size=N_ROWS) > 0).astype(int))
     metric = resolve_metric(None, "binary")
-    return choose(dataset, metric, settings(), place=PLACE, deadline=Deadline(), notify=lambda _: None)
+    return chosen(dataset, metric, settings())
 
 
 def without(choice, outer, heard=None, **options):
@@ -100,16 +114,9 @@ def test_inner_folds_that_cannot_train_are_dropped():
     groups = np.repeat(np.arange(8), 10)
     y = ((groups < 2) & (np.arange(80) % 2 == 0)).astype(int)
     dataset = make_dataset(rng.normal(size=(80, 3)), y, groups=groups)
-    chosen = choose(
-        dataset,
-        resolve_metric(None, "binary"),
-        settings(),
-        place=PLACE,
-        deadline=Deadline(),
-        notify=lambda _: None,
-    )
-    for outer, fold in enumerate(chosen.bench.plan.folds):
-        finals = without(chosen, outer)
+    choice = chosen(dataset, resolve_metric(None, "binary"), settings())
+    for outer, fold in enumerate(choice.bench.plan.folds):
+        finals = without(choice, outer)
         n_inner = len(finals.finalists[0].curves.validation)
         assert n_inner == N_FOLDS - 1 - (y[fold.test].sum() > 0)
 
@@ -167,16 +174,10 @@ def test_the_finals_are_finer_than_the_search():
     """200 rows of a regression allow ten fresh folds of 20 rows where five choose."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(200, 3))
-    chosen = choose(
-        make_dataset(X, X[:, 0] + rng.normal(size=200), task="regression"),
-        resolve_metric(None, "regression"),
-        replace(settings(), n_folds=5),
-        place=PLACE,
-        deadline=Deadline(),
-        notify=lambda _: None,
-    )
-    assert len(chosen.bench.plan.folds) == 5
-    assert len(chosen.finals.finalists[0].curves.validation) == 10 * 2
+    dataset = make_dataset(X, X[:, 0] + rng.normal(size=200), task="regression")
+    choice = chosen(dataset, resolve_metric(None, "regression"), replace(settings(), n_folds=5))
+    assert len(choice.bench.plan.folds) == 5
+    assert len(choice.finals.finalists[0].curves.validation) == 10 * 2
 
 
 def test_the_finals_never_take_more_than_their_share(make_trial):

@@ -52,10 +52,16 @@ class Choice:
     notes: tuple[str, ...]
 
 
+def choosing_plan(dataset: Dataset, settings: Settings) -> FoldPlan:
+    """Draw the folds that choose."""
+    return plan_choosing(dataset, n_folds=settings.n_folds, n_repeats=settings.n_repeats, seed=settings.seed)
+
+
 def choose(
     dataset: Dataset,
     metric: Metric,
     settings: Settings,
+    plan: FoldPlan,
     *,
     place: Place,
     deadline: Deadline,
@@ -66,6 +72,8 @@ def choose(
 
     Parameters
     ----------
+    plan : FoldPlan
+        The folds that choose: `choosing_plan`.
     place : Place
         Phase "search" in the main run, "outer_fold" inside the estimate.
     deadline : Deadline
@@ -75,7 +83,6 @@ def choose(
     known : mapping or None
         Search trials of an interrupted run.
     """
-    plan = plan_choosing(dataset, n_folds=settings.n_folds, n_repeats=settings.n_repeats, seed=settings.seed)
     n_threads = threads_a_fit(dataset, settings.n_jobs)
     bench = Bench(dataset, plan, metric, settings.seed, n_threads)
     pace = Pace(

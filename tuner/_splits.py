@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Literal
 
@@ -62,7 +63,7 @@ class FoldPlan:
     folds: tuple[Fold, ...]
     notes: tuple[str, ...]
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """First 12 hexadecimal digits of the SHA-256 of the kind and all row numbers."""
         digest = sha256(self.kind.encode())

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
-from tuner._choice import Choice, choose, elect_without, first_repeat
+from tuner._choice import Choice, choose, choosing_plan, elect_without, first_repeat
 from tuner._config import Settings, TuningConfig, check_config, resolve, resolve_spaces
 from tuner._data import Dataset, make_dataset, with_log_target
 from tuner._deadline import Deadline
@@ -29,7 +29,7 @@ from tuner._records import Configuration, Finding, TrialRecord
 from tuner._result import TuningResult
 from tuner._search import LAG, Notify
 from tuner._slices import check_slices, with_slices
-from tuner._splits import plan_choosing
+from tuner._splits import FoldPlan
 from tuner._store import TrialStore
 from tuner._trials import Place
 from tuner.checks import check_dataset, refuse, with_copies
@@ -172,14 +172,12 @@ def tune_checked(
                 winner = store.old_winner(context.name)
                 begin_with = () if winner is None else (winner,)
             known = store.load()
-        plan = plan_choosing(
-            dataset, n_folds=settings.n_folds, n_repeats=settings.n_repeats, seed=settings.seed
-        )
+        plan = choosing_plan(dataset, settings)
         if store is not None:
             store.keep(FOLD_PLAN_HASH, plan.hash)
         listeners = Listeners(dataset, metric, config, context, study_name, store, started, plan.hash)
         with listeners, one_thread_a_fit():
-            line = _Line(dataset, metric, settings, study_name, listeners.notify, begin_with)
+            line = _Line(dataset, metric, settings, plan, study_name, listeners.notify, begin_with)
             result = line.run(_Clock(started, settings, tracking=config.tracking), known)
         return listeners.finish(replace(result, checks=checked.findings))
 
@@ -303,6 +301,7 @@ class _Line:
     dataset: Dataset
     metric: Metric
     settings: Settings
+    plan: FoldPlan
     study_name: str
     notify: Notify
     begin_with: Sequence[Configuration] = ()  # what earlier studies of the job have elected
@@ -313,6 +312,7 @@ class _Line:
             self.dataset,
             self.metric,
             _begun_with(self.settings, self.begin_with),
+            self.plan,
             place=Place(self.study_name, "search"),
             deadline=clock.choice,
             notify=self.notify,
@@ -360,10 +360,12 @@ class _Line:
 
     def _choose_outer(self, rows: Dataset, seed: int, deadline: Deadline, outer: int) -> Elected:
         """Repeat the choice on the rows of an outer fold."""
+        settings = replace(self.settings, seed=seed)
         choice = choose(
             rows,
             self.metric,
-            replace(self.settings, seed=seed),
+            settings,
+            choosing_plan(rows, settings),
             place=Place(self.study_name, "outer_fold", outer),
             deadline=deadline,
             notify=self.notify,
