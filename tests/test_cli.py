@@ -461,6 +461,7 @@ def test_a_small_job_end_to_end(job):
     assert out["estimate"]["low"] <= out["estimate"]["value"] <= out["estimate"]["high"]
     assert out["tracking_uri"] == f"sqlite:///{path.parent}/mlflow.db"
     assert "trial" in done.stderr
+    assert "Warning" not in done.stderr
     run = MlflowClient(out["tracking_uri"]).get_run(out["run_id"])
     assert run.info.status == "FINISHED"
     assert run.data.tags["tuner.job_key"] == out["job_key"]

@@ -99,7 +99,9 @@ def test_nested_scores_the_worst_slice():
     assert estimates.tuned.fold_losses == pytest.approx((0.75, 0.75))
     assert estimates.default.fold_losses == pytest.approx((0.6, 0.6))
     assert estimates.paid.verdict == "did not pay"
-    assert estimates.tuned.estimand.startswith("the procedure's worst slice at about 60 rows on new rows")
+    assert estimates.tuned.estimand.startswith(
+        "the procedure's worst slice, trained on about 60 rows, judged on new rows"
+    )
 
 
 def test_crossfit_scores_each_fold_by_what_was_elected_without_it():

@@ -507,10 +507,10 @@ def test_only_some_columns_are_listed(tmp_path):
         ("rows.csv.gz", b"a,b\n1,2\n", "`data.train` must be a readable table."),
         (
             "rows.csv.gz",
-            gzip.compress(b"a,b\n1,2\n")[:-9],
+            gzip.compress(b"a,b\n1,2\n", mtime=0)[:-9],
             "`data.train` must be a readable table.",
         ),
-        ("rows.csv.gz", gzip.compress(b"a,a\n1,2\n"), "Column names must be unique."),
+        ("rows.csv.gz", gzip.compress(b"a,a\n1,2\n", mtime=0), "Column names must be unique."),
         ("rows.parquet", b"PAR1", "`data.train` must be a readable table."),
         ("rows.parquet", b"a,b\n1,2\n", "`data.train` must be a readable table."),
     ],

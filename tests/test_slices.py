@@ -174,7 +174,7 @@ def test_the_estimate_and_the_intervals_are_those_of_the_worst_slice(tuned):
     """Nested by "auto", named where it is shown; slices' intervals are wider, as they hold at once."""
     by_mean, by_worst, _ = tuned
     assert by_worst.estimate.method == "nested"
-    assert by_worst.estimate.estimand.startswith("the procedure's worst slice at about 220 rows")
+    assert by_worst.estimate.estimand.startswith("the procedure's worst slice, trained on about 220 rows")
     assert by_worst.estimate.loss > min(each.loss for each in by_worst.slices)
     assert by_worst.optimism_table.metric == "mae of the worst slice"
     facts = dict(by_worst.facts())

@@ -187,7 +187,7 @@ def _outer_estimates(
     rows = round(float(np.mean([train for _, train in sizes])))
     what = "the next window" if forward else "new rows"
     of_what = "" if dataset.slice_masks is None else "'s worst slice"
-    terms = f"at about {rows} rows on {what}, {len(sizes)} outer folds, {budget}"
+    terms = f"trained on about {rows} rows, judged on {what}: {len(sizes)} outer folds, {budget}"
     estimates = [
         natural_estimate(
             metric,
@@ -195,7 +195,7 @@ def _outer_estimates(
             level=LEVEL,
             method=method,
             fold_losses=losses,
-            estimand=f"{who} {terms}",
+            estimand=f"{who}, {terms}",
         )
         for who, losses in ((f"the procedure{of_what}", tuned), (f"the default{of_what}", default))
     ]
@@ -286,9 +286,8 @@ def bbc(
         default_losses = default_losses + flattery[plain]
     train_rows = float(np.mean([len(fold.train) for fold in bench.plan.folds]))
     rows = round(train_rows)
-    estimand = (
-        f"the selected configuration at about {rows} rows, selection over {len(eligible)} trials included"
-    )
+    trained = f"trained on about {rows} rows"
+    estimand = f"the selected configuration, {trained}, selection over {len(eligible)} trials included"
     estimates = [
         natural_estimate(
             metric,
@@ -298,7 +297,7 @@ def bbc(
             fold_losses=(),
             estimand=text,
         )
-        for losses, text in ((selected, estimand), (default_losses, f"the default at about {rows} rows"))
+        for losses, text in ((selected, estimand), (default_losses, f"the default, {trained}"))
     ]
     return Estimates(estimates[0], estimates[1], Paid("not judged"), Build(train_rows, 1.0))
 

@@ -8,18 +8,15 @@ the number of threads or of an interruption.
 from __future__ import annotations
 
 import json
-import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState
 
 from search_spaces import Categorical, Float, Int, SearchSpace
@@ -142,8 +139,7 @@ class Search:
         self._n_defaults = len(settings.spaces)
         self._ranges: Ranges = {}  # that have been widened
         self._n_before_widening = 0  # trials judged when a range last moved
-        with _quiet():
-            self._study = _make_study(place.study)
+        self._study = _make_study(place.study)
         self._ranking = Ranking()
         self._asked: list[optuna.Trial] = []
         self._running: deque[Future[Trial]] = deque()  # asked, not judged
@@ -165,9 +161,8 @@ class Search:
         TrialsFailedError
             If no default could be scored: the dataset, not a configuration, is at fault.
         """
-        # Around the threads, not inside: warning filters belong to the process.
         n_workers = self._settings.n_jobs // self._bench.n_threads
-        with _quiet(), ThreadPoolExecutor(n_workers, thread_name_prefix="trial") as pool:
+        with ThreadPoolExecutor(n_workers, thread_name_prefix="trial") as pool:
             try:
                 self._run(pool)
             except BaseException:
@@ -300,8 +295,7 @@ class Search:
 
     def _published(self) -> optuna.Study:
         """Return the study of our trials alone, numbered as they are."""
-        with _quiet():
-            study = _make_study(self._place.study)
+        study = _make_study(self._place.study)
         asked = self._study.get_trials(deepcopy=False)
         # In one range each: Optuna's importances count trials on a grid over a parameter's range.
         study.add_trials([in_ranges(asked[trial.number], self._ranges) for trial in self._asked])
@@ -409,11 +403,3 @@ def _make_study(name: str) -> optuna.Study:
         return optuna.create_study(study_name=name, direction="minimize")
     finally:
         optuna.logging.set_verbosity(previous)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Ignore Optuna's note that `group` is experimental."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        yield

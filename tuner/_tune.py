@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from optuna.exceptions import ExperimentalWarning
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
@@ -176,7 +177,7 @@ def tune_checked(
         if store is not None:
             store.keep(FOLD_PLAN_HASH, plan.hash)
         listeners = Listeners(dataset, metric, config, context, study_name, store, started, plan.hash)
-        with listeners, one_thread_a_fit():
+        with one_thread_a_fit(), listeners:
             line = _Line(dataset, metric, settings, plan, study_name, listeners.notify, begin_with)
             result = line.run(_Clock(started, settings, tracking=config.tracking), known)
         return listeners.finish(replace(result, checks=checked.findings))
@@ -254,9 +255,17 @@ def study_hash(dataset: Dataset, config: TuningConfig) -> str:
 
 @contextmanager
 def one_thread_a_fit() -> Iterator[None]:
-    """Pin BLAS to one thread, and let path points be judged by held-out loss, converged or not."""
+    """Pin BLAS to one thread, and keep warnings of what is meant from the progress.
+
+    Warning filters belong to the process: threads that set and restore them (scikit-learn's trees do, and
+    MLflow's imports) can undo each other's. So all are set here, around every thread of a run.
+    """
     with warnings.catch_warnings(), threadpool_limits(1):
-        warnings.simplefilter("ignore", ConvergenceWarning)  # once, here: filters are not per thread
+        # Path points are judged by held-out loss, converged or not.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", ExperimentalWarning)  # the sampler's `group`
+        # MLflow ignores its own, where no other thread undoes that.
+        warnings.filterwarnings("ignore", message='Field name "schema" in "JsonSchemaSpec"')
         yield
 
 

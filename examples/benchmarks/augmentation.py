@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from provenance import commit
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
@@ -90,6 +91,7 @@ def cell(seed: int, arguments: argparse.Namespace, *, augments: bool) -> dict[st
         "trials": arguments.trials,
         "seconds": arguments.seconds,
         "took": time.perf_counter() - started,
+        "commit": commit(),
         "n_trials": len(result.trials),
         "members": [(member.family, round(member.weight, 2)) for member in result.model.blended.members],
         "error": float(np.mean(probabilities.argmax(axis=1) != y_test)),

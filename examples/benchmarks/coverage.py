@@ -37,6 +37,7 @@ from unittest import mock
 import numpy as np
 from coverage_processes import METRICS, PROCESSES
 from coverage_table import interval_by_rows, print_table
+from provenance import commit
 
 from tuner import TuningConfig, tune
 from tuner import _estimate as estimate_module
@@ -179,6 +180,7 @@ def run(cell: Cell, families: list[str] | None = None) -> dict[str, Any]:
         "shipped_default": result.shipped_default,
         "metric": metric.name,
         "seconds": time.monotonic() - started,
+        "commit": commit(),
     }
 
 

@@ -23,6 +23,7 @@ from generalization_optuna import fit_optuna
 from generalization_ours import ALIASES, fit_at_equal_fits, fit_ours, options_of
 from generalization_peers import MISSING, PEERS, rows_per_second
 from generalization_results import Result
+from provenance import commit
 
 PEERS_SCRIPT = Path(__file__).parent / "generalization_peers.py"
 EQUAL_FITS = "optuna_objective"
@@ -119,7 +120,7 @@ def _judge(problem: Problem, request: Request, fit: Fit) -> Result:
         trials=fitted.trials,
         rows_per_second=speed,
         incumbents=(*earlier, loss) if searched else (),
-        details=fitted.details,
+        details={"commit": commit(), **fitted.details},
     )
 
 

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 from generalization_data import load_suite
+from provenance import commit
 
 from tuner import InputError, TuningConfig, tune
 from tuner._metrics import resolve_metric
@@ -130,6 +131,7 @@ def run(
         "came": metric.natural(float(losses[0, 0])),
         "rows": [len(picked), len(test)],
         "seconds": result.seconds,
+        "commit": commit(),
         "notes": [note for note in result.notes if "estimate" in note or "window" in note],
     }
 
