@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.ensemble import ExtraTreesClassifier
-from sklearn.tree import DecisionTreeRegressor
+from scipy import sparse
+from sklearn.ensemble import ExtraTreesRegressor
+from sklearn.tree import DecisionTreeRegressor, ExtraTreeClassifier
 
-from tuner.families.extra_trees import Nodes, _rounded_down, _smoothed
+from tuner._bench import all_rows
+from tuner._data import make_dataset
+from tuner._metrics import METRICS
+from tuner.families.extra_trees import ExtraTreesFamily, Nodes, _rounded_down, _smoothed
 
 
 @pytest.fixture
@@ -70,12 +74,69 @@ def test_a_cut_tree_is_the_tree_grown_so(rows, split_size):
 
 
 def test_an_uncut_forest_predicts_as_scikit_learn(rows):
-    """Leaves and probabilities agree row by row, also for rows never seen."""
+    """Leaves and values agree row by row, also for rows never seen."""
     X, y = rows
-    forest = ExtraTreesClassifier(8, random_state=0).fit(X[:100], y[:100] > 1)
+    forest = ExtraTreesRegressor(8, random_state=0).fit(X[:100], y[:100])
     nodes = Nodes.of(forest.estimators_)
     np.testing.assert_array_equal(nodes.apply(X) - nodes.roots, forest.apply(X))
-    np.testing.assert_allclose(nodes.average(nodes.apply(X)), forest.predict_proba(X), rtol=1e-6)
+    np.testing.assert_allclose(nodes.average(nodes.apply(X))[:, 0], forest.predict(X), rtol=1e-5)
+
+
+PARAMS = {"numeric": "none", "max_features": 0.5, "min_samples_leaf": 2}
+
+
+def grown(X, labels, *, weights=None, n_threads=1):
+    """Return the rows as prepared, and the path at its first point."""
+    dataset = make_dataset(X, labels, task="classification", sample_weight=weights)
+    rows = all_rows(dataset, METRICS["log_loss"], n_threads=n_threads)
+    prepared = ExtraTreesFamily().prepare(PARAMS, rows, seed=0)
+    path = ExtraTreesFamily().start(PARAMS, prepared, seed=1)
+    path.advance()
+    return prepared, path
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_trees_of_class_shares_are_those_of_a_classifier(rows, n_classes, weighted):
+    """Variances of shares add up to Gini's impurity: the same splits, but where rounding decides between two.
+
+    A tree that has once split otherwise draws other numbers, so that only sizes can be compared below the
+    root; in every leaf stand the shares of the rows that reach it.
+    """
+    X, y = rows
+    labels = np.digitize(y, np.quantile(y, np.arange(1, n_classes) / n_classes))
+    weights = np.linspace(0.5, 2.0, len(y)) if weighted else None
+    prepared, path = grown(X, labels, weights=weights)
+    trees = [
+        ExtraTreeClassifier(**path._params, random_state=seed).fit(prepared.X, labels, weights).tree_
+        for seed in path._seeds
+    ]
+    nodes = path._nodes
+    np.testing.assert_array_equal(nodes.feature[nodes.roots], [max(tree.feature[0], -1) for tree in trees])
+    np.testing.assert_allclose(nodes.threshold[nodes.roots], [tree.threshold[0] for tree in trees], rtol=1e-6)
+    assert len(nodes.feature) == pytest.approx(sum(tree.node_count for tree in trees), rel=0.05)
+    shares = np.eye(n_classes)[labels] * (np.ones(len(y)) if weights is None else weights)[:, np.newaxis]
+    for leaves in nodes.apply(prepared.X).T[:5]:
+        for leaf in np.unique(leaves):
+            there = shares[leaves == leaf].sum(axis=0)
+            np.testing.assert_allclose(nodes.values[leaf], there / there.sum(), atol=1e-6)
+
+
+def test_trees_grown_side_by_side_are_the_same(rows):
+    """Each tree has its seed: which thread grows it does not matter."""
+    X, y = rows
+    one, two = (grown(X, y > 1, n_threads=n_threads)[1] for n_threads in (1, 2))
+    np.testing.assert_array_equal(one.train_prediction(), two.train_prediction())
+
+
+def test_sparse_rows_grow_trees_too():
+    """Columns of counts, as text gives: what the trees say of stored rows is what they say of dense ones."""
+    rng = np.random.default_rng(0)
+    X = rng.poisson(0.5, size=(120, 6)).astype(float)
+    prepared, path = grown(sparse.csr_array(X), X[:, 0] + rng.normal(size=120) > 0.5)
+    assert sparse.issparse(prepared.X)
+    nodes = path._nodes
+    np.testing.assert_array_equal(nodes.apply(prepared.X.toarray()), path._leaves[0])
 
 
 def test_thresholds_are_rounded_down():

@@ -13,6 +13,7 @@ from tuner._calibration import choose_temperature, tempered
 from tuner._config import Settings
 from tuner._data import Dataset
 from tuner._deadline import Deadline, never
+from tuner._evaluation import evaluate
 from tuner._intervals import pooled
 from tuner._metrics import Metric
 from tuner._model import Blended, Member
@@ -105,7 +106,7 @@ def rescore(
     may_cut_default: bool,
     deadline: Deadline,
 ) -> list[Trial]:
-    """Judge the nominated on the bench's fresh folds, side by side, fold models kept.
+    """Judge the nominated on the bench's fresh folds, side by side; fold models are kept for members.
 
     They walk as far as the search did: a plateau that a fresh division happens to prolong must not cost ten
     times what was reserved. Those that miss the deadline come back PRUNED.
@@ -127,7 +128,7 @@ def rescore(
             place=place,
             number=number if first_number is None else first_number + order,
             stop=deadline.stop if order or may_cut_default else never,
-            keep_models=True,
+            keep_models=not is_refitted(bench.dataset, settings),
             n_points=None if curves is None else len(curves.path_values),
         )
         record = judged(trial.record, weight=settings.search_weight, cap=cap)
@@ -166,12 +167,14 @@ def assemble(
         shares, mixed, weights = None, _predictions(finalists[winner]), {winner: 1.0}
         threshold, fold_losses = _scores(finalists[winner]).threshold, _scores(finalists[winner]).fold_losses
     positions = list(dict.fromkeys([*weights, 0]))  # the default is often a member, or the winner
-    models = {position: _fold_models(finalists[position]) for position in positions}
+    models: dict[int, tuple[Predictor, ...]] = {}
     if on_all_rows:
         try:
             models = _refitted(finalists, positions, bench, settings, deadline)
         except Exception as error:  # noqa: BLE001 - what a fit raises; the run is not lost by it
             on_all_rows, failure = False, f"{type(error).__name__}: {error}"
+    if not on_all_rows:
+        models = {position: _fold_models(finalists[position], bench) for position in positions}
 
     def mixture(weights: Mapping[int, float], threshold: float | None, temperature: float) -> Blended:
         members = tuple(
@@ -257,9 +260,15 @@ def _scores(trial: Trial) -> Scores:
     return trial.record.scores
 
 
-def _fold_models(trial: Trial) -> tuple[Predictor, ...]:
-    assert trial.evaluation is not None  # finalists are complete
-    return trial.evaluation.models
+def _fold_models(trial: Trial, bench: Bench) -> tuple[Predictor, ...]:
+    """Return a finalist's models; they are made again where fits on all rows were to replace them."""
+    evaluation, curves = trial.evaluation, trial.record.curves
+    assert evaluation is not None  # finalists are complete
+    assert curves is not None
+    if not evaluation.models:
+        n_points = len(curves.path_values)
+        evaluation = evaluate(trial.record.configuration, bench, keep_models=True, n_points=n_points)
+    return evaluation.models
 
 
 def _predictions(trial: Trial) -> tuple[FloatArray, ...]:

@@ -9,7 +9,7 @@ from itertools import chain, islice
 from tuner._bench import Bench, all_rows, threads_a_fit, training_rows
 from tuner._config import Settings
 from tuner._data import Dataset
-from tuner._finals import assemble, n_refits
+from tuner._finals import assemble, is_refitted, n_refits
 from tuner._metrics import Metric
 from tuner._model import Blended, Member
 from tuner._records import Recipe
@@ -47,7 +47,11 @@ def renew(recipe: Recipe, dataset: Dataset, metric: Metric, settings: Settings) 
 
     def judge(number: int) -> Trial:
         return run_trial(
-            recipe.portions[number].configuration, bench, place=PLACE, number=number, keep_models=True
+            recipe.portions[number].configuration,
+            bench,
+            place=PLACE,
+            number=number,
+            keep_models=not is_refitted(dataset, settings),
         )
 
     with ThreadPoolExecutor(settings.n_jobs // bench.n_threads, thread_name_prefix="refit") as pool:

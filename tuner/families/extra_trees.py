@@ -2,17 +2,22 @@
 
 A tree grown with ``min_samples_split = m`` is the fully grown tree cut at its first nodes with fewer than m
 rows. So the trees are grown once and read at every m; no tree is grown again.
+
+Classes are targets of 0 and 1 whose mean in a node is the class's share. Their variances add up to the Gini
+impurity (of two classes one is enough), so these are the trees of a classifier, without the checks of labels
+that take scikit-learn longer than to grow a small tree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from scipy import sparse
-from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+from sklearn.tree import ExtraTreeRegressor
 
 from tuner._preparation import Design, local_labels, spread_classes
 from tuner._table import Table, as_csr
@@ -21,8 +26,6 @@ from tuner.families._base import Check, TrainingRows, unchecked
 
 SPLIT_SIZES = (512, 384, 256, 192, 128, 96, 64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2)  # large to small: 2 is all
 N_TREES = 64  # a fold; a bag of ten has ten times as many
-TREES_A_STEP = 16  # grown between two looks at the clock, at most ...
-CELLS_A_STEP = 2**25  # ... and of so many cells in all
 MOST_SPLITS = 4000  # nodes smaller than this share of the rows are never split: memory, on large tables
 MAX_PAIRS = 2**20  # of rows and trees, followed at a time
 MAX_LEAVES = 2**25  # of rows and trees, remembered for the training rows: fewer trees on large tables
@@ -38,7 +41,7 @@ class PreparedForest:
 
     X: Any
     X_validation: Any
-    labels: Any
+    targets: FloatArray
     weights: FloatArray | None
     design: Design
     prior: FloatArray | None
@@ -83,13 +86,14 @@ class ExtraTreesFamily:
         if rows.n_classes:
             counts = np.bincount(labels, weights=weights)
             prior = counts / counts.sum()
+            targets = labels.astype(float) if len(prior) == 2 else np.eye(len(prior))[labels]
         else:  # nodes are of single precision
             center = float(np.average(labels, weights=weights))
-            labels = labels - center
+            targets = labels - center
         return PreparedForest(
             X=_single(rows.fit_rows(designed.X, designed.design.transform)),
             X_validation=_single(designed.X_validation),
-            labels=labels,
+            targets=targets,
             weights=weights,
             design=designed.design,
             prior=prior,
@@ -117,17 +121,13 @@ class ForestPath:
         self._prepared = prepared
         self._index = -1
         n_train = prepared.X.shape[0]
-        make = ExtraTreesRegressor if prepared.prior is None else ExtraTreesClassifier
-        self._forest = make(
-            n_estimators=0,
-            max_features=float(params["max_features"]),
-            min_samples_leaf=int(params["min_samples_leaf"]),
-            min_samples_split=max(2, n_train // MOST_SPLITS),
-            n_jobs=prepared.n_threads,
-            random_state=seed,
-            warm_start=True,
-        )
-        self._n_trees = max(LEAST_TREES, min(N_TREES, MAX_LEAVES // n_train))
+        self._params = {
+            "max_features": float(params["max_features"]),
+            "min_samples_leaf": int(params["min_samples_leaf"]),
+            "min_samples_split": max(2, n_train // MOST_SPLITS),
+        }
+        n_trees = max(LEAST_TREES, min(N_TREES, MAX_LEAVES // n_train))
+        self._seeds = np.random.default_rng(seed).integers(2**31, size=n_trees).tolist()
         self._nodes: Nodes | None = None
         self._leaves: tuple[IntArray, IntArray] = (np.empty(0, dtype=int), np.empty(0, dtype=int))
         self._above: IntArray = np.empty(0, dtype=int)
@@ -166,26 +166,26 @@ class ForestPath:
 
     def _grow(self, check: Check) -> None:
         prepared = self._prepared
-        n_cells = prepared.X.shape[0] * prepared.X.shape[1]
-        step = max(prepared.n_threads, min(TREES_A_STEP, CELLS_A_STEP // n_cells))
-        for n_grown in range(0, self._n_trees, step):
-            check()
-            self._forest.set_params(n_estimators=min(n_grown + step, self._n_trees))
-            self._forest.fit(prepared.X, prepared.labels, sample_weight=prepared.weights)
-        self._nodes = Nodes.of(self._forest.estimators_)
-        self._above = self._nodes.parents()
-        self._leaves = self._reached(prepared.X[: prepared.n_clean]), self._reached(prepared.X_validation)
-        del self._forest
+        X = as_csr(prepared.X).tocsc() if sparse.issparse(prepared.X) else prepared.X
 
-    def _reached(self, X: Any) -> IntArray:
-        """Return the leaf of every row in every tree, shape (n_rows, n_trees)."""
-        assert self._nodes is not None  # grown
-        leaves = np.empty((X.shape[0], self._n_trees), dtype=np.int32, order="F")  # a tree's own are long
-        for tree, (estimator, root) in enumerate(
-            zip(self._forest.estimators_, self._nodes.roots, strict=True)
-        ):
-            leaves[:, tree] = estimator.apply(X, check_input=False) + root
-        return leaves
+        def grow(seed: int) -> ExtraTreeRegressor:
+            check()
+            tree = ExtraTreeRegressor(**self._params, random_state=seed)
+            return tree.fit(X, prepared.targets, sample_weight=prepared.weights, check_input=False)
+
+        if prepared.n_threads == 1:
+            trees = list(map(grow, self._seeds))
+        else:
+            with ThreadPoolExecutor(prepared.n_threads, thread_name_prefix="tree") as pool:
+                trees = list(pool.map(grow, self._seeds))
+        nodes = Nodes.of(trees)
+        if prepared.prior is not None and len(prepared.prior) == 2:
+            nodes = replace(nodes, values=np.hstack([1 - nodes.values, nodes.values]))
+        self._nodes, self._above = nodes, nodes.parents()
+        self._leaves = (
+            _reached(prepared.X[: prepared.n_clean], trees, nodes.roots),
+            _reached(prepared.X_validation, trees, nodes.roots),
+        )
 
     def _read(self, leaves: IntArray) -> FloatArray:
         assert self._nodes is not None  # grown
@@ -193,6 +193,14 @@ class ForestPath:
         raw = self._nodes.average(leaves, self._end)
         prior, present = prepared.prior, prepared.present
         return prepared.center + _smoothed(raw, prior, present, prepared.n_classes, prepared.n_clean)
+
+
+def _reached(X: Any, trees: Sequence[ExtraTreeRegressor], roots: IntArray) -> IntArray:
+    """Return the leaf of every row in every tree, shape (n_rows, n_trees)."""
+    leaves = np.empty((X.shape[0], len(trees)), dtype=np.int32, order="F")  # a tree's own are long
+    for index, (tree, root) in enumerate(zip(trees, roots, strict=True)):
+        leaves[:, index] = tree.apply(X, check_input=False) + root
+    return leaves
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,8 +214,8 @@ class Nodes:
     threshold : float32 array of shape (n_nodes,)
         Rows at or below it go left.
     left, right : int32 arrays of shape (n_nodes,)
-    values : float32 array of shape (n_nodes, n_classes or 1)
-        Mean target or class shares of the node's rows.
+    values : float32 array of shape (n_nodes, n_targets)
+        Mean targets of the node's rows: of classes their shares.
     sizes : int32 array of shape (n_nodes,)
         Training rows of the node.
     roots : int array of shape (n_trees,)
@@ -223,7 +231,7 @@ class Nodes:
 
     @classmethod
     def of(cls, estimators: Any) -> Nodes:
-        """Copy the nodes out of scikit-learn's trees."""
+        """Copy the nodes out of scikit-learn's regression trees."""
         trees = [estimator.tree_ for estimator in estimators]
         counts = [tree.node_count for tree in trees]
         roots = np.concatenate([[0], np.cumsum(counts)[:-1]])
@@ -243,7 +251,7 @@ class Nodes:
             threshold=_rounded_down(thresholds),
             left=np.where(inner, joined("children_left", np.int32, shifted=True), -1).astype(np.int32),
             right=np.where(inner, joined("children_right", np.int32, shifted=True), -1).astype(np.int32),
-            values=np.concatenate([tree.value[:, 0, :] for tree in trees]).astype(np.float32),
+            values=np.concatenate([tree.value[:, :, 0] for tree in trees]).astype(np.float32),
             sizes=joined("n_node_samples", np.int32),
             roots=roots,
         )
