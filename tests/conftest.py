@@ -23,6 +23,13 @@ def _one_blas_thread():
         yield
 
 
+@pytest.fixture
+def one_fresh_repeat(monkeypatch):
+    """Elect on one division of the rows: most fits are for these, and few tests are about them."""
+    monkeypatch.setattr("tuner._choice.wanted_repeats", lambda _: 1)
+    monkeypatch.setattr("tuner._choice.finest_folds", lambda *_: 0)
+
+
 @pytest.fixture(scope="session")
 def make_curves():
     """Curves from validation losses of shape (n_folds, n_points); training losses are 0 unless given."""

@@ -57,9 +57,9 @@ def expected_failures(estimator: object) -> dict[str, str]:
 @parametrize_with_checks(
     [TunedClassifier(**QUICK), TunedRegressor(**QUICK)], expected_failed_checks=expected_failures
 )
-def test_scikit_learn_check(estimator, check, monkeypatch):
+@pytest.mark.usefixtures("one_fresh_repeat")
+def test_scikit_learn_check(estimator, check):
     """Every check of scikit-learn holds, but for those listed with their reason (assertions inside)."""
-    monkeypatch.setattr("tuner._choice.wanted_repeats", lambda _: 1)  # several hundred small runs
     check(estimator)
 
 

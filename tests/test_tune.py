@@ -47,10 +47,10 @@ def without_times(record: TrialRecord) -> TrialRecord:
     [
         (
             load_breast_cancer,
-            {"max_trials": 14, "estimate": "bbc"},
+            {"max_trials": 10, "estimate": "bbc"},
             [("rows", 126.7, 158.3), ("models", 1, 12)],
         ),
-        (load_wine, {"max_trials": 4, "estimate": "nested"}, []),
+        (load_wine, {"max_trials": 3, "estimate": "nested"}, []),
         (load_diabetes, {"max_trials": 4, "estimate": "nested", "final": "bag"}, [("rows", 82.2, 123.3)]),
     ],
 )
@@ -59,17 +59,14 @@ def test_same_seed_same_everything_with_one_or_two_threads(load, changes, steps)
     X, y = load(return_X_y=True)
     X, y = X[::3], y[::3]
     task = "regression" if load is load_diabetes else "classification"
-    results = [tune(X, y, config=config(task=task, n_jobs=n_jobs, **changes)) for n_jobs in (1, 2, 2)]
-    first = results[0]
-    for other in results[1:]:
-        assert [without_times(trial) for trial in other.trials] == [
-            without_times(trial) for trial in first.trials
-        ]
-        assert list(map(without_times, other.finalists)) == list(map(without_times, first.finalists))
-        assert other.estimate == first.estimate
-        assert other.delivered_estimate == first.delivered_estimate
-        assert other.best_params == first.best_params
-        np.testing.assert_array_equal(other.model.predict(X), first.model.predict(X))
+    results = [tune(X, y, config=config(task=task, n_jobs=n_jobs, **changes)) for n_jobs in (1, 2)]
+    first, other = results
+    assert list(map(without_times, other.trials)) == list(map(without_times, first.trials))
+    assert list(map(without_times, other.finalists)) == list(map(without_times, first.finalists))
+    assert other.estimate == first.estimate
+    assert other.delivered_estimate == first.delivered_estimate
+    assert other.best_params == first.best_params
+    np.testing.assert_array_equal(other.model.predict(X), first.model.predict(X))
     delivered = first.delivered_estimate
     found = () if delivered is None else delivered.steps
     assert [step.what for step in found] == [what for what, *_ in steps]
@@ -77,6 +74,7 @@ def test_same_seed_same_everything_with_one_or_two_threads(load, changes, steps)
         assert (step.before, step.after) == pytest.approx((before, after), abs=0.1)
 
 
+@pytest.mark.usefixtures("one_fresh_repeat")
 def test_different_seeds_give_different_folds():
     """The seed draws the folds: two seeds do not share a plan."""
     X, y = load_wine(return_X_y=True)
@@ -84,6 +82,7 @@ def test_different_seeds_give_different_folds():
     assert len(plans) == 2
 
 
+@pytest.mark.usefixtures("one_fresh_repeat")
 def test_permuted_labels_are_not_learned():
     """On permuted labels the nested interval of the AUC contains 0.5."""
     X, y = load_breast_cancer(return_X_y=True)
@@ -125,6 +124,7 @@ def test_crossfit_does_not_flatter_noise():
     assert np.mean(values) <= 0.5 + 2 * np.std(values, ddof=1) / np.sqrt(len(values)), values
 
 
+@pytest.mark.usefixtures("one_fresh_repeat")
 def test_a_copy_of_the_target_is_used_without_error():
     """A planted duplicate of the target, where it is allowed, is a feature like any other."""
     X, y = load_wine(return_X_y=True)
@@ -132,6 +132,7 @@ def test_a_copy_of_the_target_is_used_without_error():
     assert result.estimate.loss < 0.05
 
 
+@pytest.mark.usefixtures("one_fresh_repeat")
 def test_groups_that_carry_the_label_do_not_flatter():
     """Labels that are constant within groups and noise between them score at chance with groups."""
     rng = np.random.default_rng(0)
@@ -139,13 +140,15 @@ def test_groups_that_carry_the_label_do_not_flatter():
     centers = rng.normal(size=(40, 4))
     X = centers[groups] + 0.01 * rng.normal(size=(200, 4))
     y = rng.integers(0, 2, 40)[groups]
-    grouped = tune(X, y, groups=groups, config=config(metric="roc_auc", estimate="nested"))
-    random = tune(X, y, config=config(metric="roc_auc", estimate="nested"))
+    nested = config(metric="roc_auc", estimate="nested", max_trials=2)
+    grouped = tune(X, y, groups=groups, config=nested)
+    random = tune(X, y, config=nested)
     assert random.estimate.value > 0.9
     assert grouped.estimate.value < 0.7
     assert grouped.fold_plan.endswith("groups")
 
 
+@pytest.mark.usefixtures("one_fresh_repeat")
 def test_time_chooses_by_blocks_reports_forward_and_refits_on_all_rows():
     """With time the estimate is a forward one, and every delivered member saw the latest rows."""
     rng = np.random.default_rng(0)
@@ -162,23 +165,26 @@ def test_time_chooses_by_blocks_reports_forward_and_refits_on_all_rows():
     assert {model.n_train for member in members for model in member.models} == {240}
 
 
+@pytest.mark.usefixtures("one_fresh_repeat")
 def test_weights_reach_fits_and_scores():
     """Rows of zero weight with wrong labels neither teach nor score."""
     X, y = load_breast_cancer(return_X_y=True)
     rng = np.random.default_rng(0)
     wrong = rng.random(len(y)) < 0.4
     labels = np.where(wrong, 1 - y, y)
-    weighted = tune(X, labels, sample_weight=np.where(wrong, 0.0, 1.0), config=config(estimate="nested"))
-    plain = tune(X, labels, config=config(estimate="nested"))
+    nested = config(estimate="nested", max_trials=2)
+    weighted = tune(X, labels, sample_weight=np.where(wrong, 0.0, 1.0), config=nested)
+    plain = tune(X, labels, config=nested)
     assert weighted.estimate.loss < 0.2
     assert plain.estimate.loss > 0.5
 
 
+@pytest.mark.usefixtures("one_fresh_repeat")
 def test_the_default_is_shipped_where_tuning_does_not_pay(monkeypatch):
     """If the tuned model is not better on the outer folds, the default ships and the result says so."""
     monkeypatch.setattr("tuner._estimate.judge_tuning", lambda _: _did_not_pay())
     X, y = load_wine(return_X_y=True)
-    result = tune(X, y, config=config(estimate="nested", max_trials=4))
+    result = tune(X, y, config=config(estimate="nested", max_trials=2))
     assert result.shipped_default
     assert result.winner.number == 0
     assert result.best_params["family"] == "lightgbm"
@@ -193,14 +199,17 @@ def _did_not_pay() -> object:
     return Paid("did not pay", 0.01, -0.02, 0.04)
 
 
+@pytest.mark.usefixtures("one_fresh_repeat")
 def test_a_run_with_a_store_is_resumed_and_equals_an_uninterrupted_one(tmp_path):
     """Trials of a stored run are not fitted again, and the end is that of a run never stopped."""
     X, y = load_breast_cancer(return_X_y=True)
     X, y = X[::3], y[::3]
     url = f"sqlite:///{tmp_path}/store.db"
-    tune(X, y, config=config(max_trials=12, estimate=None, storage=url, study_name="s"))
-    resumed = tune(X, y, config=config(max_trials=16, estimate=None, storage=url, study_name="s"))
-    whole = tune(X, y, config=config(max_trials=16, estimate=None))
+    short = config(families=["lightgbm", "linear"], max_trials=12, estimate=None)
+    long = dataclasses.replace(short, max_trials=16)
+    tune(X, y, config=dataclasses.replace(short, storage=url, study_name="s"))
+    resumed = tune(X, y, config=dataclasses.replace(long, storage=url, study_name="s"))
+    whole = tune(X, y, config=long)
     assert [trial.configuration for trial in resumed.trials] == [
         trial.configuration for trial in whole.trials
     ]
@@ -288,6 +297,7 @@ def test_a_dataset_that_no_default_can_score_stops_at_once(monkeypatch):
         tune(X, y, config=config())
 
 
+@pytest.mark.usefixtures("one_fresh_repeat")
 def test_a_search_space_override_is_obeyed():
     """Fixed values and narrowed bounds hold in every trial, and unknown names are refused."""
     from search_spaces import Int
@@ -303,6 +313,7 @@ def test_a_search_space_override_is_obeyed():
         tune(X, y, config=config(search_space={"lightgbm": {"num_leafs": 4}}))
 
 
+@pytest.mark.usefixtures("one_fresh_repeat")
 def test_warnings_filters_are_as_before_afterwards():
     """The run leaves the process's warning filters alone."""
     X, y = load_wine(return_X_y=True)
@@ -311,6 +322,7 @@ def test_warnings_filters_are_as_before_afterwards():
     assert warnings.filters == before
 
 
+@pytest.mark.usefixtures("one_fresh_repeat")
 def test_polars_and_pandas_give_the_same_model():
     """The same columns as a polars frame give the same predictions."""
     polars = pytest.importorskip("polars")
