@@ -543,7 +543,7 @@ def test_an_error_of_a_check_ends_with_78(job, capsys, command):
     out = json.loads(capsys.readouterr().out)
     assert (out["status"], out["code"]) == ("error", 78)
     assert out["value"].startswith("G003: Column `leak`")
-    assert 'allow=["G003"]' in out["cure"]
+    assert out["cure"].endswith('allow=["G003"]. (In a job file: under [checks].)')
     assert main(["check", str(job('[checks]\nallow = ["G003"]\n', table))]) == 0
 
 
@@ -644,6 +644,8 @@ def test_what_mlflow_misses_is_synced(job, capsys, monkeypatch):
         patched.setattr("tuner._listeners.CONNECT_SECONDS", 0.2)
         assert main(["sync", path, "--json", *away]) == 1
     assert json.loads(capsys.readouterr().out)["rule"] == "MLflow must take every trial."
+    assert main(["sync", path, "--json", "--run-key", "another"]) == 78
+    assert json.loads(capsys.readouterr().out)["cure"] == "Give the --run-key that it was run with."
     for _ in range(2):
         assert main(["sync", path, "--json"]) == 0
         synced = json.loads(capsys.readouterr().out)

@@ -176,11 +176,18 @@ def tune_checked(
         plan = choosing_plan(dataset, settings)
         if store is not None:
             store.keep(FOLD_PLAN_HASH, plan.hash)
+            if context.job_key:
+                store.keep(begun(context.job_key), "")
         listeners = Listeners(dataset, metric, config, context, study_name, store, started, plan.hash)
         with one_thread_a_fit(), listeners:
             line = _Line(dataset, metric, settings, plan, study_name, listeners.notify, begin_with)
             result = line.run(_Clock(started, settings, tracking=config.tracking), known)
         return listeners.finish(replace(result, checks=checked.findings))
+
+
+def begun(job_key: str) -> str:
+    """Return the name under which the store keeps that a job was run with this key."""
+    return f"begun {job_key}"
 
 
 def _check_same_study(store: TrialStore, digest: str) -> None:

@@ -64,7 +64,10 @@ class ChecksFailedError(InputError):
     def __init__(self, findings: Sequence[Finding]) -> None:
         rule = "No check of the data may end in an error."
         value = "\n".join(f"{each.code}: {each.title} ({each.evidence})" for each in findings)
-        super().__init__(rule, value, " ".join(each.next_step for each in findings))
+        cure = " ".join(each.next_step for each in findings)
+        super().__init__(
+            rule, value, cure + (" (In a job file: under [checks].)" if "allow=" in cure else "")
+        )
         self.findings = tuple(findings)
 
     def __reduce__(self) -> tuple[type[ChecksFailedError], tuple[tuple[Finding, ...]]]:

@@ -24,7 +24,7 @@ from tuner._reference import remember
 from tuner._report import config_params
 from tuner._store import TrialStore
 from tuner._tracking_info import TrackingInfo
-from tuner._tune import FOLD_PLAN_HASH, check_run, study_hash, tune_checked, with_metric
+from tuner._tune import FOLD_PLAN_HASH, begun, check_run, study_hash, tune_checked, with_metric
 from tuner._types import Scalar
 from tuner.exceptions import ChecksFailedError, InputError
 
@@ -137,6 +137,9 @@ def sync_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = 
     with TrialStore(config.storage, study_name) as store:
         if not store.attach():
             raise InputError("Only what was run can be replayed.", f"no study {study_name!r}", "Run the job.")
+        if store.kept(begun(str(context.job_key))) is None:
+            cure = "Give the --run-key that it was run with."
+            raise InputError("Only what was run can be replayed.", f"no run {context.job_key!r}", cure)
         _, dataset = with_metric(dataset, config)
         plan = store.kept(FOLD_PLAN_HASH) or ""
         tracker = start_tracker(dataset, config, context, study_name, fold_plan_hash=plan, is_stored=True)
