@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from search_spaces import Float, Int, SearchSpace
-from tuner._edges import Edge, find_edge, widened
+from tuner._edges import Edge, find_edge, reaching, widened
 
 SPACE = SearchSpace("toy", {"leaves": Int(4, 64, log=True, default=31), "rate": Float(0.0, 0.5, default=0.1)})
 OTHER = SearchSpace("other", {"leaves": Int(4, 64, log=True)})
@@ -60,3 +60,19 @@ def test_pruned_and_failed_trials_have_no_say(trial, make_trial):
     assert widened([SPACE], [pruned]) == (SPACE,)
     trials = [trial(number, WORSE) for number in range(5)]
     assert widened([SPACE], [*trials, pruned, replace(pruned, state="FAIL")]) == (SPACE,)
+
+
+@pytest.mark.parametrize(
+    ("params", "dimensions"),
+    [
+        ({"leaves": 64, "rate": 0.5}, {}),
+        ({"leaves": 65}, {"leaves": Int(4, 256, log=True, default=31)}),
+        ({"leaves": 1000}, {"leaves": Int(4, 1024, log=True, default=31)}),  # 64, 256, 1024
+        ({"rate": 0.6}, {"rate": Float(0.0, 1.0, default=0.1)}),
+        ({"rate": -1.0}, {}),  # nothing lies below 0
+        ({"unknown": 1.0}, {}),
+    ],
+)
+def test_a_range_reaches_what_was_elected_beyond_it(params, dimensions):
+    """As often as a search would have moved its end, and no further."""
+    assert reaching(SPACE, params) == replace(SPACE, dimensions={**SPACE.dimensions, **dimensions})

@@ -11,8 +11,11 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 
+from search_spaces import Int
 from tuner import InputError, TrialsFailedError, TuningConfig, tune
-from tuner._records import TrialRecord
+from tuner._data import make_dataset
+from tuner._records import Configuration, TrialRecord
+from tuner._tune import _begun_with, check_run
 from tuner.exceptions import TimeBudgetWarning
 from tuner.families.lightgbm import LightGBMFamily
 
@@ -295,6 +298,19 @@ def test_a_dataset_that_no_default_can_score_stops_at_once(monkeypatch):
     X, y = load_wine(return_X_y=True)
     with pytest.raises(TrialsFailedError, match="no fit today"):
         tune(X, y, config=config())
+
+
+@pytest.mark.parametrize(("widen", "leaves"), [(False, 64), (True, 100)])
+def test_what_was_elected_beyond_a_range_begins_the_next_search_as_it_is(widen, leaves):
+    """A job that widens keeps what an earlier run found beyond the range; else it is clipped."""
+    X, y = load_wine(return_X_y=True)
+    space = {"lightgbm": {"num_leaves": Int(4, 64, log=True)}}
+    checked = check_run(
+        make_dataset(X, y), TuningConfig(families=["lightgbm"], search_space=space, widen=widen)
+    )
+    settings = _begun_with(checked.settings, [Configuration("lightgbm", {"num_leaves": 100})])
+    assert settings.portfolios["lightgbm"][0]["num_leaves"] == leaves
+    assert settings.space("lightgbm").dimensions["num_leaves"].contains(leaves)
 
 
 @pytest.mark.usefixtures("one_fresh_repeat")

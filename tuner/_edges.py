@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +11,7 @@ import numpy as np
 from search_spaces import Float, Int, SearchSpace
 from tuner._diagnosis_noise import losses, surely_positive
 from tuner._records import TrialRecord
+from tuner._types import Scalar
 
 LEAST_TRIALS = 5  # away from the end, to compare with
 EDGE = 0.02  # of a range: at its end
@@ -97,6 +98,18 @@ def widened(spaces: Sequence[SearchSpace], trials: Sequence[TrialRecord]) -> tup
         _beyond(best, complete, space) if space.family == best.configuration.family else space
         for space in spaces
     )
+
+
+def reaching(space: SearchSpace, params: Mapping[str, Scalar]) -> SearchSpace:
+    """Return the space with ends moved until these values lie within, as an earlier search had moved them."""
+    for name, value in params.items():
+        dimension = space.dimensions.get(name)
+        while isinstance(dimension, Float | Int) and not dimension.low <= float(value) <= dimension.high:
+            further = space.widened(name, "low" if float(value) < dimension.low else "high")
+            if further == space:  # the library's limit
+                break
+            space, dimension = further, further.dimensions[name]
+    return space
 
 
 def _beyond(best: TrialRecord, trials: Sequence[TrialRecord], space: SearchSpace) -> SearchSpace:

@@ -19,6 +19,7 @@ from tuner._choice import Choice, choose, choosing_plan, elect_without, first_re
 from tuner._config import Settings, TuningConfig, check_config, resolve, resolve_spaces
 from tuner._data import Dataset, make_dataset, with_log_target
 from tuner._deadline import Deadline
+from tuner._edges import reaching
 from tuner._estimate import Elected, Estimates, bbc, crossfit, nested, plan_outer
 from tuner._finals import Finals
 from tuner._learning import Probe
@@ -214,16 +215,23 @@ def _held(
 
 
 def _begun_with(settings: Settings, configurations: Sequence[Configuration]) -> Settings:
-    """Return the settings with these configurations first among the known-good ones of their families."""
+    """Return the settings with these configurations first among the known-good ones of their families.
+
+    With `widen`, a range reaches as far as what was elected beyond it.
+    """
     portfolios = dict(settings.portfolios)
+    spaces = {space.family: space for space in settings.spaces}
     for each in reversed(configurations):
         if each.family not in portfolios:
             continue
-        space = settings.space(each.family)
+        space = spaces[each.family]
         known = {name: value for name, value in each.params.items() if name in space.dimensions}
         with suppress(ValueError):  # what was a choice is a range now
+            if settings.widen:
+                space = reaching(space, known)
             portfolios[each.family] = (space.complete(known), *portfolios[each.family])
-    return replace(settings, portfolios=portfolios)
+            spaces[each.family] = space
+    return replace(settings, portfolios=portfolios, spaces=tuple(spaces.values()))
 
 
 def gate(dataset: Dataset, config: TuningConfig) -> tuple[Dataset, tuple[Finding, ...]]:
