@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from optuna.exceptions import ExperimentalWarning
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
@@ -48,6 +47,11 @@ PROBE_SHARE = 0.03  # of the budget: a learning curve of the winner
 OLD_WINNER = (
     "The search began with the winner of an earlier study of this job, which may have been chosen on rows "
     'that score it here: this estimate may flatter. estimate="nested" does not.'
+)
+# Of what our sampler asks for, and of MLflow's import, which ignores it where no other thread undoes that.
+KNOWN_WARNINGS = (
+    "Argument ``group`` is an experimental feature",
+    'Field name "schema" in "JsonSchemaSpec" shadows an attribute',
 )
 STUDY_HASH, FOLD_PLAN_HASH = "study_hash", "fold_plan_hash"  # their names in the store
 LEAST_CROSSFIT_FOLDS = 3  # one is left out, one scores, the others train
@@ -278,9 +282,8 @@ def one_thread_a_fit() -> Iterator[None]:
     with warnings.catch_warnings(), threadpool_limits(1):
         # Path points are judged by held-out loss, converged or not.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        warnings.simplefilter("ignore", ExperimentalWarning)  # the sampler's `group`
-        # MLflow ignores its own, where no other thread undoes that.
-        warnings.filterwarnings("ignore", message='Field name "schema" in "JsonSchemaSpec"')
+        for known in KNOWN_WARNINGS:
+            warnings.filterwarnings("ignore", message=known)
         yield
 
 
