@@ -46,7 +46,7 @@ def result():
     """Return a real small run with an estimate, a default and enough trials to tell."""
     X, y = load_breast_cancer(return_X_y=True, as_frame=True)
     config = TuningConfig(
-        max_trials=16, time_budget=None, families=["linear"], estimate="crossfit", n_folds=3,
+        max_trials=24, time_budget=None, families=["linear"], estimate="crossfit", n_folds=3,
         tracking=False, verbose=0, random_state=0,
     )  # fmt: skip
     return tune(X.iloc[::2, :8], np.where(y[::2] == 1, "benign", "malignant"), config=config)
