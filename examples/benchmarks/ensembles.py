@@ -24,7 +24,7 @@ import pandas as pd
 from generalization_data import Problem, load_problem, load_suite
 from sklearn.model_selection import train_test_split
 
-from tuner import TunedClassifier, TunedRegressor, _choice, _shares
+from tuner import TunedClassifier, TunedRegressor, _choice, _finals, _shares
 from tuner._metrics import Metric, resolve_metric
 from tuner._shares import Fits, blend
 
@@ -192,9 +192,9 @@ def record(problem: Problem, trials: int) -> Finals:
     """Search once and return what the finals know, and the bags' predictions of the test rows."""
     seen: dict[str, Any] = {}
 
-    def assemble(scored: Any, nominations: Any, bench: Any, settings: Any) -> Any:
+    def assemble(scored: Any, nominations: Any, bench: Any, settings: Any, **options: Any) -> Any:
         seen.update(scored=scored, bench=bench)
-        return original(scored, nominations, bench, settings)
+        return original(scored, nominations, bench, settings, **options)
 
     original = _choice.assemble
     estimator = (TunedRegressor if problem.kind == "regression" else TunedClassifier)(
@@ -206,7 +206,8 @@ def record(problem: Problem, trials: int) -> Finals:
         random_state=problem.seed,
         verbose=0,
     )
-    with mock.patch.object(_choice, "assemble", assemble):
+    bags = mock.patch.object(_finals, "REFITTED_TASKS", ())  # regressions too keep their fold models
+    with bags, mock.patch.object(_choice, "assemble", assemble):
         estimator.fit(problem.X, problem.y, **problem.roles)
     bench = seen["bench"]
     dataset = bench.dataset
