@@ -405,6 +405,7 @@ def test_the_global_generators_are_left_alone():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_fresh_repeat")
 def test_a_run_does_not_depend_on_the_number_of_threads():
     """Six trials on one thread and on two: the same losses and predictions, bit for bit."""
     bench = make_bench("binary", n_rows=200)

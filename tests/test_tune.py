@@ -111,6 +111,7 @@ def ten_estimates_of_noise(method):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_fresh_repeat")
 def test_permuted_labels_are_not_learned_over_ten_seeds():
     """Of ten permutations at least nine nested intervals contain 0.5 (nominal: 9.5)."""
     covered = [each.low <= 0.5 <= each.high for each in ten_estimates_of_noise("nested")]
@@ -118,6 +119,7 @@ def test_permuted_labels_are_not_learned_over_ten_seeds():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_fresh_repeat")
 def test_crossfit_does_not_flatter_noise():
     """Over ten permutations its AUC is 0.5 on average, or below, within two standard errors.
 
