@@ -79,7 +79,7 @@ def test_an_uncut_forest_predicts_as_scikit_learn(rows):
     forest = ExtraTreesRegressor(8, random_state=0).fit(X[:100], y[:100])
     nodes = Nodes.of(forest.estimators_)
     np.testing.assert_array_equal(nodes.apply(X) - nodes.roots, forest.apply(X))
-    np.testing.assert_allclose(nodes.average(nodes.apply(X))[:, 0], forest.predict(X), rtol=1e-5)
+    np.testing.assert_allclose(nodes.average(nodes.apply(X))[:, 0], forest.predict(X), rtol=1e-6)
 
 
 PARAMS = {"numeric": "none", "max_features": 0.5, "min_samples_leaf": 2}

@@ -318,8 +318,6 @@ def test_what_was_elected_beyond_a_range_begins_the_next_search_as_it_is(widen, 
 @pytest.mark.usefixtures("one_fresh_repeat")
 def test_a_search_space_override_is_obeyed():
     """Fixed values and narrowed bounds hold in every trial, and unknown names are refused."""
-    from search_spaces import Int
-
     X, y = load_wine(return_X_y=True)
     space = {"lightgbm": {"num_leaves": Int(4, 8), "learning_rate": 0.2}}
     result = tune(X, y, config=config(families=["lightgbm"], search_space=space, max_trials=8, estimate=None))
