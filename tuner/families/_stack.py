@@ -68,12 +68,16 @@ class Rows:
         Mean 1.
     start : float32 array of shape (n_outputs,)
         The offset of the last layer to begin with: what the target's shares or mean predict.
+    n_an_epoch : int
+        Rows that an epoch goes through, drawn anew each time: as many as there are training rows, however
+        many copies augmentation made of them. So it costs what a plain one does.
     """
 
     X: FloatArray
     target: Any
     weights: FloatArray
     start: FloatArray
+    n_an_epoch: int
 
 
 def steps_an_epoch(n_rows: int) -> int:
@@ -106,9 +110,10 @@ class Stack:
         self._layouts = layouts
         self.layout = max(layouts, key=lambda layout: layout.n_inputs)
         self._generators = [np.random.default_rng(seed) for seed in seeds]
-        self._counts = [len(each.target) for each in rows]
+        self._held = [len(each.target) for each in rows]
+        self._counts = [each.n_an_epoch for each in rows]
         self._n_steps = steps_an_epoch(max(self._counts))
-        most = max(self._counts)
+        most = max(self._held)
         front = self.layout.front
         n_inputs = self.layout.n_inputs + (front is not None)  # one more pixel, 0: what is outside the image
         self._X = torch.from_numpy(_padded([each.X for each in rows], (most, n_inputs))).flatten(0, 1)
@@ -158,11 +163,11 @@ class Stack:
         return views
 
     def epoch(self, check: Check) -> None:
-        """Go through all rows once."""
+        """Go through as many rows as there are training rows, each at most once."""
         torch = self._torch
         rows = self._order()
         there = (rows >= 0).float()
-        picked = (rows.clamp(min=0) + torch.arange(rows.shape[1])[:, None] * max(self._counts)).flatten(1)
+        picked = (rows.clamp(min=0) + torch.arange(rows.shape[1])[:, None] * max(self._held)).flatten(1)
         targets = self._target.index_select(0, picked.flatten()).view(*rows.shape, -1)
         shares = self._weights[picked].view_as(there) * there / there.sum(dim=-1, keepdim=True)
         for step in range(self._n_steps):
@@ -186,11 +191,17 @@ class Stack:
         return np.concatenate(own)
 
     def _order(self) -> Any:
-        """Return each fold's rows in a new order, shape (n_steps, n_folds, n_rows), -1 where it has fewer."""
+        """Return each fold's rows in a new order, shape (n_steps, n_folds, n_rows), -1 where it has fewer.
+
+        Of augmented rows each epoch sees others.
+        """
         longest = -(-max(self._counts) // self._n_steps)
         order = np.full((self._n_steps, len(self._counts), longest), -1)
-        for fold, (count, generator) in enumerate(zip(self._counts, self._generators, strict=True)):
-            for step, rows in enumerate(np.array_split(generator.permutation(count), self._n_steps)):
+        for fold, (held, count, generator) in enumerate(
+            zip(self._held, self._counts, self._generators, strict=True)
+        ):
+            drawn = generator.permutation(held)[:count]
+            for step, rows in enumerate(np.array_split(drawn, self._n_steps)):
                 order[step, fold, : len(rows)] = rows
         return self._torch.from_numpy(order)
 
