@@ -7,14 +7,9 @@ import numpy as np
 import pytest
 
 from search_spaces import DEFAULT_FAMILIES, PORTFOLIOS, SPACES, Categorical, Float, Int
-from tuner._config import (
-    AUTO_NOMINATING_WEIGHTS,
-    AUTO_SEARCH_WEIGHT,
-    TuningConfig,
-    check_config,
-    resolve,
-    resolve_spaces,
-)
+from tuner._config import TuningConfig, check_config
+from tuner._settings import AUTO_NOMINATING_WEIGHTS, AUTO_SEARCH_WEIGHT, resolve
+from tuner._spaces import resolve_spaces
 from tuner.exceptions import InputError
 
 
@@ -275,11 +270,11 @@ def test_the_default_family_comes_first():
 def test_changes_reach_the_space_they_name():
     """Bounds and fixed values land in their family; the other family stays as it is."""
     changes = {"lightgbm": {"num_leaves": Int(4, 64, log=True), "learning_rate": 0.05}}
-    boosted, linear = resolve_spaces(TuningConfig(families=["lightgbm", "linear"], search_space=changes))
+    boosted, linear = resolve_spaces(["lightgbm", "linear"], changes)
     assert (boosted.dimensions["num_leaves"].low, boosted.dimensions["num_leaves"].high) == (4, 64)
     assert boosted.dimensions["num_leaves"].default == 31
     assert boosted.dimensions["learning_rate"] == 0.05
-    assert linear == resolve_spaces(TuningConfig())[1]
+    assert linear == resolve_spaces(None, None)[1]
 
 
 def test_a_family_whose_package_is_missing_says_how_to_install_it(monkeypatch):

@@ -9,7 +9,6 @@ import numpy as np
 
 from search_spaces import Float, Int, SearchSpace
 from tuner._bench import Bench, threads_a_fit
-from tuner._config import Settings
 from tuner._data import Dataset
 from tuner._deadline import Deadline
 from tuner._failpoints import failpoint
@@ -20,6 +19,7 @@ from tuner._records import TrialRecord
 from tuner._search import Notify, Search, SearchOutcome
 from tuner._seeds import child_seed
 from tuner._selection import N_FINALISTS, Nomination, nominate
+from tuner._settings import Settings
 from tuner._slices import skipped_slices
 from tuner._splits import Fold, FoldPlan, can_train, finer, plan_choosing, plan_fresh
 from tuner._trials import Place

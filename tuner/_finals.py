@@ -10,7 +10,6 @@ import numpy as np
 
 from tuner._bench import Bench, all_rows
 from tuner._calibration import choose_temperature, tempered
-from tuner._config import Settings
 from tuner._data import Dataset
 from tuner._deadline import Deadline, never
 from tuner._evaluation import evaluate
@@ -22,6 +21,7 @@ from tuner._records import BagLosses, Scores, TrialRecord
 from tuner._reliability import Reliability, reliability
 from tuner._seeds import child_seed
 from tuner._selection import Nomination, elect
+from tuner._settings import Settings
 from tuner._shares import Blend, Fits, Kind, blend
 from tuner._splits import Fold
 from tuner._trials import Place, Trial, run_trial

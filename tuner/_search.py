@@ -21,7 +21,6 @@ from optuna.trial import TrialState
 
 from search_spaces import Categorical, Float, Int, SearchSpace
 from tuner._bench import Bench
-from tuner._config import Settings
 from tuner._deadline import Deadline, Stop
 from tuner._edges import widened
 from tuner._objective import judged, penalty_cap
@@ -30,6 +29,7 @@ from tuner._records import Configuration, TrialRecord
 from tuner._sampler import Ranges, Ranking, ThinnedTPE, in_ranges, moved_ranges
 from tuner._seeds import child_seed
 from tuner._selection import N_FINALISTS, nominate
+from tuner._settings import Settings
 from tuner._stopping import is_settled
 from tuner._trials import Place, Trial, run_trial
 from tuner._types import FloatArray, Scalar
