@@ -30,6 +30,7 @@ from tuner.families._stack import (  # noqa: E402
     Recipe,
     Rows,
     Stack,
+    _averages_found,
     _normalized,
     _wanted,
     steps_an_epoch,
@@ -237,6 +238,26 @@ def test_epochs_grow_by_a_fifth():
     assert grid[:12] == (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 17)
     assert grid[-1] == 256
     assert all(left < right for left, right in pairwise(grid))
+
+
+def test_derivatives_of_the_filters_are_those_of_differences():
+    """Our own derivatives of the layer against differences in double precision, away from the kinks."""
+    torch = pytest.importorskip("torch")
+    generator = torch.Generator().manual_seed(0)
+    n_folds, n_rows, side, n_squares, n_filters = 2, 3, 4, 2, 2
+    seen = torch.rand((n_folds, n_rows * side * n_squares, 5), generator=generator, dtype=torch.float64)
+    matrix, offset = (
+        (torch.rand(shape, generator=generator, dtype=torch.float64) - 0.5).requires_grad_()
+        for shape in ((n_folds, 5, n_filters), (n_folds, n_filters))
+    )
+    shape = (n_rows, side, n_squares * n_filters)
+
+    def averages(*layer):
+        return _averages_found().apply(seen, *layer, shape)
+
+    sums = torch.baddbmm(offset[:, None], seen, matrix)
+    assert 0 < (sums < 0).double().mean() < 1  # some are cut, some are not
+    assert torch.autograd.gradcheck(averages, (matrix, offset))
 
 
 def test_an_epoch_of_augmented_rows_is_as_long_as_one_of_the_rows_they_are_made_from(line):
