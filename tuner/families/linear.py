@@ -18,6 +18,7 @@ from tuner._preparation import Design, local_labels, spread_classes
 from tuner._table import Table
 from tuner._types import FloatArray, IntArray, Scalar
 from tuner.families._base import Check, TrainingRows, unchecked
+from tuner.families._logistic import MAX_COLUMNS, LogisticPath
 
 ALPHAS = tuple(float(alpha) for alpha in np.logspace(1, -5, 19))  # strong to weak: three a decade
 L1_RATIO = {"l2": 0.0, "l1": 1.0}
@@ -49,6 +50,12 @@ class PreparedLinear:
     present: IntArray | None
     n_classes: int
     n_clean: int
+
+    @property
+    def is_small_and_binary(self) -> bool:
+        """Whether two classes are told apart by few enough dense columns for Newton's steps."""
+        n_local = self.n_classes if self.present is None else len(self.present)
+        return n_local == 2 and isinstance(self.X, np.ndarray) and 0 < self.X.shape[1] <= MAX_COLUMNS
 
 
 class LinearFamily:
@@ -119,7 +126,7 @@ class LinearPath:
         check()
         self._index += 1
         if self._index == len(self._points):
-            self._fit()
+            self._fit(check)
 
     def train_prediction(self) -> FloatArray:
         """Return the training rows' predictions."""
@@ -133,11 +140,15 @@ class LinearPath:
         """Return the model at a penalty already passed."""
         return self._points[size_index]
 
-    def _fit(self) -> None:
+    def _fit(self, check: Check) -> None:
         """Fit the next penalty; ridges of many penalties share one product of the rows."""
         prepared, model = self._prepared, self._model
         n_rows = prepared.X.shape[0]
         alphas = np.array(ALPHAS[self._index :])
+        if isinstance(model, LogisticPath):
+            model.fit(float(alphas[0]), check)
+            self._points.append(self._predictor(model.coefficients, np.array([model.intercept])))
+            return
         if prepared.task != "regression":
             model.set_params(C=1.0 / (alphas[0] * n_rows)).fit(
                 prepared.X, prepared.labels, sample_weight=prepared.weights
@@ -160,7 +171,10 @@ class LinearPath:
         ]
 
     def _make_model(self, seed: int) -> Any:
-        if self._prepared.task != "regression":
+        prepared = self._prepared
+        if prepared.task != "regression":
+            if prepared.is_small_and_binary:
+                return LogisticPath(prepared.X, prepared.labels, prepared.weights, l1_ratio=self._l1_ratio)
             solver = "lbfgs" if self._l1_ratio == 0.0 else "saga"
             return LogisticRegression(
                 l1_ratio=self._l1_ratio,

@@ -1,0 +1,146 @@
+"""Penalized logistic regression of two classes along a path of penalties: Newton's steps, as in glmnet.
+
+The loss of a step is its parabola at the last solution: least squares on weighted rows, which need only the
+products of the columns. So a step passes over the rows once, however often an L1 penalty passes over the
+coefficients (scikit-learn's coordinate descent), and beside a warm start two or three steps are enough.
+
+References
+----------
+Friedman, Hastie, Tibshirani (2010), Regularization Paths for Generalized Linear Models via Coordinate
+Descent, Journal of Statistical Software 33, section 3.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+from scipy.special import expit
+from sklearn.linear_model import enet_path
+
+from tuner._types import FloatArray
+from tuner.families._base import Check
+
+MAX_COLUMNS = 256  # beyond, their products take longer than many passes over the rows
+MAX_STEPS = 25  # a penalty
+MAX_HALVINGS = 8  # of a step that overshoots
+ENOUGH = 1e-5  # of the loss without columns: a step that gains less is the last
+LEAST_CURVATURE = 1e-5  # of a row's loss, where its probability is next to 0 or 1
+DESCENT_TOLERANCE, MAX_DESCENTS = 1e-6, 1000  # of coordinate descent within a step
+
+
+class LogisticPath:
+    """Coefficients that start from the last penalty's.
+
+    Parameters
+    ----------
+    X : array of shape (n_rows, n_columns)
+        Dense.
+    labels : int array of shape (n_rows,)
+        0 and 1, both there.
+    weights : array of shape (n_rows,) or None
+        Mean 1.
+    l1_ratio : float
+        Share of the L1 penalty: ``alpha * (l1_ratio * |w|_1 + (1 - l1_ratio) / 2 * |w|_2^2)``, beside the
+        weighted mean of the rows' log losses.
+
+    Attributes
+    ----------
+    coefficients : array of shape (n_columns,)
+    intercept : float
+    """
+
+    def __init__(
+        self, X: FloatArray, labels: FloatArray, weights: FloatArray | None, *, l1_ratio: float
+    ) -> None:
+        self._X, self._labels, self._l1_ratio = X, labels.astype(float), l1_ratio
+        self._weights = np.ones(len(labels)) if weights is None else weights
+        half = 0.5 / len(labels)  # of a row: weights of 0 may leave a class without any
+        share = np.clip(self._weights @ self._labels / len(labels), half, 1 - half)
+        self.coefficients = np.zeros(X.shape[1])
+        self.intercept = float(np.log(share / (1 - share)))
+        self._scores = np.full(len(labels), self.intercept)
+        self._enough = ENOUGH * self._loss(self._scores)
+
+    def fit(self, alpha: float, check: Check) -> None:
+        """Go to the next penalty."""
+        reached = self._objective(alpha, self.coefficients, self._scores)
+        for _ in range(MAX_STEPS):
+            check()
+            before, reached = reached, self._step(alpha, reached)
+            if before - reached <= self._enough:
+                break
+
+    def _step(self, alpha: float, before: float) -> float:
+        """Take a step, halved where it overshoots, and return the objective there; none if nothing helps."""
+        X, probabilities = self._X, expit(self._scores)
+        curvature = self._weights * np.maximum(probabilities * (1 - probabilities), LEAST_CURVATURE)
+        slopes = self._weights * (self._labels - probabilities)
+        total = curvature.sum()
+        center = self._with_columns(curvature) / total
+        scaled = X * np.sqrt(curvature)[:, np.newaxis].astype(X.dtype, copy=False)
+        products = (scaled.T @ scaled).astype(float) - total * np.outer(center, center)
+        target = self._scores + slopes / curvature
+        target -= curvature @ target / total
+        with_target = products @ self.coefficients + self._with_columns(slopes) - slopes.sum() * center
+        solution = self._solve(products, with_target, float(curvature @ target**2), alpha)
+        change = solution - self.coefficients
+        shift = float(slopes.sum() / total - center @ change)
+        move = X @ change.astype(X.dtype, copy=False) + shift
+        for halving in range(MAX_HALVINGS):
+            share = 0.5**halving
+            coefficients, scores = self.coefficients + share * change, self._scores + share * move
+            reached = self._objective(alpha, coefficients, scores)
+            if reached <= before:
+                self.coefficients, self._scores = coefficients, scores
+                self.intercept += share * shift
+                return reached
+        return before
+
+    def _solve(
+        self, products: FloatArray, with_target: FloatArray, square: float, alpha: float
+    ) -> FloatArray:
+        """Return the coefficients of penalized least squares.
+
+        Parameters
+        ----------
+        products : array of shape (n_columns, n_columns)
+            Of the centred columns, over weighted rows.
+        with_target : array of shape (n_columns,)
+            Products of columns and target.
+        square : float
+            Product of the target and itself.
+        alpha : float
+        """
+        n_rows, n_columns = self._X.shape
+        if not self._l1_ratio:
+            penalized = products + n_rows * alpha * np.eye(n_columns)
+            return np.asarray(cho_solve(cho_factor(penalized), with_target))
+        target = np.zeros(n_columns)  # beside products, only the length of a target and of columns is read
+        target[0] = np.sqrt(square)
+        _, found, _ = enet_path(
+            products,
+            target,
+            l1_ratio=self._l1_ratio,
+            alphas=[alpha * n_rows / n_columns],
+            precompute=products,
+            Xy=with_target,
+            coef_init=self.coefficients.copy(),  # it is written into
+            check_input=False,
+            tol=DESCENT_TOLERANCE,
+            max_iter=MAX_DESCENTS,
+        )
+        return np.asarray(found[:, 0])
+
+    def _with_columns(self, values: FloatArray) -> FloatArray:
+        """Return the columns' products with one value a row, in the columns' own precision."""
+        return np.asarray(values.astype(self._X.dtype, copy=False) @ self._X, dtype=float)
+
+    def _objective(self, alpha: float, coefficients: FloatArray, scores: FloatArray) -> float:
+        absolute, square = np.abs(coefficients).sum(), coefficients @ coefficients
+        penalty = self._l1_ratio * absolute + (1 - self._l1_ratio) / 2 * square
+        return self._loss(scores) + alpha * float(penalty)
+
+    def _loss(self, scores: FloatArray) -> float:
+        """Return the weighted mean of the rows' log losses."""
+        losses = np.logaddexp(0.0, scores) - self._labels * scores
+        return float(self._weights @ losses) / len(losses)
