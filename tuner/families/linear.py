@@ -18,7 +18,7 @@ from tuner._preparation import Design, local_labels, spread_classes
 from tuner._table import Table
 from tuner._types import FloatArray, IntArray, Scalar
 from tuner.families._base import Check, TrainingRows, unchecked
-from tuner.families._logistic import MAX_COLUMNS, LogisticPath
+from tuner.families._penalized import MAX_COLUMNS, LeastSquaresPath, LogisticPath
 
 ALPHAS = tuple(float(alpha) for alpha in np.logspace(1, -5, 19))  # strong to weak: three a decade
 L1_RATIO = {"l2": 0.0, "l1": 1.0}
@@ -52,10 +52,14 @@ class PreparedLinear:
     n_clean: int
 
     @property
-    def is_small_and_binary(self) -> bool:
-        """Whether two classes are told apart by few enough dense columns for Newton's steps."""
-        n_local = self.n_classes if self.present is None else len(self.present)
-        return n_local == 2 and isinstance(self.X, np.ndarray) and 0 < self.X.shape[1] <= MAX_COLUMNS
+    def n_local(self) -> int:
+        """Classes of the fold."""
+        return self.n_classes if self.present is None else len(self.present)
+
+    @property
+    def has_few_columns(self) -> bool:
+        """Whether the products of the columns with each other are quickly made."""
+        return isinstance(self.X, np.ndarray) and 0 < self.X.shape[1] <= MAX_COLUMNS
 
 
 class LinearFamily:
@@ -145,17 +149,17 @@ class LinearPath:
         prepared, model = self._prepared, self._model
         n_rows = prepared.X.shape[0]
         alphas = np.array(ALPHAS[self._index :])
-        if isinstance(model, LogisticPath):
+        if isinstance(model, LogisticPath | LeastSquaresPath):
             model.fit(float(alphas[0]), check)
-            self._points.append(self._predictor(model.coefficients, np.array([model.intercept])))
+            self._keep(model.coefficients, np.array([model.intercept]))
             return
         if prepared.task != "regression":
             model.set_params(C=1.0 / (alphas[0] * n_rows)).fit(
                 prepared.X, prepared.labels, sample_weight=prepared.weights
             )
-            self._points.append(self._predictor(model.coef_, model.intercept_))
+            self._keep(model.coef_, model.intercept_)
             return
-        target = (prepared.labels - self._center) / self._scale
+        target = self._target
         if isinstance(model, Ridge):
             alphas = alphas[: max(1, MAX_TARGETS // n_rows)]
             target = np.repeat(target[:, np.newaxis], len(alphas), axis=1)
@@ -163,19 +167,22 @@ class LinearPath:
         else:
             model.set_params(alpha=alphas[0])
         model.fit(prepared.X, target, sample_weight=prepared.weights)
-        self._points += [
-            self._predictor(coefficients * self._scale, intercept * self._scale + self._center)
-            for coefficients, intercept in zip(
-                np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_), strict=True
-            )
-        ]
+        for coefficients, intercept in zip(
+            np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_), strict=True
+        ):
+            self._keep(coefficients, intercept)
+
+    @property
+    def _target(self) -> FloatArray:
+        """The target of a regression, standardized."""
+        return np.asarray((self._prepared.labels - self._center) / self._scale)
 
     def _make_model(self, seed: int) -> Any:
-        prepared = self._prepared
+        prepared, is_ridge = self._prepared, self._l1_ratio == 0.0
         if prepared.task != "regression":
-            if prepared.is_small_and_binary:
+            if prepared.has_few_columns and prepared.n_local == 2:
                 return LogisticPath(prepared.X, prepared.labels, prepared.weights, l1_ratio=self._l1_ratio)
-            solver = "lbfgs" if self._l1_ratio == 0.0 else "saga"
+            solver = "lbfgs" if is_ridge else "saga"
             return LogisticRegression(
                 l1_ratio=self._l1_ratio,
                 solver=solver,
@@ -184,13 +191,21 @@ class LinearPath:
                 tol=TOLERANCE,
                 random_state=seed,
             )
-        if self._l1_ratio == 0.0:
+        if is_ridge:
             return Ridge(random_state=seed)
+        if prepared.has_few_columns:
+            return LeastSquaresPath(prepared.X, self._target, prepared.weights, l1_ratio=self._l1_ratio)
         return ElasticNet(
             l1_ratio=self._l1_ratio,
             warm_start=True,
             max_iter=MAX_ITERATIONS["coordinate descent"],
             tol=TOLERANCE,
+        )
+
+    def _keep(self, coefficients: FloatArray, intercepts: FloatArray) -> None:
+        """Add a point to the path, in the target's own units."""
+        self._points.append(
+            self._predictor(coefficients * self._scale, intercepts * self._scale + self._center)
         )
 
     def _predictor(self, coefficients: FloatArray, intercepts: FloatArray) -> LinearPredictor:

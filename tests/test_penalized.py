@@ -1,14 +1,14 @@
-"""Newton's steps for two classes: what an optimum must fulfil, the ends of the path, and rows that part."""
+"""Paths of penalties: what an optimum must fulfil, their ends, scikit-learn's solutions, rows that part."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import ElasticNet, LogisticRegression
 
 from tuner.families._base import unchecked
-from tuner.families._logistic import LogisticPath
+from tuner.families._penalized import LeastSquaresPath, LogisticPath
 from tuner.families.linear import ALPHAS
 
 
@@ -65,6 +65,21 @@ def test_ridge_is_scikit_learns(rows):
     )
     np.testing.assert_allclose(coefficients, other.coef_[0], atol=2e-3)
     assert intercept == pytest.approx(other.intercept_[0], abs=2e-3)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
+def test_least_squares_are_scikit_learns(rows, l1_ratio, weighted):
+    """Numbers as the target: its elastic net, driven to the end, at every penalty."""
+    X, y, weights = rows
+    target, weights = X[:, 0] + 0.1 * y, weights if weighted else None
+    path = LeastSquaresPath(X, target, weights, l1_ratio=l1_ratio)
+    for alpha in ALPHAS[3:12]:
+        path.fit(alpha, unchecked)
+        other = ElasticNet(alpha=alpha, l1_ratio=l1_ratio, tol=1e-10, max_iter=100_000)
+        other.fit(X, target, sample_weight=weights)
+        predictions = X @ path.coefficients + path.intercept
+        np.testing.assert_allclose(predictions, other.predict(X), atol=2e-3)
 
 
 @pytest.mark.parametrize("l1_ratio", [0.0, 1.0])

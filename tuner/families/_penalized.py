@@ -1,16 +1,22 @@
-"""Penalized logistic regression of two classes along a path of penalties: Newton's steps, as in glmnet.
+"""Penalized regression, and classification in two, along a path of penalties, from products of columns.
 
-The loss of a step is its parabola at the last solution: least squares on weighted rows, which need only the
-products of the columns. So a step passes over the rows once, however often an L1 penalty passes over the
-coefficients (scikit-learn's coordinate descent), and beside a warm start two or three steps are enough.
+Least squares needs only the products of the columns with each other and with the target: they are made in one
+pass over the rows, however often an L1 penalty passes over the coefficients (scikit-learn's coordinate
+descent), and for all penalties. Two classes take Newton's steps: their loss is its parabola at the last
+solution, least squares on weighted rows; beside a warm start two steps are enough.
+
+The penalty is ``alpha * (l1_ratio * |w|_1 + (1 - l1_ratio) / 2 * |w|_2^2)``, beside the weighted mean of the
+rows' losses: half the squared error, or the log loss.
 
 References
 ----------
 Friedman, Hastie, Tibshirani (2010), Regularization Paths for Generalized Linear Models via Coordinate
-Descent, Journal of Statistical Software 33, section 3.
+Descent, Journal of Statistical Software 33, sections 2 and 3.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
@@ -23,9 +29,93 @@ from tuner.families._base import Check
 MAX_COLUMNS = 256  # beyond, their products take longer than many passes over the rows
 MAX_STEPS = 25  # a penalty
 MAX_HALVINGS = 8  # of a step that overshoots
-ENOUGH = 1e-5  # of the loss without columns: a step that gains less is the last
+ENOUGH = 1e-3  # of the loss without columns: a step that gains less is the last; the next gains its square
 LEAST_CURVATURE = 1e-5  # of a row's loss, where its probability is next to 0 or 1
 DESCENT_TOLERANCE, MAX_DESCENTS = 1e-6, 1000  # of coordinate descent within a step
+
+
+@dataclass(frozen=True, eq=False)
+class Squares:
+    """What least squares needs to know of centred columns and a centred target, over weighted rows.
+
+    Attributes
+    ----------
+    products : array of shape (n_columns, n_columns)
+    with_target : array of shape (n_columns,)
+    of_target : float
+        Products of the columns, of columns and target, of the target and itself.
+    n_rows : int
+    """
+
+    products: FloatArray
+    with_target: FloatArray
+    of_target: float
+    n_rows: int
+
+    def solved(self, alpha: float, l1_ratio: float, start: FloatArray) -> FloatArray:
+        """Return the coefficients of a penalty."""
+        n_columns = len(start)
+        if not l1_ratio:
+            penalized = self.products + self.n_rows * alpha * np.eye(n_columns)
+            return np.asarray(cho_solve(cho_factor(penalized), self.with_target))
+        target = np.zeros(n_columns)  # beside products, only its length is read, and how long columns are
+        target[0] = np.sqrt(self.of_target)
+        _, found, _ = enet_path(
+            self.products,
+            target,
+            l1_ratio=l1_ratio,
+            alphas=[alpha * self.n_rows / n_columns],
+            precompute=self.products,
+            Xy=self.with_target,
+            coef_init=start.copy(),  # it is written into
+            check_input=False,
+            tol=DESCENT_TOLERANCE,
+            max_iter=MAX_DESCENTS,
+        )
+        return np.asarray(found[:, 0])
+
+
+class LeastSquaresPath:
+    """Coefficients that start from the last penalty's.
+
+    Parameters
+    ----------
+    X : array of shape (n_rows, n_columns)
+        Dense.
+    target : array of shape (n_rows,)
+    weights : array of shape (n_rows,) or None
+        Mean 1.
+    l1_ratio : float
+        Share of the L1 penalty.
+
+    Attributes
+    ----------
+    coefficients : array of shape (n_columns,)
+    intercept : float
+    """
+
+    def __init__(
+        self, X: FloatArray, target: FloatArray, weights: FloatArray | None, *, l1_ratio: float
+    ) -> None:
+        weights = np.ones(len(target)) if weights is None else weights
+        self._l1_ratio, self._center = l1_ratio, np.average(X, axis=0, weights=weights)
+        self.intercept = self._mean = float(np.average(target, weights=weights))
+        roots = np.sqrt(weights)
+        centred = ((X - self._center) * roots[:, np.newaxis]).astype(X.dtype, copy=False)
+        residuals = (target - self._mean) * roots
+        self._squares = Squares(
+            products=(centred.T @ centred).astype(float),
+            with_target=np.asarray(residuals.astype(X.dtype, copy=False) @ centred, dtype=float),
+            of_target=float(residuals @ residuals),
+            n_rows=len(target),
+        )
+        self.coefficients = np.zeros(X.shape[1])
+
+    def fit(self, alpha: float, check: Check) -> None:
+        """Go to the next penalty."""
+        check()
+        self.coefficients = self._squares.solved(alpha, self._l1_ratio, self.coefficients)
+        self.intercept = self._mean - float(self._center @ self.coefficients)
 
 
 class LogisticPath:
@@ -40,8 +130,7 @@ class LogisticPath:
     weights : array of shape (n_rows,) or None
         Mean 1.
     l1_ratio : float
-        Share of the L1 penalty: ``alpha * (l1_ratio * |w|_1 + (1 - l1_ratio) / 2 * |w|_2^2)``, beside the
-        weighted mean of the rows' log losses.
+        Share of the L1 penalty.
 
     Attributes
     ----------
@@ -82,8 +171,8 @@ class LogisticPath:
         target = self._scores + slopes / curvature
         target -= curvature @ target / total
         with_target = products @ self.coefficients + self._with_columns(slopes) - slopes.sum() * center
-        solution = self._solve(products, with_target, float(curvature @ target**2), alpha)
-        change = solution - self.coefficients
+        squares = Squares(products, with_target, float(curvature @ target**2), len(target))
+        change = squares.solved(alpha, self._l1_ratio, self.coefficients) - self.coefficients
         shift = float(slopes.sum() / total - center @ change)
         move = X @ change.astype(X.dtype, copy=False) + shift
         for halving in range(MAX_HALVINGS):
@@ -95,41 +184,6 @@ class LogisticPath:
                 self.intercept += share * shift
                 return reached
         return before
-
-    def _solve(
-        self, products: FloatArray, with_target: FloatArray, square: float, alpha: float
-    ) -> FloatArray:
-        """Return the coefficients of penalized least squares.
-
-        Parameters
-        ----------
-        products : array of shape (n_columns, n_columns)
-            Of the centred columns, over weighted rows.
-        with_target : array of shape (n_columns,)
-            Products of columns and target.
-        square : float
-            Product of the target and itself.
-        alpha : float
-        """
-        n_rows, n_columns = self._X.shape
-        if not self._l1_ratio:
-            penalized = products + n_rows * alpha * np.eye(n_columns)
-            return np.asarray(cho_solve(cho_factor(penalized), with_target))
-        target = np.zeros(n_columns)  # beside products, only the length of a target and of columns is read
-        target[0] = np.sqrt(square)
-        _, found, _ = enet_path(
-            products,
-            target,
-            l1_ratio=self._l1_ratio,
-            alphas=[alpha * n_rows / n_columns],
-            precompute=products,
-            Xy=with_target,
-            coef_init=self.coefficients.copy(),  # it is written into
-            check_input=False,
-            tol=DESCENT_TOLERANCE,
-            max_iter=MAX_DESCENTS,
-        )
-        return np.asarray(found[:, 0])
 
     def _with_columns(self, values: FloatArray) -> FloatArray:
         """Return the columns' products with one value a row, in the columns' own precision."""
