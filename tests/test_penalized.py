@@ -7,8 +7,9 @@ import pytest
 from scipy.special import expit
 from sklearn.linear_model import ElasticNet, LogisticRegression
 
+from tuner.families import _penalized
 from tuner.families._base import unchecked
-from tuner.families._penalized import LeastSquaresPath, LogisticPath
+from tuner.families._penalized import LeastSquaresPath, LogisticPath, Squares
 from tuner.families.linear import ALPHAS
 
 
@@ -80,6 +81,29 @@ def test_least_squares_are_scikit_learns(rows, l1_ratio, weighted):
         other.fit(X, target, sample_weight=weights)
         predictions = X @ path.coefficients + path.intercept
         np.testing.assert_allclose(predictions, other.predict(X), atol=2e-3)
+
+
+def test_products_are_made_a_few_rows_at_a_time(rows, monkeypatch):
+    """Parts, the last one shorter, add up to the whole; by hand on three rows."""
+    X, y, weights = rows
+    whole = Squares.of(X, y.astype(float), weights)
+    monkeypatch.setattr(_penalized, "ROWS_AT_ONCE", 50)
+    np.testing.assert_allclose(Squares.of(X, y.astype(float), weights).products, whole.products)
+    # x: 0, 1, 4 with weights 2, 1, 1 has mean 5/4; y: 0, 0, 4 has mean 1
+    three = Squares.of(np.array([[0.0], [1.0], [4.0]]), np.array([0.0, 0.0, 4.0]), np.array([2.0, 1.0, 1.0]))
+    assert (three.center[0], three.mean) == (1.25, 1.0)
+    assert three.products[0, 0] == pytest.approx(2 * 1.25**2 + 0.25**2 + 2.75**2)
+    assert three.with_target[0] == pytest.approx(2 * 1.25 + 0.25 + 2.75 * 3)
+    assert three.of_target == pytest.approx(2 + 1 + 9)
+
+
+def test_rows_that_weigh_nothing_count_for_nothing(rows):
+    """With and without them: the same coefficients."""
+    X, y, _ = rows
+    weights = np.repeat([2.0, 0.0], 60)
+    with_them, without = walked(X, y, weights, 0.5), walked(X[:60], y[:60], None, 0.5)
+    for (_, one, _), (_, other, _) in zip(with_them, without, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3)
 
 
 @pytest.mark.parametrize("l1_ratio", [0.0, 1.0])

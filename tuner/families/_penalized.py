@@ -22,11 +22,13 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.special import expit
 from sklearn.linear_model import enet_path
+from sklearn.utils import gen_batches
 
 from tuner._types import FloatArray
 from tuner.families._base import Check
 
 MAX_COLUMNS = 256  # beyond, their products take longer than many passes over the rows
+ROWS_AT_ONCE = 2**15  # weighted, for their products
 MAX_STEPS = 25  # a penalty
 MAX_HALVINGS = 8  # of a step that overshoots
 ENOUGH = 1e-3  # of the loss without columns: a step that gains less is the last; the next gains its square
@@ -36,43 +38,66 @@ DESCENT_TOLERANCE, MAX_DESCENTS = 1e-6, 1000  # of coordinate descent within a s
 
 @dataclass(frozen=True, eq=False)
 class Squares:
-    """What least squares needs to know of centred columns and a centred target, over weighted rows.
+    """What least squares needs to know of columns and a target, over weighted rows.
 
     Attributes
     ----------
     products : array of shape (n_columns, n_columns)
     with_target : array of shape (n_columns,)
     of_target : float
-        Products of the columns, of columns and target, of the target and itself.
+        Products of the columns, of columns and target, of the target and itself, each less its mean.
+    center : array of shape (n_columns,)
+    mean : float
+        The means of the columns and of the target.
     n_rows : int
     """
 
     products: FloatArray
     with_target: FloatArray
     of_target: float
+    center: FloatArray
+    mean: float
     n_rows: int
 
-    def solved(self, alpha: float, l1_ratio: float, start: FloatArray) -> FloatArray:
-        """Return the coefficients of a penalty."""
+    @classmethod
+    def of(cls, X: FloatArray, target: FloatArray, weights: FloatArray) -> Squares:
+        """Return the products of X, shape (n_rows, n_columns), in its own precision, and of the target."""
+        total, n_columns = weights.sum(), X.shape[1]
+        mean = float(weights @ target / total)
+        rest = target - mean
+        own, of_rest = (values.astype(X.dtype, copy=False) for values in (weights, weights * rest))
+        center = np.asarray(own @ X, dtype=float) / total
+        roots, products = np.sqrt(own)[:, np.newaxis], np.zeros((n_columns, n_columns))
+        for rows in gen_batches(len(X), ROWS_AT_ONCE):
+            part = X[rows] * roots[rows]
+            products += part.T @ part
+        products -= total * np.outer(center, center)
+        with_target = np.asarray(of_rest @ X, dtype=float)
+        return cls(products, with_target, float(weights @ rest**2), center, mean, len(X))
+
+    def solved(self, alpha: float, l1_ratio: float, start: FloatArray) -> tuple[FloatArray, float]:
+        """Return the coefficients of a penalty, and the intercept."""
         n_columns = len(start)
-        if not l1_ratio:
+        if l1_ratio:
+            target = np.zeros(n_columns)  # beside products, only its length is read, and how long columns are
+            target[0] = np.sqrt(self.of_target)
+            _, path, _ = enet_path(
+                self.products,
+                target,
+                l1_ratio=l1_ratio,
+                alphas=[alpha * self.n_rows / n_columns],
+                precompute=self.products,
+                Xy=self.with_target,
+                coef_init=start.copy(),  # it is written into
+                check_input=False,
+                tol=DESCENT_TOLERANCE,
+                max_iter=MAX_DESCENTS,
+            )
+            found = path[:, 0]
+        else:
             penalized = self.products + self.n_rows * alpha * np.eye(n_columns)
-            return np.asarray(cho_solve(cho_factor(penalized), self.with_target))
-        target = np.zeros(n_columns)  # beside products, only its length is read, and how long columns are
-        target[0] = np.sqrt(self.of_target)
-        _, found, _ = enet_path(
-            self.products,
-            target,
-            l1_ratio=l1_ratio,
-            alphas=[alpha * self.n_rows / n_columns],
-            precompute=self.products,
-            Xy=self.with_target,
-            coef_init=start.copy(),  # it is written into
-            check_input=False,
-            tol=DESCENT_TOLERANCE,
-            max_iter=MAX_DESCENTS,
-        )
-        return np.asarray(found[:, 0])
+            found = cho_solve(cho_factor(penalized), self.with_target)
+        return np.asarray(found), self.mean - float(self.center @ found)
 
 
 class LeastSquaresPath:
@@ -97,25 +122,14 @@ class LeastSquaresPath:
     def __init__(
         self, X: FloatArray, target: FloatArray, weights: FloatArray | None, *, l1_ratio: float
     ) -> None:
-        weights = np.ones(len(target)) if weights is None else weights
-        self._l1_ratio, self._center = l1_ratio, np.average(X, axis=0, weights=weights)
-        self.intercept = self._mean = float(np.average(target, weights=weights))
-        roots = np.sqrt(weights)
-        centred = ((X - self._center) * roots[:, np.newaxis]).astype(X.dtype, copy=False)
-        residuals = (target - self._mean) * roots
-        self._squares = Squares(
-            products=(centred.T @ centred).astype(float),
-            with_target=np.asarray(residuals.astype(X.dtype, copy=False) @ centred, dtype=float),
-            of_target=float(residuals @ residuals),
-            n_rows=len(target),
-        )
-        self.coefficients = np.zeros(X.shape[1])
+        self._squares = Squares.of(X, target, np.ones(len(target)) if weights is None else weights)
+        self._l1_ratio = l1_ratio
+        self.coefficients, self.intercept = np.zeros(X.shape[1]), self._squares.mean
 
     def fit(self, alpha: float, check: Check) -> None:
         """Go to the next penalty."""
         check()
-        self.coefficients = self._squares.solved(alpha, self._l1_ratio, self.coefficients)
-        self.intercept = self._mean - float(self._center @ self.coefficients)
+        self.coefficients, self.intercept = self._squares.solved(alpha, self._l1_ratio, self.coefficients)
 
 
 class LogisticPath:
@@ -162,18 +176,11 @@ class LogisticPath:
     def _step(self, alpha: float, before: float) -> float:
         """Take a step, halved where it overshoots, and return the objective there; none if nothing helps."""
         X, probabilities = self._X, expit(self._scores)
-        curvature = self._weights * np.maximum(probabilities * (1 - probabilities), LEAST_CURVATURE)
-        slopes = self._weights * (self._labels - probabilities)
-        total = curvature.sum()
-        center = self._with_columns(curvature) / total
-        scaled = X * np.sqrt(curvature)[:, np.newaxis].astype(X.dtype, copy=False)
-        products = (scaled.T @ scaled).astype(float) - total * np.outer(center, center)
-        target = self._scores + slopes / curvature
-        target -= curvature @ target / total
-        with_target = products @ self.coefficients + self._with_columns(slopes) - slopes.sum() * center
-        squares = Squares(products, with_target, float(curvature @ target**2), len(target))
-        change = squares.solved(alpha, self._l1_ratio, self.coefficients) - self.coefficients
-        shift = float(slopes.sum() / total - center @ change)
+        curvature = np.maximum(probabilities * (1 - probabilities), LEAST_CURVATURE)
+        response = self._scores + (self._labels - probabilities) / curvature
+        squares = Squares.of(X, response, self._weights * curvature)
+        solution, intercept = squares.solved(alpha, self._l1_ratio, self.coefficients)
+        change, shift = solution - self.coefficients, intercept - self.intercept
         move = X @ change.astype(X.dtype, copy=False) + shift
         for halving in range(MAX_HALVINGS):
             share = 0.5**halving
@@ -184,10 +191,6 @@ class LogisticPath:
                 self.intercept += share * shift
                 return reached
         return before
-
-    def _with_columns(self, values: FloatArray) -> FloatArray:
-        """Return the columns' products with one value a row, in the columns' own precision."""
-        return np.asarray(values.astype(self._X.dtype, copy=False) @ self._X, dtype=float)
 
     def _objective(self, alpha: float, coefficients: FloatArray, scores: FloatArray) -> float:
         absolute, square = np.abs(coefficients).sum(), coefficients @ coefficients
