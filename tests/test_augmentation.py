@@ -15,10 +15,10 @@ from tuner._augment_images import IMAGE_TRANSFORMS, cut_out, flipped_horizontall
 from tuner._augment_tables import TABLE_TRANSFORMS, masked, minority_rows, mixed_rows, noisy, spreads, swapped
 from tuner._augmentation import TABLE_COPIES, made_rows
 from tuner._bench import Bench, augmented, training_rows
-from tuner._config import resolve
 from tuner._data import make_dataset
 from tuner._metrics import resolve_metric
 from tuner._preparation import Design
+from tuner._settings import resolve
 from tuner._splits import Fold, FoldPlan, plan_choosing
 from tuner._table import Table
 from tuner.checks import with_copies

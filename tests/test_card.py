@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 from tuner._card import describe
-from tuner._config import TuningConfig, resolve
+from tuner._config import TuningConfig
 from tuner._data import make_dataset, with_log_target
 from tuner._metrics import resolve_metric
+from tuner._settings import resolve
 
 
 def card_of(X, y, *, metric=None, log_target=False, **roles):

@@ -14,10 +14,11 @@ from tuner._choice import (
     first_repeat,
     wanted_repeats,
 )
-from tuner._config import TuningConfig, resolve
+from tuner._config import TuningConfig
 from tuner._data import make_dataset
 from tuner._deadline import Deadline
 from tuner._metrics import resolve_metric
+from tuner._settings import resolve
 from tuner._trials import Place
 
 PLACE = Place("s", "search")

@@ -7,14 +7,9 @@ import numpy as np
 import pytest
 
 from search_spaces import DEFAULT_FAMILIES, PORTFOLIOS, SPACES, Categorical, Float, Int
-from tuner._config import (
-    AUTO_NOMINATING_WEIGHTS,
-    AUTO_SEARCH_WEIGHT,
-    TuningConfig,
-    check_config,
-    resolve,
-    resolve_spaces,
-)
+from tuner._config import TuningConfig, check_config
+from tuner._settings import AUTO_NOMINATING_WEIGHTS, AUTO_SEARCH_WEIGHT, resolve
+from tuner._spaces import resolve_spaces
 from tuner.exceptions import InputError
 
 
@@ -275,16 +270,16 @@ def test_the_default_family_comes_first():
 def test_changes_reach_the_space_they_name():
     """Bounds and fixed values land in their family; the other family stays as it is."""
     changes = {"lightgbm": {"num_leaves": Int(4, 64, log=True), "learning_rate": 0.05}}
-    boosted, linear = resolve_spaces(TuningConfig(families=["lightgbm", "linear"], search_space=changes))
+    boosted, linear = resolve_spaces(["lightgbm", "linear"], changes)
     assert (boosted.dimensions["num_leaves"].low, boosted.dimensions["num_leaves"].high) == (4, 64)
     assert boosted.dimensions["num_leaves"].default == 31
     assert boosted.dimensions["learning_rate"] == 0.05
-    assert linear == resolve_spaces(TuningConfig())[1]
+    assert linear == resolve_spaces(None, None)[1]
 
 
 def test_a_family_whose_package_is_missing_says_how_to_install_it(monkeypatch):
     """Asking for networks without torch is an error with its cure; the default families do without."""
-    monkeypatch.setattr("tuner._config.find_spec", lambda _: None)
+    monkeypatch.setattr("tuner._spaces.find_spec", lambda _: None)
     with pytest.raises(InputError) as caught:
         check_config(TuningConfig(families=["lightgbm", "mlp"]))
     assert "torch" in caught.value.rule
@@ -295,7 +290,7 @@ def test_a_family_whose_package_is_missing_says_how_to_install_it(monkeypatch):
 def test_the_default_families_are_fixed(monkeypatch):
     """They do not depend on what is installed, nor on whether rows are images."""
     for installed in (True, False):
-        monkeypatch.setattr("tuner._config.find_spec", lambda _, there=installed: there or None)
+        monkeypatch.setattr("tuner._spaces.find_spec", lambda _, there=installed: there or None)
         families = {
             tuple(space.family for space in settings(has_images=each).spaces) for each in (True, False)
         }

@@ -112,6 +112,13 @@ def test_underfitting_by_hand(falling):
     assert "raise toy.leaves (now 31), or lower toy.l2 (now 1)" in finding.next_step
 
 
+def test_a_path_that_time_ended_asks_for_time(falling):
+    """D002 of a shortened path: the model could have grown, there was no time for it."""
+    (finding,) = diagnose(replace(falling(), shortened=True), [falling()], [SPACE])
+    assert finding.code == "D002"
+    assert finding.next_step == "Raise `time_budget`: it ended this path."
+
+
 def test_underfitting_compares_sizes_and_not_thresholds(falling):
     """With two thresholds a point, the one before the last size at .5 is two columns to the left."""
     winner = falling(path_point=4, thresholds=(0.5, 0.4))

@@ -11,13 +11,14 @@ from scipy.stats import t as student
 
 from tuner import _estimate, tune
 from tuner._bench import Bench
-from tuner._config import TuningConfig, resolve
+from tuner._config import TuningConfig
 from tuner._data import make_dataset
 from tuner._deadline import Deadline
 from tuner._estimate import Elected, _bootstrap_counts, bbc, crossfit, judge_tuning, nested, plan_outer
 from tuner._intervals import Interval
 from tuner._metrics import resolve_metric
 from tuner._result import Build
+from tuner._settings import resolve
 from tuner._splits import plan_choosing
 from tuner.exceptions import InputError
 

@@ -441,10 +441,31 @@ def test_a_stop_cuts_folds_that_walk_alone(scripted, monkeypatch):
         scripted(script, **stop_at(7))
     with pytest.raises(DeadlineReachedError, match="before fold 1"):
         scripted(script, **stop_at(5))
-    _, shortened = scripted(script, shorten=True, keep_models=True, **stop_at(7))
+    _, shortened = scripted(script, shorten="always", keep_models=True, **stop_at(7))
     assert shortened.shortened
     assert len(shortened.curves.path_values) == 1  # the second fold had time for one point
     assert shortened.models == (0, 0, 0)
+
+
+def test_a_stop_late_on_the_path_ends_it_there(scripted, monkeypatch):
+    """Of 4 points 2 are half: a cut at the third leaves a path of 2, an earlier one or one alone nothing."""
+    script = [0.5, 0.4, 0.3, 0.2]
+
+    def stop_at(question):
+        asked = count()  # twice a fold and point: before it, and at its step
+        return {"shorten": "late", "stop": lambda: next(asked) >= question}
+
+    _, late = scripted(script, **stop_at(6 * 2 + 3))
+    assert late.shortened
+    assert late.curves.path_values == (1.0, 2.0)
+    assert late.scores.path_value == 2.0
+    _, whole = scripted(script, **stop_at(6 * 4))
+    assert not whole.shortened
+    with pytest.raises(DeadlineReachedError):
+        scripted(script, **stop_at(6 * 2 - 1))
+    monkeypatch.setattr(_bench, "MAX_BYTES_HELD", 0)
+    with pytest.raises(DeadlineReachedError, match="fold 2"):
+        scripted(script, fold_bytes=1, **stop_at(5 * 2 + 3))
 
 
 def test_prepared_folds_can_be_let_go():

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from tuner import tune
+from tuner import _finals, tune
 from tuner._bench import Bench
 from tuner._config import TuningConfig
 from tuner._data import make_dataset
-from tuner._finals import N_REFITS, FoldScorer, is_refitted, n_refits
+from tuner._deadline import Deadline
+from tuner._finals import N_REFITS, FoldScorer, is_refitted, n_refits, rescore
 from tuner._metrics import resolve_metric
 from tuner._records import BagLosses
 from tuner._reference import recipe_of_result
+from tuner._selection import Nomination
 from tuner._splits import Fold, FoldPlan
+from tuner._trials import Place, Trial
 from tuner._tune import check_run
 
 
@@ -87,6 +93,31 @@ def test_who_is_fitted_on_all_rows_and_how_often(task, final, role, expected):
     rows = checked(task, final, **({} if role is None else {role: values[role]}))
     found = n_refits(rows.settings) if is_refitted(rows.dataset, rows.settings) else 0
     assert found == expected
+
+
+def test_the_dearest_finalists_begin_first(make_trial, monkeypatch):
+    """1, 1, 9 and 3 s: after the default, which must be there, comes 9; they return as nominated."""
+    rows, begun = checked("classification", "ensemble"), []
+    trials = [make_trial(number, fit_seconds=each) for number, each in enumerate((1.0, 1.0, 9.0, 3.0))]
+
+    def run(configuration, bench, *, number, **options):  # noqa: ARG001
+        begun.append(number)
+        return Trial(trials[number], None)
+
+    monkeypatch.setattr(_finals, "run_trial", run)
+    found = rescore(
+        [Nomination(number, ()) for number in range(4)],
+        trials,
+        SimpleNamespace(dataset=rows.dataset, n_threads=1),
+        replace(rows.settings, n_jobs=1),
+        place=Place("study", "finalist"),
+        cap=0.0,
+        first_number=None,
+        may_cut_default=True,
+        deadline=Deadline(),
+    )
+    assert begun == [0, 2, 3, 1]
+    assert [trial.record.number for trial in found] == [0, 1, 2, 3]
 
 
 def test_an_ensemble_of_regressions_is_of_fits_on_all_rows():

@@ -69,7 +69,8 @@ def test_filters_are_a_convolution(shape):
         torch.from_numpy(offset),
         padding=1,
     )
-    expected = torch.nn.functional.avg_pool2d(found.relu(), front.square).flatten(1).numpy()
+    averages = torch.nn.functional.avg_pool2d(found.relu(), front.square)
+    expected = averages.permute(0, 2, 3, 1).flatten(1).numpy()  # square by square
     np.testing.assert_allclose(front.outputs(images.reshape(3, -1), matrix, offset), expected, atol=1e-5)
 
 

@@ -10,12 +10,12 @@ from sklearn.datasets import load_breast_cancer
 
 from tuner import TuningConfig, tune
 from tuner._bench import Bench
-from tuner._config import resolve
 from tuner._data import make_dataset
 from tuner._deadline import Deadline
 from tuner._learning import Probe, leave_groups_out
 from tuner._metrics import resolve_metric
 from tuner._search import initial_configurations
+from tuner._settings import resolve
 from tuner._splits import plan_choosing
 from tuner._trials import Place, run_trial
 

@@ -30,6 +30,7 @@ from tuner.families._stack import (  # noqa: E402
     Recipe,
     Rows,
     Stack,
+    _averages_found,
     _normalized,
     _wanted,
     steps_an_epoch,
@@ -90,11 +91,15 @@ def held_out(fits, points):
     return rows
 
 
-def stack(X, y, *, recipe=PLAIN, width=4, depth=1, norm="none", seed=0):
+def stack(X, y, *, recipe=PLAIN, width=4, depth=1, norm="none", seed=0, n_an_epoch=None):
     """Return one network in training on a regression."""
     layout = Layout(X.shape[1], 1, width, depth, norm)
     rows = Rows(
-        X.astype(np.float32), y.astype(np.float32), np.ones(len(y), np.float32), np.zeros(1, np.float32)
+        X.astype(np.float32),
+        y.astype(np.float32),
+        np.ones(len(y), np.float32),
+        np.zeros(1, np.float32),
+        n_an_epoch or len(y),
     )
     return Stack([layout], [rows], recipe, [seed])
 
@@ -208,7 +213,7 @@ def test_folds_of_other_shapes_train_alone(change):
         prepared[0] = replace(prepared[0], rows=rows)
     if change == "steps":
         rows = prepared[0].rows
-        few = Rows(rows.X[:40], rows.target[:40], rows.weights[:40], rows.start)
+        few = Rows(rows.X[:40], rows.target[:40], rows.weights[:40], rows.start, n_an_epoch=40)
         prepared[0] = replace(prepared[0], rows=few)
     fits = FAMILY.start_together(params, prepared, [0, 1])
     assert fits[0]._training is not fits[1]._training
@@ -233,6 +238,37 @@ def test_epochs_grow_by_a_fifth():
     assert grid[:12] == (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 17)
     assert grid[-1] == 256
     assert all(left < right for left, right in pairwise(grid))
+
+
+def test_derivatives_of_the_filters_are_those_of_differences():
+    """Our own derivatives of the layer against differences in double precision, away from the kinks."""
+    torch = pytest.importorskip("torch")
+    generator = torch.Generator().manual_seed(0)
+    n_folds, n_rows, side, n_squares, n_filters = 2, 3, 4, 2, 2
+    seen = torch.rand((n_folds, n_rows * side * n_squares, 5), generator=generator, dtype=torch.float64)
+    matrix, offset = (
+        (torch.rand(shape, generator=generator, dtype=torch.float64) - 0.5).requires_grad_()
+        for shape in ((n_folds, 5, n_filters), (n_folds, n_filters))
+    )
+    shape = (n_rows, side, n_squares * n_filters)
+
+    def averages(*layer):
+        return _averages_found().apply(seen, *layer, shape)
+
+    sums = torch.baddbmm(offset[:, None], seen, matrix)
+    assert 0 < (sums < 0).double().mean() < 1  # some are cut, some are not
+    assert torch.autograd.gradcheck(averages, (matrix, offset))
+
+
+def test_an_epoch_of_augmented_rows_is_as_long_as_one_of_the_rows_they_are_made_from(line):
+    """8 rows and 24 copies: every epoch draws 8 of the 32, each at most once, in time others; 1 step."""
+    X, y = line
+    network = stack(X, y, n_an_epoch=8)
+    epochs = [network._order().numpy().ravel() for _ in range(40)]
+    assert all(len(set(drawn)) == len(drawn) == 8 for drawn in epochs)
+    assert set(np.concatenate(epochs)) == set(range(32))
+    network.epoch(lambda: None)
+    assert network._step == steps_an_epoch(8) == 1
 
 
 @pytest.mark.parametrize(

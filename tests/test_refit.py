@@ -16,8 +16,9 @@ from tuner._listeners import Listeners, RunContext
 from tuner._records import Configuration
 from tuner._reference import recipe_of_result
 from tuner._refit import fit_as_elected, renew
+from tuner._threads import one_thread_a_fit
 from tuner._tracking_info import TrackingInfo
-from tuner._tune import check_run, one_thread_a_fit, tune_checked
+from tuner._tune import check_run, tune_checked
 
 
 def table(n_rows: int, seed: int = 0) -> tuple[pd.DataFrame, pd.Series]:

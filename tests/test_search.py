@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from search_spaces import PORTFOLIOS, Categorical, Float, Int
 from tuner import _search
 from tuner._bench import Bench
-from tuner._config import TuningConfig, resolve
+from tuner._config import TuningConfig
 from tuner._data import make_dataset
 from tuner._deadline import Deadline
 from tuner._diagnosis_search import at_the_edge
@@ -21,6 +21,7 @@ from tuner._objective import objective
 from tuner._search import LAG, Search, initial_configurations
 from tuner._seeds import child_seed
 from tuner._selection import N_FINALISTS, nominate
+from tuner._settings import resolve
 from tuner._splits import plan_choosing
 from tuner._trials import Place, Trial, run_trial
 from tuner.exceptions import TrialsFailedError

@@ -18,7 +18,7 @@ from tuner._page import render
 from tuner._shares import blend
 from tuner._slices import skipped_slices, slice_labels, slice_scores, with_slices
 from tuner._splits import Fold, FoldPlan
-from tuner._tune import study_hash
+from tuner._study import study_hash
 
 
 def test_labels_by_hand():

@@ -16,12 +16,13 @@ from optuna.trial import TrialState
 from search_spaces import SPACES
 from tuner import _search
 from tuner._bench import Bench
-from tuner._config import TuningConfig, resolve
+from tuner._config import TuningConfig
 from tuner._data import make_dataset
 from tuner._deadline import Deadline
 from tuner._metrics import resolve_metric
 from tuner._records import Configuration
 from tuner._search import LAG, Search
+from tuner._settings import resolve
 from tuner._splits import plan_choosing
 from tuner._store import TrialStore
 from tuner._trials import Place

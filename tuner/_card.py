@@ -9,9 +9,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
-from tuner._config import Settings
 from tuner._data import Dataset
 from tuner._metrics import Metric, MetricValue, natural
+from tuner._settings import Settings
 
 PACKAGES = ("honest-tuner", "lightgbm", "scikit-learn", "optuna", "numpy")
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from search_spaces import Float, Int, SearchSpace
 from tuner._bench import Bench, threads_a_fit
-from tuner._config import Settings
 from tuner._data import Dataset
 from tuner._deadline import Deadline
 from tuner._failpoints import failpoint
@@ -20,6 +19,7 @@ from tuner._records import TrialRecord
 from tuner._search import Notify, Search, SearchOutcome
 from tuner._seeds import child_seed
 from tuner._selection import N_FINALISTS, Nomination, nominate
+from tuner._settings import Settings
 from tuner._slices import skipped_slices
 from tuner._splits import Fold, FoldPlan, can_train, finer, plan_choosing, plan_fresh
 from tuner._trials import Place
@@ -124,7 +124,7 @@ def choose(
     bench.let_go()
     known_notes = plan.notes if fresh is None else tuple(dict.fromkeys(plan.notes + fresh.notes))
     known_notes += skipped_slices(dataset, plan.folds)
-    notes = _how_it_ended(search) + _what_was_widened(settings.spaces, search.spaces) + notes
+    notes = _how_it_ended(search, finals) + _what_was_widened(settings.spaces, search.spaces) + notes
     return Choice(bench, search, finals, known_notes + notes)
 
 
@@ -366,11 +366,14 @@ class Pace:
         return CAUTION * trial.fit_seconds * passes / self.settings.n_repeats
 
 
-def _how_it_ended(search: SearchOutcome) -> tuple[str, ...]:
+def _how_it_ended(search: SearchOutcome, finals: Finals) -> tuple[str, ...]:
     default = search.trials[search.default]
     if default.shortened and default.curves is not None:
         reached = default.curves.path_values[-1]
         return (f"Time ended the default's path at {reached:g}: no model was fitted to its end.",)
+    winner = search.trials[finals.nominations[finals.winner].number]
+    if winner.shortened and winner.curves is not None:
+        return (f"Time ended the winner's path at {winner.curves.path_values[-1]:g}: it may gain beyond.",)
     if search.is_settled:
         return (f"The search ended after {len(search.trials)} trials: the later half brought only noise.",)
     return ()

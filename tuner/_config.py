@@ -1,42 +1,22 @@
-"""What the user asked for (`TuningConfig`) and what that means for one table (`Settings`)."""
+"""What the user asks for, and all that can be said against it without data."""
 
 from __future__ import annotations
 
 import math
-import os
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from difflib import get_close_matches
-from importlib.util import find_spec
-from typing import Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from search_spaces import (
-    DEFAULT_FAMILIES,
-    EXTRAS,
-    PORTFOLIOS,
-    SPACES,
-    Categorical,
-    Dimension,
-    SearchSpace,
-    augmentation,
-)
-from tuner._types import Scalar, Task
+from tuner._rules import check_choice, check_names, is_number
+from tuner._spaces import SpaceChanges, resolve_spaces
 from tuner.exceptions import InputError
 from tuner.findings import codes
 
-AUTO_SEARCH_WEIGHT = 0.05
-AUTO_NOMINATING_WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.2)
 AGGREGATES = ("mean", "worst_slice")
 FINALS = ("ensemble", "bag", "refit")
 ESTIMATES = ("auto", "nested", "crossfit", "bbc", None)
-# Of the time budget. Forward windows train on half of the rows on average; crossfit does not search again.
-OUTER_SHARES = {"nested": 0.5, "forward": 0.3, "crossfit": 0.3}
 TASKS = ("auto", "classification", "regression")
-
-SpaceChanges = Mapping[str, Mapping[str, Dimension | Scalar]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,53 +106,6 @@ class TuningConfig:
     verbose: int = 1
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """A `TuningConfig` resolved for one table: nothing left to default.
-
-    Attributes
-    ----------
-    seed : int
-        The one seed all others derive from.
-    spaces : tuple of SearchSpace
-        One per family, the default family first.
-    widen : bool
-        Whether the search may move the ends of their ranges.
-    portfolios : dict of str to tuple
-        Known-good configurations per family.
-    search_weight : float
-        Gap weight the sampler sees.
-    nominating_weights : tuple of float
-        Gap weights that nominate finalists; 0 among them.
-    outer_share : float
-        Part of the time budget that the estimate's own fits get; 0 where it has none.
-    """
-
-    task: Task
-    seed: int
-    spaces: tuple[SearchSpace, ...]
-    widen: bool = False
-    portfolios: Mapping[str, tuple[Mapping[str, Scalar], ...]] = field(default_factory=dict)
-    search_weight: float = AUTO_SEARCH_WEIGHT
-    nominating_weights: tuple[float, ...] = AUTO_NOMINATING_WEIGHTS
-    aggregate: Literal["mean", "worst_slice"] = "mean"
-    final: Literal["ensemble", "bag", "refit"] = "ensemble"
-    max_members: int | None = None
-    estimate: Literal["nested", "crossfit", "bbc"] | None = None
-    outer_share: float = 0.0
-    outer_folds: int = 5
-    n_folds: int = 5
-    n_repeats: int = 1
-    n_jobs: int = 1
-    time_budget: float | None = None
-    max_trials: int | None = None
-    slices: tuple[str, ...] = ()
-
-    def space(self, family: str) -> SearchSpace:
-        """Return the search space of ``family``."""
-        return next(space for space in self.spaces if space.family == family)
-
-
 def check_config(config: TuningConfig) -> None:
     """Validate all that needs no data.
 
@@ -184,206 +117,25 @@ def check_config(config: TuningConfig) -> None:
     _check_limits(config)
     _check_counts(config)
     _check_texts(config)
-    _check_choice("task", config.task, TASKS)
-    _check_choice("final", config.final, FINALS)
-    _check_choice("estimate", config.estimate, ESTIMATES)
+    check_choice("task", config.task, TASKS)
+    check_choice("final", config.final, FINALS)
+    check_choice("estimate", config.estimate, ESTIMATES)
     if isinstance(config.gap_weight, str):
-        _check_choice("gap_weight", config.gap_weight, ("auto",))
-    elif not _is_number(config.gap_weight) or not 0 <= config.gap_weight < math.inf:
+        check_choice("gap_weight", config.gap_weight, ("auto",))
+    elif not is_number(config.gap_weight) or not 0 <= config.gap_weight < math.inf:
         raise InputError(
             '`gap_weight` must be "auto" or a number of at least 0.', config.gap_weight, 'Keep "auto".'
         )
     if not isinstance(config.widen, bool):
         raise InputError("`widen` must be True or False.", repr(config.widen), "Try `widen=True`.")
-    _check_names("slices", config.slices, None, 'slices=["country"]')
+    check_names("slices", config.slices, None, 'slices=["country"]')
     _check_aggregate(config)
-    _check_names("allow", config.allow, [code for code in codes() if code.startswith("G")], 'allow=["G003"]')
-    resolve_spaces(config)
-
-
-def resolve(
-    config: TuningConfig,
-    *,
-    task: Task,
-    has_time: bool,
-    has_categories: bool = True,
-    has_images: bool = False,
-    is_sparse: bool = False,
-) -> Settings:
-    """Turn a checked config into the settings of one run.
-
-    Raises
-    ------
-    InputError
-        If what was asked for does not fit the data.
-    """
-    kind = "image" if has_images else "sparse" if is_sparse else "table"
-    changes = config.search_space or {}
-    spaces = tuple(
-        _augmented(space, changes.get(space.family, {}), kind)
-        for space in resolve_spaces(config, has_images=has_images)
-    )
-    if not has_categories:
-        spaces = tuple(space.without_categories() for space in spaces)
-    if task == "regression":
-        spaces = tuple(space.without_classes() for space in spaces)
-    else:
-        spaces = tuple(space.without_numbers(asked=changes.get(space.family, ())) for space in spaces)
-    search_weight, nominating = _weights(config.gap_weight)
-    estimate = _estimate_method(config, has_time=has_time)
-    return Settings(
-        task=task,
-        seed=_seed(config.random_state),
-        spaces=spaces,
-        widen=config.widen,
-        portfolios={space.family: _known_good(space, has_images=has_images) for space in spaces},
-        search_weight=search_weight,
-        nominating_weights=nominating,
-        aggregate=config.aggregate,  # type: ignore[arg-type]
-        final=config.final,  # type: ignore[arg-type]
-        max_members=config.max_members,
-        estimate=estimate,
-        outer_share=OUTER_SHARES.get("forward" if has_time and estimate else str(estimate), 0.0),
-        outer_folds=config.outer_folds,
-        n_folds=config.n_folds,
-        n_repeats=config.n_repeats,
-        n_jobs=_threads(config.n_jobs),
-        time_budget=config.time_budget,
-        max_trials=config.max_trials,
-        slices=tuple(config.slices),
-    )
-
-
-def resolve_spaces(config: TuningConfig, *, has_images: bool | None = None) -> tuple[SearchSpace, ...]:
-    """Return the spaces of the chosen families with the user's changes, the default family first.
-
-    Parameters
-    ----------
-    has_images : bool or None
-        Whether the rows are images; None where that is not known yet.
-    """
-    given = DEFAULT_FAMILIES if config.families is None else config.families
-    if isinstance(given, str) or not isinstance(given, Iterable) or not (families := tuple(given)):
-        raise InputError("`families` must be a list of names.", repr(given), 'Try ["lightgbm"].')
-    for family in families:
-        _check_known("family", family, tuple(SPACES))
-        _check_installed(family)
-    if len(set(families)) < len(families):
-        raise InputError("`families` must name each family once.", list(families), "Drop the repeated name.")
-    changes = {} if config.search_space is None else config.search_space
-    _check_mapping("search_space", changes)
-    for family, change in changes.items():
-        _check_known("family in `search_space`", family, families)
-        _check_mapping(f'search_space["{family}"]', change)
-    ordered = sorted(families, key=lambda family: family != "lightgbm")
-    try:
-        return tuple(_space(family, has_images).override(changes.get(family, {})) for family in ordered)
-    except ValueError as error:
-        raise _space_error(str(error)) from error
-
-
-def _space(family: str, has_images: bool | None) -> SearchSpace:  # noqa: FBT001
-    space = SPACES[family]
-    return space if has_images is None else space.narrowed(has_images=has_images)
-
-
-def _augmented(space: SearchSpace, changes: Mapping[str, Dimension | Scalar], kind: str) -> SearchSpace:
-    """Let augmentation vary where the rows are images or the user names some of it, and nowhere else."""
-    if "augment" not in space.dimensions:
-        return space
-    named = {
-        kind_named
-        for kind_named, names in (("image", augmentation.IMAGE), ("table", augmentation.TABLE))
-        if names.keys() & changes.keys() or kind_named in _choices(changes.get("augment"))
-    }
-    for unfit in named - ({"image", "table"} if kind == "image" else {kind}):
-        wanted = "images of shape (n, h, w) or (n, h, w, c)" if unfit == "image" else "a dense table"
-        raise InputError(
-            f"Augmentation of kind {unfit!r} needs {wanted}.",
-            f"`search_space` for {space.family!r} on {'sparse rows' if kind == 'sparse' else 'a table'}",
-            "Leave it out, or pass the rows in that form.",
-        )
-    if "augment" in changes:
-        return space
-    kinds = sorted(named | ({"image"} if kind == "image" else set()))
-    return (
-        space.override({"augment": Categorical(("none", *kinds))}) if kinds else augmentation.without(space)
-    )
-
-
-def _choices(change: object) -> tuple[object, ...]:
-    return change.choices if isinstance(change, Categorical) else (change,)
-
-
-def _known_good(space: SearchSpace, *, has_images: bool) -> tuple[Mapping[str, Scalar], ...]:
-    """Return the family's known-good configurations, on images beside one of each kind of transform.
-
-    These come first, but for boosting: it grows a tree a class and round, on the copies too, and gains least.
-    """
-    first = augmentation.FIRST if has_images and "augment" in space.dimensions else ()
-    known = PORTFOLIOS.get(space.family, ())
-    return (*known, *first) if space.family == "lightgbm" else (*first, *known)
-
-
-def nearest(name: object, valid: Sequence[str]) -> str:
-    """Return a sentence that names the closest valid name and lists the rest."""
-    return f"{_hint(name, valid)}Valid: {', '.join(map(repr, valid))}."
-
-
-def _hint(name: object, valid: Sequence[str]) -> str:
-    close = get_close_matches(str(name), valid, n=1, cutoff=0.4)
-    return f"Did you mean {close[0]!r}? " if close else ""
-
-
-def _space_error(message: str) -> InputError:
-    """Take the message of a search space, "rule. Got value. Cure.", apart."""
-    parts = re.fullmatch(r"(.*?) Got (.*?)\. ([A-Z].*)", message, flags=re.DOTALL)
-    if parts is None:
-        return InputError("`search_space` must fit the families' parameters.", message, "Correct it.")
-    return InputError(*parts.groups())
-
-
-def _check_mapping(name: str, value: object) -> None:
-    if not isinstance(value, Mapping):
-        raise InputError(
-            f"`{name}` must be a mapping from names.",
-            repr(value),
-            'Try {"lightgbm": {"learning_rate": 0.05}}.',
-        )
-
-
-def _check_known(what: str, name: object, valid: Sequence[str]) -> None:
-    if name not in valid:
-        raise InputError(f"A {what} must be a known one.", repr(name), nearest(name, valid))
-
-
-def _check_installed(family: str) -> None:
-    package, extra = EXTRAS.get(family, ("", ""))
-    if package and find_spec(package) is None:
-        raise InputError(
-            f"The family {family!r} trains with the package `{package}`.",
-            "no such package in this environment",
-            f'Install it: pip install "honest-tuner[{extra}]".',
-        )
-
-
-def _check_choice(name: str, value: object, valid: Sequence[str | None]) -> None:
-    if value not in valid:
-        hint = _hint(value, [each for each in valid if each is not None])
-        cure = f"{hint}Use one of {', '.join(map(repr, valid))}."
-        raise InputError(f"`{name}` must be one of its known values.", repr(value), cure)
-
-
-def _check_names(name: str, given: object, valid: Sequence[str] | None, example: str) -> None:
-    if isinstance(given, str) or not isinstance(given, Iterable):
-        raise InputError(f"`{name}` must be a list of names.", repr(given), f"Try `{example}`.")
-    for each in given:
-        if valid is not None and each not in valid:
-            raise InputError(f"`{name}` must hold known names only.", repr(each), nearest(each, valid))
+    check_names("allow", config.allow, [code for code in codes() if code.startswith("G")], 'allow=["G003"]')
+    resolve_spaces(config.families, config.search_space)
 
 
 def _check_aggregate(config: TuningConfig) -> None:
-    _check_choice("aggregate", config.aggregate, AGGREGATES)
+    check_choice("aggregate", config.aggregate, AGGREGATES)
     if config.aggregate == "mean":
         return
     if not tuple(config.slices):
@@ -408,7 +160,7 @@ def _check_limits(config: TuningConfig) -> None:
             "Set `time_budget` (seconds) or `max_trials`.",
         )
     if config.time_budget is not None and (
-        not _is_number(config.time_budget) or not 0 < config.time_budget < math.inf
+        not is_number(config.time_budget) or not 0 < config.time_budget < math.inf
     ):
         raise InputError(
             "`time_budget` must be a positive number of seconds or None.",
@@ -445,52 +197,3 @@ def _check_texts(config: TuningConfig) -> None:
         if value is not None and not isinstance(value, str):
             kind = type(value).__name__  # not the value: it may hold a password
             raise InputError(f"`{name}` must be a text or None.", f"a {kind}", f'Try `{name}="{example}"`.')
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-
-
-def _weights(gap_weight: float | str) -> tuple[float, tuple[float, ...]]:
-    if isinstance(gap_weight, str):
-        return AUTO_SEARCH_WEIGHT, AUTO_NOMINATING_WEIGHTS
-    return float(gap_weight), tuple(sorted({0.0, float(gap_weight)}))
-
-
-def _estimate_method(config: TuningConfig, *, has_time: bool) -> Literal["nested", "crossfit", "bbc"] | None:
-    estimate = config.estimate
-    if estimate is None:
-        return None
-    if estimate in ("bbc", "crossfit") and has_time:
-        raise InputError(
-            "With `time`, the estimate must look forward: block predictions have seen the future.",
-            f"estimate={estimate!r}",
-            'Use estimate="nested" (forward windows) or None.',
-        )
-    if estimate == "crossfit":
-        return "crossfit"
-    needs_outer_folds = has_time or config.aggregate == "worst_slice"
-    return "nested" if estimate == "nested" or needs_outer_folds else "bbc"
-
-
-def _seed(random_state: int | np.random.RandomState | None) -> int:
-    if random_state is None:
-        return int(np.random.SeedSequence().generate_state(1)[0] % 2**31)
-    if isinstance(random_state, np.random.RandomState | np.random.Generator):
-        draw = (
-            random_state.randint if isinstance(random_state, np.random.RandomState) else random_state.integers
-        )
-        return int(draw(0, 2**31 - 1))
-    if isinstance(random_state, bool) or not isinstance(random_state, int | np.integer) or random_state < 0:
-        raise InputError(
-            "`random_state` must be a non-negative integer, a RandomState or None.",
-            repr(random_state),
-            "Try `random_state=0`.",
-        )
-    return int(random_state)
-
-
-def _threads(n_jobs: int) -> int:
-    if n_jobs > 0:
-        return n_jobs
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -132,12 +132,13 @@ def _underfitting(winner: TrialRecord, space: SearchSpace) -> Finding | None:
     if _surely_positive(_gaps(winner)) or not _still_falling(winner):
         return None
     assert winner.scores is not None  # checked by the caller
+    larger = f"Allow a larger model: {_turn(winner, space, simpler=False)}."
     return Finding(
         "D002",
         "warning",
         "Underfitting: training and held-out rows fit alike, and the loss still falls at the largest model.",
         f"gap {winner.scores.gap:.4g}, within fold noise {_noise(_gaps(winner)):.2g}",
-        f"Allow a larger model: {_turn(winner, space, simpler=False)}.",
+        "Raise `time_budget`: it ended this path." if winner.shortened else larger,
     )
 
 

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 
 from tuner._bench import Bench
-from tuner._config import Settings
 from tuner._data import Dataset
 from tuner._deadline import Deadline
 from tuner._intervals import Interval, corrected_t, percentile, prediction_t
@@ -19,6 +18,7 @@ from tuner._objective import fold_mean
 from tuner._records import TrialRecord
 from tuner._result import Build, Estimate, Paid, Scale, natural_estimate
 from tuner._seeds import child_seed
+from tuner._settings import Settings
 from tuner._splits import FoldPlan, plan_choosing, plan_reporting
 from tuner._types import BoolArray, FloatArray, IntArray
 from tuner.exceptions import InputError

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -24,6 +25,8 @@ from tuner._types import FloatArray
 from tuner.exceptions import DeadlineReachedError, RaceLostError
 from tuner.families import FAMILIES, Check, PathFit, Predictor, TogetherFamily
 
+Shorten = Literal["never", "late", "always"]
+LATE = 0.5  # of the path's points; on a path that grows by shares, most of what it can gain lies before
 MAX_BYTES_AHEAD = 2**26  # of predictions of folds that walk ahead; a trial needing more is not raced
 
 
@@ -57,7 +60,7 @@ def evaluate(
     stop: Stop = never,
     race: Race | None = None,
     keep_models: bool = False,
-    shorten: bool = False,
+    shorten: Shorten = "never",
     n_points: int | None = None,
 ) -> Evaluation:
     """Walk all folds along the path and score the configuration.
@@ -68,15 +71,17 @@ def evaluate(
         Asked between the steps of every fit; True cancels the trial there.
     race : Race or None
         Against whom the first folds run; a trial that is not lost is scored as it is without a race.
-    shorten : bool
-        Where ``stop`` says so, end the path at the last point that all folds have passed, at least the first.
+    shorten : {"never", "late", "always"}
+        Whether ``stop`` ends the path at the last point that all folds have passed: a shorter path, judged
+        like any other. "late": where they have passed half of it side by side; "always": whatever it is, and
+        the first point is reached first.
     n_points : int or None
         Points to look at, at most: what another plan looked at, so that this one costs what that one did.
 
     Raises
     ------
     DeadlineReachedError
-        If ``stop`` says so and the path may not be shortened.
+        If ``stop`` says so and the path is not shortened.
     RaceLostError
         If the first folds are clearly behind.
     """
@@ -167,7 +172,7 @@ class _Walk:
         stop: Stop,
         *,
         keep_models: bool,
-        shorten: bool,
+        shorten: Shorten,
         n_points: int | None,
     ) -> None:
         self._configuration = configuration
@@ -175,6 +180,7 @@ class _Walk:
         self._bench = bench
         self._stop = stop
         self._shorten = shorten
+        self._must_reach = shorten == "always"  # the first point
         self._grid = self.family.path_values(configuration.params)[:n_points]
         self._patience = self.family.patience(configuration.params)
         self._repeats = np.array([fold.repeat for fold in bench.plan.folds])
@@ -207,16 +213,16 @@ class _Walk:
 
     def _alone(self, index: int) -> _Track:
         def check() -> None:
-            if self._stop() and not (self._shorten and not track.validation):
+            if self._stop() and not (self._must_reach and not track.validation):
                 raise DeadlineReachedError(f"cut in fold {index}")
 
-        if self._stop() and not self._shorten:
+        if self._stop() and not self._must_reach:
             raise DeadlineReachedError(f"cut before fold {index}")
         track = _Track(self._start(index), self._bench, index)
         try:
             track.run_alone(len(self._grid), check, keep_models=self._keep_models)
         except DeadlineReachedError:
-            if not self._shorten:
+            if not self._must_reach:
                 raise
         return track
 
@@ -226,7 +232,8 @@ class _Walk:
             try:
                 self._step(size)
             except DeadlineReachedError:
-                if not self._shorten:
+                is_late = self._shorten == "late" and self._n_points >= LATE * len(self._grid)
+                if not (is_late or self._must_reach):
                     raise
                 self.shortened = True
                 break
@@ -254,7 +261,7 @@ class _Walk:
         return self._models or tuple(track.predictor(size) for track in self._tracks)
 
     def _check(self) -> None:
-        is_needed = self._shorten and not self._n_points  # a path has at least one point
+        is_needed = self._must_reach and not self._n_points
         if self._stop() and not is_needed:
             raise DeadlineReachedError(f"cut at path value {self._grid[self._n_points]:g}")
 

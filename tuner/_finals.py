@@ -10,7 +10,6 @@ import numpy as np
 
 from tuner._bench import Bench, all_rows
 from tuner._calibration import choose_temperature, tempered
-from tuner._config import Settings
 from tuner._data import Dataset
 from tuner._deadline import Deadline, never
 from tuner._evaluation import evaluate
@@ -22,6 +21,7 @@ from tuner._records import BagLosses, Scores, TrialRecord
 from tuner._reliability import Reliability, reliability
 from tuner._seeds import child_seed
 from tuner._selection import Nomination, elect
+from tuner._settings import Settings
 from tuner._shares import Blend, Fits, Kind, blend
 from tuner._splits import Fold
 from tuner._trials import Place, Trial, run_trial
@@ -134,8 +134,12 @@ def rescore(
         record = judged(trial.record, weight=settings.search_weight, cap=cap)
         return replace(trial, record=record)
 
+    # The dearest begins first, after the default, which must be there: begun last, it would run alone.
+    seconds = [trials[nomination.number].fit_seconds for nomination in nominations]
+    begun = sorted(range(len(nominations)), key=lambda order: (order > 0, -seconds[order]))
     with ThreadPoolExecutor(settings.n_jobs // bench.n_threads, thread_name_prefix="finalist") as pool:
-        return list(pool.map(judge, range(len(nominations))))
+        running = {order: pool.submit(judge, order) for order in begun}
+        return [running[order].result() for order in range(len(nominations))]
 
 
 def assemble(

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tuner._bench import Bench
-from tuner._config import Settings
 from tuner._data import Dataset
 from tuner._deadline import Deadline
 from tuner._records import GroupScores, LearningCurve, TrialRecord
 from tuner._seeds import child_seed
+from tuner._settings import Settings
 from tuner._splits import Fold, FoldPlan, can_train, plan_choosing
 from tuner._trials import Place, run_trial
 from tuner._types import IntArray

@@ -10,7 +10,6 @@ import numpy as np
 from tuner._calibration import recalibration_gains
 from tuner._card import describe
 from tuner._choice import Choice
-from tuner._config import Settings
 from tuner._data import Dataset
 from tuner._delivered import delivered_estimate
 from tuner._diagnosis import Evidence, diagnose
@@ -21,6 +20,7 @@ from tuner._model import deliver, measure_latency
 from tuner._optimism import OptimismTable, ScoreRow, chance_loss, score_row
 from tuner._records import GroupScores, LearningCurve
 from tuner._result import Build, Estimate, Paid, Trials, TuningResult
+from tuner._settings import Settings
 from tuner._slices import slice_scores
 from tuner._splits import Fold
 from tuner._types import FloatArray

@@ -282,7 +282,7 @@ class TrialRecord:
     partial_losses : tuple of float
         Of a trial that lost a race: its smallest loss on the path of each fold it was judged on.
     shortened : bool
-        Whether time ended its path, not its own curve: only the named default's, which must be there.
+        Whether time ended its path, not its own curve.
     """
 
     study: str

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import chain, islice
 
 from tuner._bench import Bench, all_rows, threads_a_fit, training_rows
-from tuner._config import Settings
 from tuner._data import Dataset
 from tuner._finals import assemble, is_refitted, n_refits
 from tuner._metrics import Metric
@@ -16,6 +15,7 @@ from tuner._records import Recipe
 from tuner._reference import recipe_of
 from tuner._seeds import child_seed
 from tuner._selection import Nomination
+from tuner._settings import Settings
 from tuner._splits import FoldPlan, can_train, finer, plan_choosing
 from tuner._trials import Place, Trial, run_trial
 from tuner._whole import Refit, refits

@@ -21,7 +21,6 @@ from optuna.trial import TrialState
 
 from search_spaces import Categorical, Float, Int, SearchSpace
 from tuner._bench import Bench
-from tuner._config import Settings
 from tuner._deadline import Deadline, Stop
 from tuner._edges import widened
 from tuner._objective import judged, penalty_cap
@@ -30,6 +29,7 @@ from tuner._records import Configuration, TrialRecord
 from tuner._sampler import Ranges, Ranking, ThinnedTPE, in_ranges, moved_ranges
 from tuner._seeds import child_seed
 from tuner._selection import N_FINALISTS, nominate
+from tuner._settings import Settings
 from tuner._stopping import is_settled
 from tuner._trials import Place, Trial, run_trial
 from tuner._types import FloatArray, Scalar
@@ -256,7 +256,7 @@ class Search:
             number=number,
             stop=self._stopped if number < self._n_defaults else self._stopped_or_runaway(),
             # The named default ends where time does: whatever the budget, there is a model to deliver.
-            shorten=number == 0 and not self._cancelled,
+            shorten="late" if number else "never" if self._cancelled else "always",
             race=self._race(number, configuration.family),
             keep_models=number == 0 and self._deadline.at is not None,
         )

@@ -9,7 +9,7 @@ from sklearn import config_context
 
 from tuner._bench import Bench
 from tuner._deadline import Stop, never
-from tuner._evaluation import Evaluation, evaluate
+from tuner._evaluation import Evaluation, Shorten, evaluate
 from tuner._racing import Race
 from tuner._records import Configuration, TrialRecord
 from tuner._types import Phase, State
@@ -50,7 +50,7 @@ def run_trial(
     stop: Stop = never,
     race: Race | None = None,
     keep_models: bool = False,
-    shorten: bool = False,
+    shorten: Shorten = "never",
     n_points: int | None = None,
 ) -> Trial:
     """Judge a configuration; a failure becomes a FAIL record, a lost race or too little time a PRUNED one."""

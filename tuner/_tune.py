@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from time import monotonic
-from typing import TYPE_CHECKING, Any
-
-from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_limits
+from typing import Any
 
 from tuner._choice import Choice, choose, choosing_plan, elect_without, first_repeat
-from tuner._config import Settings, TuningConfig, check_config, resolve, resolve_spaces
+from tuner._config import TuningConfig, check_config
 from tuner._data import Dataset, make_dataset, with_log_target
 from tuner._deadline import Deadline
 from tuner._edges import reaching
@@ -29,15 +24,13 @@ from tuner._outcome import Probed, conclude, shipped_position
 from tuner._records import Configuration, Finding, TrialRecord
 from tuner._result import TuningResult
 from tuner._search import LAG, Notify
+from tuner._settings import Settings, resolve
 from tuner._slices import check_slices, with_slices
 from tuner._splits import FoldPlan
-from tuner._store import TrialStore
+from tuner._study import FOLD_PLAN_HASH, begun, check_same, held, study_hash
+from tuner._threads import one_thread_a_fit
 from tuner._trials import Place
 from tuner.checks import check_dataset, refuse, with_copies
-from tuner.exceptions import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 TRACKING_RESERVE = 5.0  # seconds to log the model and the last trials
 TRACKING_SHARE = 0.15  # of the budget, at most
@@ -48,12 +41,6 @@ OLD_WINNER = (
     "The search began with the winner of an earlier study of this job, which may have been chosen on rows "
     'that score it here: this estimate may flatter. estimate="nested" does not.'
 )
-# Of what our sampler asks for, and of MLflow's import, which ignores it where no other thread undoes that.
-KNOWN_WARNINGS = (
-    "Argument ``group`` is an experimental feature",
-    'Field name "schema" in "JsonSchemaSpec" shadows an attribute',
-)
-STUDY_HASH, FOLD_PLAN_HASH = "study_hash", "fold_plan_hash"  # their names in the store
 LEAST_CROSSFIT_FOLDS = 3  # one is left out, one scores, the others train
 
 
@@ -168,12 +155,12 @@ def tune_checked(
     dataset, metric, settings = checked.dataset, checked.metric, checked.settings
     study_name = context.study_name
     assert study_name is not None  # the caller names it
-    with _held(config, context, study_name) as store:
+    with held(config, context, study_name) as store:
         known: Mapping[int, TrialRecord] = {}
         begin_with = context.begin_with
         if store is not None:
             settings = replace(settings, seed=store.open(seed=settings.seed, spaces=settings.spaces, lag=LAG))
-            _check_same_study(store, study_hash(dataset, config))
+            check_same(store, study_hash(dataset, config))
             if not begin_with and context.job_key:
                 winner = store.old_winner(context.name)
                 begin_with = () if winner is None else (winner,)
@@ -188,34 +175,6 @@ def tune_checked(
             line = _Line(dataset, metric, settings, plan, study_name, listeners.notify, begin_with)
             result = line.run(_Clock(started, settings, tracking=config.tracking), known)
         return listeners.finish(replace(result, checks=checked.findings))
-
-
-def begun(job_key: str) -> str:
-    """Return the name under which the store keeps that a job was run with this key."""
-    return f"begun {job_key}"
-
-
-def _check_same_study(store: TrialStore, digest: str) -> None:
-    """Refuse to continue a study, by its name, on what it was not begun with; its records would be taken."""
-    begun_with = store.kept(STUDY_HASH)
-    if begun_with is None:
-        store.keep(STUDY_HASH, digest)
-    elif begun_with != digest:
-        raise InputError(
-            "A stored study can only be continued with the data, metric, space, folds and random_state "
-            "it was begun with.",
-            f"a study whose hash of these is {begun_with}, now {digest}",
-            "Use another `study_name`, or leave it out: the derived name changes with them.",
-        )
-
-
-def _held(
-    config: TuningConfig, context: RunContext, study_name: str
-) -> AbstractContextManager[TrialStore | None]:
-    """Return the study's store, held by this run or by its caller; None where trials live in memory."""
-    if context.store is not None or config.storage is None:
-        return nullcontext(context.store)
-    return TrialStore(config.storage, study_name)
 
 
 def _begun_with(settings: Settings, configurations: Sequence[Configuration]) -> Settings:
@@ -251,40 +210,6 @@ def gate(dataset: Dataset, config: TuningConfig) -> tuple[Dataset, tuple[Finding
     checks = check_dataset(marked, allow=config.allow, slices=tuple(config.slices))
     refuse(checks, config.allow)
     return marked, checks
-
-
-def study_hash(dataset: Dataset, config: TuningConfig) -> str:
-    """Return the first 12 hex digits of sha256 over space, metric, folds and data."""
-    folds: tuple[object, ...] = (
-        config.n_folds,
-        config.n_repeats,
-        config.outer_folds,
-        str(config.random_state),
-    )
-    if "G001" in config.allow:
-        folds += ("copies apart",)
-    if config.aggregate != "mean":
-        folds += (config.aggregate, tuple(config.slices))
-    if config.widen:
-        folds += ("widen",)
-    has_images = dataset.schema.image_shape is not None
-    what = (resolve_spaces(config, has_images=has_images), str(config.metric), folds, dataset.fingerprint())
-    return hashlib.sha256(repr(what).encode()).hexdigest()[:12]
-
-
-@contextmanager
-def one_thread_a_fit() -> Iterator[None]:
-    """Pin BLAS to one thread, and keep warnings of what is meant from the progress.
-
-    Warning filters belong to the process: threads that set and restore them (scikit-learn's trees do, and
-    MLflow's imports) can undo each other's. So all are set here, around every thread of a run.
-    """
-    with warnings.catch_warnings(), threadpool_limits(1):
-        # Path points are judged by held-out loss, converged or not.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        for known in KNOWN_WARNINGS:
-            warnings.filterwarnings("ignore", message=known)
-        yield
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,10 @@ from tuner._reference import Promise, remember
 from tuner._refit import Renewed, fit_as_elected, renew
 from tuner._registry import CHALLENGER, STUDY_RUN, DecisionRun, Made, Version
 from tuner._scheduled import Champion, Scheduled
+from tuner._study import study_hash
+from tuner._threads import one_thread_a_fit
 from tuner._tracking_items import Tag
-from tuner._tune import Checked, check_run, one_thread_a_fit, study_hash, tune_checked
+from tuner._tune import Checked, check_run, tune_checked
 from tuner._types import IntArray
 from tuner._window import newest
 from tuner.exceptions import RegistryError

@@ -23,8 +23,9 @@ from tuner._listeners import RunContext, replay, start_tracker
 from tuner._reference import remember
 from tuner._report import config_params
 from tuner._store import TrialStore
+from tuner._study import FOLD_PLAN_HASH, begun, study_hash
 from tuner._tracking_info import TrackingInfo
-from tuner._tune import FOLD_PLAN_HASH, begun, check_run, study_hash, tune_checked, with_metric
+from tuner._tune import check_run, tune_checked, with_metric
 from tuner._types import Scalar
 from tuner.exceptions import ChecksFailedError, InputError
 

@@ -27,8 +27,8 @@ from tuner._schedule_outcome import (
 )
 from tuner._schedule_views import check_job, report_job, status_job
 from tuner._scheduled import Scheduled, checked_job, open_registry, read_scheduled
+from tuner._study import study_hash
 from tuner._tracking_items import Tag
-from tuner._tune import study_hash
 from tuner._workshop import MADE
 from tuner.exceptions import InputError
 

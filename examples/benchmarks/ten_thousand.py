@@ -20,13 +20,14 @@ import numpy as np
 import pandas as pd
 
 from tuner._bench import Bench
-from tuner._config import TuningConfig, resolve
+from tuner._config import TuningConfig
 from tuner._data import make_dataset
 from tuner._deadline import Deadline
 from tuner._metrics import resolve_metric
 from tuner._objective import nested_scores
 from tuner._records import Configuration, Curves, TrialRecord
 from tuner._search import LAG, Search
+from tuner._settings import resolve
 from tuner._splits import plan_choosing
 from tuner._store import TrialStore
 from tuner._trials import Place, Trial

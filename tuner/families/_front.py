@@ -69,26 +69,24 @@ class Front:
     def places(self) -> IntArray:
         """Where each position's inputs lie in a row of pixels, shape (n_positions, n_inputs).
 
-        Places outside the image are the number of pixels: there, a row has one more number, 0.
+        First the upper left position of every square, then the next one of every square, and so on: what is
+        averaged lies equally far apart. Places outside the image are the number of pixels: there, a row has
+        one more number, 0.
         """
-        n_rows, n_columns = self.positions
+        rows, columns = self.grid
         reach = np.arange(SIDE) - SIDE // 2
-        row = np.arange(n_rows)[:, None, None, None, None] + reach[:, None, None]
-        column = np.arange(n_columns)[:, None, None, None] + reach[:, None]
+        # Dimensions: two within the square, two of squares, two of the filter, channels.
+        within, side = np.arange(self.square)[:, None], self.square
+        row = (within + side * np.arange(rows)).reshape(side, 1, rows, 1, 1, 1, 1) + reach[:, None, None]
+        column = (within + side * np.arange(columns)).reshape(side, 1, columns, 1, 1, 1) + reach[:, None]
         channel = np.arange(self.channels)
         inside = (row >= 0) & (row < self.height) & (column >= 0) & (column < self.width)
         place = (row * self.width + column) * self.channels + channel
         outside = self.height * self.width * self.channels
         return np.asarray(np.where(inside, place, outside).reshape(-1, self.n_inputs))
 
-    @property
-    def positions(self) -> tuple[int, int]:
-        """Positions that a filter looks at along the height and along the width: whole squares."""
-        rows, columns = self.grid
-        return rows * self.square, columns * self.square
-
     def outputs(self, X: FloatArray, matrix: FloatArray, offset: FloatArray) -> FloatArray:
-        """Return what the dense layers see of rows of pixels, shape (n_rows, n_units), filter by filter."""
+        """Return what the dense layers see of rows of pixels, shape (n_rows, n_units), square by square."""
         at_once = max(1, VALUES_AT_ONCE // self.places.size)
         parts = [
             self._outputs(X[start : start + at_once], matrix, offset) for start in range(0, len(X), at_once)
@@ -98,6 +96,4 @@ class Front:
     def _outputs(self, X: FloatArray, matrix: FloatArray, offset: FloatArray) -> FloatArray:
         pixels = np.hstack([X, np.zeros((len(X), 1), dtype=X.dtype)])
         found = np.maximum(pixels[:, self.places] @ matrix + offset, 0.0)
-        (rows, columns), side = self.grid, self.square
-        averages = found.reshape(len(X), rows, side, columns, side, self.n_filters).mean(axis=(2, 4))
-        return np.asarray(averages.reshape(len(X), rows * columns, -1).swapaxes(1, 2).reshape(len(X), -1))
+        return np.asarray(found.reshape(len(X), self.square**2, self.n_units).mean(axis=1))

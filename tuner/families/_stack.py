@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from typing import Any
 
@@ -68,12 +69,16 @@ class Rows:
         Mean 1.
     start : float32 array of shape (n_outputs,)
         The offset of the last layer to begin with: what the target's shares or mean predict.
+    n_an_epoch : int
+        Rows that an epoch goes through, drawn anew each time: as many as there are training rows, however
+        many copies augmentation made of them. So it costs what a plain one does.
     """
 
     X: FloatArray
     target: Any
     weights: FloatArray
     start: FloatArray
+    n_an_epoch: int
 
 
 def steps_an_epoch(n_rows: int) -> int:
@@ -106,9 +111,10 @@ class Stack:
         self._layouts = layouts
         self.layout = max(layouts, key=lambda layout: layout.n_inputs)
         self._generators = [np.random.default_rng(seed) for seed in seeds]
-        self._counts = [len(each.target) for each in rows]
+        self._held = [len(each.target) for each in rows]
+        self._counts = [each.n_an_epoch for each in rows]
         self._n_steps = steps_an_epoch(max(self._counts))
-        most = max(self._counts)
+        most = max(self._held)
         front = self.layout.front
         n_inputs = self.layout.n_inputs + (front is not None)  # one more pixel, 0: what is outside the image
         self._X = torch.from_numpy(_padded([each.X for each in rows], (most, n_inputs))).flatten(0, 1)
@@ -158,11 +164,11 @@ class Stack:
         return views
 
     def epoch(self, check: Check) -> None:
-        """Go through all rows once."""
+        """Go through as many rows as there are training rows, each at most once."""
         torch = self._torch
         rows = self._order()
         there = (rows >= 0).float()
-        picked = (rows.clamp(min=0) + torch.arange(rows.shape[1])[:, None] * max(self._counts)).flatten(1)
+        picked = (rows.clamp(min=0) + torch.arange(rows.shape[1])[:, None] * max(self._held)).flatten(1)
         targets = self._target.index_select(0, picked.flatten()).view(*rows.shape, -1)
         shares = self._weights[picked].view_as(there) * there / there.sum(dim=-1, keepdim=True)
         for step in range(self._n_steps):
@@ -186,11 +192,17 @@ class Stack:
         return np.concatenate(own)
 
     def _order(self) -> Any:
-        """Return each fold's rows in a new order, shape (n_steps, n_folds, n_rows), -1 where it has fewer."""
+        """Return each fold's rows in a new order, shape (n_steps, n_folds, n_rows), -1 where it has fewer.
+
+        Of augmented rows each epoch sees others.
+        """
         longest = -(-max(self._counts) // self._n_steps)
         order = np.full((self._n_steps, len(self._counts), longest), -1)
-        for fold, (count, generator) in enumerate(zip(self._counts, self._generators, strict=True)):
-            for step, rows in enumerate(np.array_split(generator.permutation(count), self._n_steps)):
+        for fold, (held, count, generator) in enumerate(
+            zip(self._held, self._counts, self._generators, strict=True)
+        ):
+            drawn = generator.permutation(held)[:count]
+            for step, rows in enumerate(np.array_split(drawn, self._n_steps)):
                 order[step, fold, : len(rows)] = rows
         return self._torch.from_numpy(order)
 
@@ -212,13 +224,8 @@ class Stack:
         """Return what the dense layers see of images, shape (n_folds, n_rows, n_units)."""
         front = self.layout.front
         assert front is not None
-        n_folds, n_rows, _ = X.shape
-        seen = X.index_select(2, self._places).view(n_folds, -1, front.n_inputs)
-        # Filter by filter: what one finds lies together and is summed and averaged as it lies.
-        found = self._torch.baddbmm(offset[:, :, None], matrix.mT, seen.mT).relu()
-        maps = found.view(-1, n_rows, *front.positions)
-        averages = self._torch.nn.functional.avg_pool2d(maps, front.square)
-        return averages.view(n_folds, front.n_filters, n_rows, -1).transpose(1, 2).flatten(2)
+        seen = X.index_select(2, self._places).view(len(X), -1, front.n_inputs)
+        return _averages_found().apply(seen, matrix, offset, (X.shape[1], front.square**2, front.n_units))
 
     def _kept(self, n_steps: int) -> list[Any]:
         """Return 0 for silenced units and 1 / share for the others of some steps, nothing without dropout.
@@ -269,6 +276,35 @@ class Stack:
             threshold = recipe.learning_rate * recipe.l1
             self._matrices.copy_(torch.nn.functional.softshrink(self._matrices, threshold))
         self._average.lerp_(self._values, (AVERAGING + 1) / (AVERAGING + self._step))
+
+
+@cache
+def _averages_found() -> Any:
+    """Return the layer of filters as a function of torch: its derivatives by its own few operations.
+
+    Those that torch finds by itself take four times as long on small images.
+    """
+    import torch
+
+    class AveragesFound(torch.autograd.Function):
+        """What filters find at each position, negative values cut, averaged over squares."""
+
+        @staticmethod
+        def forward(ctx: Any, seen: Any, matrix: Any, offset: Any, shape: tuple[int, ...]) -> Any:
+            found = torch.baddbmm(offset[:, None], seen, matrix).relu_()
+            ctx.save_for_backward(seen, found)
+            return found.view(len(found), *shape).mean(dim=2)
+
+        @staticmethod
+        def backward(ctx: Any, slopes: Any) -> tuple[Any, ...]:
+            seen, found = ctx.saved_tensors
+            n_folds, n_rows, n_units = slopes.shape
+            shares = slopes / (found[0].numel() // slopes[0].numel())
+            each = found.sign().view(n_folds, n_rows, -1, n_units).mul_(shares[:, :, None])
+            each = each.view(found.shape)
+            return None, torch.bmm(seen.mT, each), each.sum(dim=1), None
+
+    return AveragesFound
 
 
 def _wanted(target: Any, n_outputs: int, recipe: Recipe) -> FloatArray:

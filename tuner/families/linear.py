@@ -18,6 +18,7 @@ from tuner._preparation import Design, local_labels, spread_classes
 from tuner._table import Table
 from tuner._types import FloatArray, IntArray, Scalar
 from tuner.families._base import Check, TrainingRows, unchecked
+from tuner.families._penalized import MAX_COLUMNS, LeastSquaresPath, LogisticPath
 
 ALPHAS = tuple(float(alpha) for alpha in np.logspace(1, -5, 19))  # strong to weak: three a decade
 L1_RATIO = {"l2": 0.0, "l1": 1.0}
@@ -49,6 +50,16 @@ class PreparedLinear:
     present: IntArray | None
     n_classes: int
     n_clean: int
+
+    @property
+    def n_local(self) -> int:
+        """Classes of the fold."""
+        return self.n_classes if self.present is None else len(self.present)
+
+    @property
+    def has_few_columns(self) -> bool:
+        """Whether the products of the columns with each other are quickly made."""
+        return isinstance(self.X, np.ndarray) and 0 < self.X.shape[1] <= MAX_COLUMNS
 
 
 class LinearFamily:
@@ -119,7 +130,7 @@ class LinearPath:
         check()
         self._index += 1
         if self._index == len(self._points):
-            self._fit()
+            self._fit(check)
 
     def train_prediction(self) -> FloatArray:
         """Return the training rows' predictions."""
@@ -133,18 +144,22 @@ class LinearPath:
         """Return the model at a penalty already passed."""
         return self._points[size_index]
 
-    def _fit(self) -> None:
+    def _fit(self, check: Check) -> None:
         """Fit the next penalty; ridges of many penalties share one product of the rows."""
         prepared, model = self._prepared, self._model
         n_rows = prepared.X.shape[0]
         alphas = np.array(ALPHAS[self._index :])
+        if isinstance(model, LogisticPath | LeastSquaresPath):
+            model.fit(float(alphas[0]), check)
+            self._keep(model.coefficients, np.array([model.intercept]))
+            return
         if prepared.task != "regression":
             model.set_params(C=1.0 / (alphas[0] * n_rows)).fit(
                 prepared.X, prepared.labels, sample_weight=prepared.weights
             )
-            self._points.append(self._predictor(model.coef_, model.intercept_))
+            self._keep(model.coef_, model.intercept_)
             return
-        target = (prepared.labels - self._center) / self._scale
+        target = self._target
         if isinstance(model, Ridge):
             alphas = alphas[: max(1, MAX_TARGETS // n_rows)]
             target = np.repeat(target[:, np.newaxis], len(alphas), axis=1)
@@ -152,16 +167,22 @@ class LinearPath:
         else:
             model.set_params(alpha=alphas[0])
         model.fit(prepared.X, target, sample_weight=prepared.weights)
-        self._points += [
-            self._predictor(coefficients * self._scale, intercept * self._scale + self._center)
-            for coefficients, intercept in zip(
-                np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_), strict=True
-            )
-        ]
+        for coefficients, intercept in zip(
+            np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_), strict=True
+        ):
+            self._keep(coefficients, intercept)
+
+    @property
+    def _target(self) -> FloatArray:
+        """The target of a regression, standardized."""
+        return np.asarray((self._prepared.labels - self._center) / self._scale)
 
     def _make_model(self, seed: int) -> Any:
-        if self._prepared.task != "regression":
-            solver = "lbfgs" if self._l1_ratio == 0.0 else "saga"
+        prepared, is_ridge = self._prepared, self._l1_ratio == 0.0
+        if prepared.task != "regression":
+            if prepared.has_few_columns and prepared.n_local == 2:
+                return LogisticPath(prepared.X, prepared.labels, prepared.weights, l1_ratio=self._l1_ratio)
+            solver = "lbfgs" if is_ridge else "saga"
             return LogisticRegression(
                 l1_ratio=self._l1_ratio,
                 solver=solver,
@@ -170,13 +191,21 @@ class LinearPath:
                 tol=TOLERANCE,
                 random_state=seed,
             )
-        if self._l1_ratio == 0.0:
+        if is_ridge:
             return Ridge(random_state=seed)
+        if prepared.has_few_columns:
+            return LeastSquaresPath(prepared.X, self._target, prepared.weights, l1_ratio=self._l1_ratio)
         return ElasticNet(
             l1_ratio=self._l1_ratio,
             warm_start=True,
             max_iter=MAX_ITERATIONS["coordinate descent"],
             tol=TOLERANCE,
+        )
+
+    def _keep(self, coefficients: FloatArray, intercepts: FloatArray) -> None:
+        """Add a point to the path, in the target's own units."""
+        self._points.append(
+            self._predictor(coefficients * self._scale, intercepts * self._scale + self._center)
         )
 
     def _predictor(self, coefficients: FloatArray, intercepts: FloatArray) -> LinearPredictor:

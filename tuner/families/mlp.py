@@ -159,6 +159,7 @@ class MLPFamily:
                 labels if kind == "multiclass" else np.asarray(labels, dtype=np.float32),
                 weights.astype(np.float32),
                 _start(kind, labels, weights),
+                n_an_epoch=rows.table.n_rows,
             ),
             X_validation=inputs.dense(designed.X_validation),
             inputs=inputs,
@@ -214,7 +215,7 @@ def _layout(params: Mapping[str, Scalar], fold: PreparedNetwork) -> Layout:
 
 def _fit_together(params: Mapping[str, Scalar], prepared: Sequence[PreparedNetwork]) -> bool:
     """Whether folds predict as many outputs in as many steps, and are small enough to gain."""
-    counts = [len(fold.rows.target) for fold in prepared]
+    counts = [fold.rows.n_an_epoch for fold in prepared]
     alike = {(steps_an_epoch(n), len(fold.rows.start)) for n, fold in zip(counts, prepared, strict=True)}
     n_parameters = max(_layout(params, fold).n_parameters for fold in prepared)
     is_small = max(counts) <= MAX_ROWS_TOGETHER and n_parameters <= MAX_PARAMETERS_TOGETHER
