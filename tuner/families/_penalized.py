@@ -124,7 +124,8 @@ class LeastSquaresPath:
     ) -> None:
         self._squares = Squares.of(X, target, np.ones(len(target)) if weights is None else weights)
         self._l1_ratio = l1_ratio
-        self.coefficients, self.intercept = np.zeros(X.shape[1]), self._squares.mean
+        self.coefficients: FloatArray = np.zeros(X.shape[1])
+        self.intercept = self._squares.mean
 
     def fit(self, alpha: float, check: Check) -> None:
         """Go to the next penalty."""
@@ -159,7 +160,7 @@ class LogisticPath:
         self._weights = np.ones(len(labels)) if weights is None else weights
         half = 0.5 / len(labels)  # of a row: weights of 0 may leave a class without any
         share = np.clip(self._weights @ self._labels / len(labels), half, 1 - half)
-        self.coefficients = np.zeros(X.shape[1])
+        self.coefficients: FloatArray = np.zeros(X.shape[1])
         self.intercept = float(np.log(share / (1 - share)))
         self._scores = np.full(len(labels), self.intercept)
         self._enough = ENOUGH * self._loss(self._scores)
