@@ -242,7 +242,6 @@ def test_epochs_grow_by_a_fifth():
 
 def test_derivatives_of_the_filters_are_those_of_differences():
     """Our own derivatives of the layer against differences in double precision, away from the kinks."""
-    torch = pytest.importorskip("torch")
     generator = torch.Generator().manual_seed(0)
     n_folds, n_rows, side, n_squares, n_filters = 2, 3, 4, 2, 2
     seen = torch.rand((n_folds, n_rows * side * n_squares, 5), generator=generator, dtype=torch.float64)

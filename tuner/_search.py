@@ -256,7 +256,7 @@ class Search:
             number=number,
             stop=self._stopped if number < self._n_defaults else self._stopped_or_runaway(),
             # The named default ends where time does: whatever the budget, there is a model to deliver.
-            shorten="late" if number else "never" if self._cancelled else "always",
+            shorten="late" if number else "always",
             race=self._race(number, configuration.family),
             keep_models=number == 0 and self._deadline.at is not None,
         )

@@ -16,6 +16,7 @@ Descent, Journal of Statistical Software 33, sections 2 and 3.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,7 +101,7 @@ class Squares:
         return np.asarray(found), self.mean - float(self.center @ found)
 
 
-class LeastSquaresPath:
+class PenalizedPath(ABC):
     """Coefficients that start from the last penalty's.
 
     Parameters
@@ -108,6 +109,7 @@ class LeastSquaresPath:
     X : array of shape (n_rows, n_columns)
         Dense.
     target : array of shape (n_rows,)
+        Numbers, or 0 and 1, both there.
     weights : array of shape (n_rows,) or None
         Mean 1.
     l1_ratio : float
@@ -119,12 +121,31 @@ class LeastSquaresPath:
     intercept : float
     """
 
+    coefficients: FloatArray
+    intercept: float
+
     def __init__(
         self, X: FloatArray, target: FloatArray, weights: FloatArray | None, *, l1_ratio: float
     ) -> None:
-        self._squares = Squares.of(X, target, np.ones(len(target)) if weights is None else weights)
-        self._l1_ratio = l1_ratio
-        self.coefficients: FloatArray = np.zeros(X.shape[1])
+        self._X, self._target, self._l1_ratio = X, target.astype(float), l1_ratio
+        self._weights = np.ones(len(target)) if weights is None else weights
+        self.coefficients = np.zeros(X.shape[1])
+        self._begin()
+
+    @abstractmethod
+    def _begin(self) -> None:
+        """Set the intercept without columns, and what all penalties need."""
+
+    @abstractmethod
+    def fit(self, alpha: float, check: Check) -> None:
+        """Go to the next penalty; ``check``, called between steps, may raise."""
+
+
+class LeastSquaresPath(PenalizedPath):
+    """Numbers: their products are made once for all penalties."""
+
+    def _begin(self) -> None:
+        self._squares = Squares.of(self._X, self._target, self._weights)
         self.intercept = self._squares.mean
 
     def fit(self, alpha: float, check: Check) -> None:
@@ -133,36 +154,15 @@ class LeastSquaresPath:
         self.coefficients, self.intercept = self._squares.solved(alpha, self._l1_ratio, self.coefficients)
 
 
-class LogisticPath:
-    """Coefficients that start from the last penalty's.
+class LogisticPath(PenalizedPath):
+    """Two classes: Newton's steps."""
 
-    Parameters
-    ----------
-    X : array of shape (n_rows, n_columns)
-        Dense.
-    labels : int array of shape (n_rows,)
-        0 and 1, both there.
-    weights : array of shape (n_rows,) or None
-        Mean 1.
-    l1_ratio : float
-        Share of the L1 penalty.
-
-    Attributes
-    ----------
-    coefficients : array of shape (n_columns,)
-    intercept : float
-    """
-
-    def __init__(
-        self, X: FloatArray, labels: FloatArray, weights: FloatArray | None, *, l1_ratio: float
-    ) -> None:
-        self._X, self._labels, self._l1_ratio = X, labels.astype(float), l1_ratio
-        self._weights = np.ones(len(labels)) if weights is None else weights
-        half = 0.5 / len(labels)  # of a row: weights of 0 may leave a class without any
-        share = np.clip(self._weights @ self._labels / len(labels), half, 1 - half)
-        self.coefficients: FloatArray = np.zeros(X.shape[1])
+    def _begin(self) -> None:
+        n_rows = len(self._target)
+        half = 0.5 / n_rows  # of a row: weights of 0 may leave a class without any
+        share = np.clip(self._weights @ self._target / n_rows, half, 1 - half)
         self.intercept = float(np.log(share / (1 - share)))
-        self._scores = np.full(len(labels), self.intercept)
+        self._scores = np.full(n_rows, self.intercept)
         self._enough = ENOUGH * self._loss(self._scores)
 
     def fit(self, alpha: float, check: Check) -> None:
@@ -178,7 +178,7 @@ class LogisticPath:
         """Take a step, halved where it overshoots, and return the objective there; none if nothing helps."""
         X, probabilities = self._X, expit(self._scores)
         curvature = np.maximum(probabilities * (1 - probabilities), LEAST_CURVATURE)
-        response = self._scores + (self._labels - probabilities) / curvature
+        response = self._scores + (self._target - probabilities) / curvature
         squares = Squares.of(X, response, self._weights * curvature)
         solution, intercept = squares.solved(alpha, self._l1_ratio, self.coefficients)
         change, shift = solution - self.coefficients, intercept - self.intercept
@@ -200,5 +200,5 @@ class LogisticPath:
 
     def _loss(self, scores: FloatArray) -> float:
         """Return the weighted mean of the rows' log losses."""
-        losses = np.logaddexp(0.0, scores) - self._labels * scores
+        losses = np.logaddexp(0.0, scores) - self._target * scores
         return float(self._weights @ losses) / len(losses)

@@ -18,12 +18,12 @@ from tuner._preparation import Design, local_labels, spread_classes
 from tuner._table import Table
 from tuner._types import FloatArray, IntArray, Scalar
 from tuner.families._base import Check, TrainingRows, unchecked
-from tuner.families._penalized import MAX_COLUMNS, LeastSquaresPath, LogisticPath
+from tuner.families._penalized import MAX_COLUMNS, LeastSquaresPath, LogisticPath, PenalizedPath
 
 ALPHAS = tuple(float(alpha) for alpha in np.logspace(1, -5, 19))  # strong to weak: three a decade
 L1_RATIO = {"l2": 0.0, "l1": 1.0}
 # The path is judged by held-out loss, not by optimality: a fit that stops at the iteration limit is a
-# slightly more regularized point of the path. `tuner._search` silences the warning for the whole run.
+# slightly more regularized point of the path. `tuner._threads` silences the warning for the whole run.
 MAX_ITERATIONS = {"lbfgs": 200, "saga": 40, "coordinate descent": 1000}
 TOLERANCE = 1e-3
 MAX_TARGETS = 2**22  # rows times penalties of one factorization: Ridge wants the target once for each
@@ -149,7 +149,7 @@ class LinearPath:
         prepared, model = self._prepared, self._model
         n_rows = prepared.X.shape[0]
         alphas = np.array(ALPHAS[self._index :])
-        if isinstance(model, LogisticPath | LeastSquaresPath):
+        if isinstance(model, PenalizedPath):
             model.fit(float(alphas[0]), check)
             self._keep(model.coefficients, np.array([model.intercept]))
             return
