@@ -371,12 +371,15 @@ def _how_it_ended(search: SearchOutcome, finals: Finals) -> tuple[str, ...]:
     if default.shortened and default.curves is not None:
         reached = default.curves.path_values[-1]
         return (f"Time ended the default's path at {reached:g}: no model was fitted to its end.",)
+    notes = []
     winner = search.trials[finals.nominations[finals.winner].number]
     if winner.shortened and winner.curves is not None:
-        return (f"Time ended the winner's path at {winner.curves.path_values[-1]:g}: it may gain beyond.",)
+        reached = winner.curves.path_values[-1]
+        notes.append(f"Time ended the winner's path at {reached:g}: it may gain beyond.")
     if search.is_settled:
-        return (f"The search ended after {len(search.trials)} trials: the later half brought only noise.",)
-    return ()
+        n_trials = len(search.trials)
+        notes.append(f"The search ended after {n_trials} trials: the later half brought only noise.")
+    return tuple(notes)
 
 
 def _what_was_widened(before: Sequence[SearchSpace], after: Sequence[SearchSpace]) -> tuple[str, ...]:
