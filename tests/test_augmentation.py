@@ -112,7 +112,9 @@ def scale_hears_of_held_out_rows(numeric):
     return not np.array_equal(*encoded)
 
 
-@pytest.mark.parametrize("numeric", ["standardize", "robust", "quantile_normal", "common"])
+@pytest.mark.parametrize(
+    "numeric", ["standardize", "robust", "piecewise_linear", "quantile_normal", "common"]
+)
 def test_scalings_never_hear_of_held_out_rows(numeric, monkeypatch):
     """Wild held-out rows move no mean, spread or rank; without the guard, fitted on both, the check fails."""
     assert not scale_hears_of_held_out_rows(numeric)

@@ -306,7 +306,7 @@ def test_pixels_are_scaled_in_common_and_read_by_filters():
     }
     assert found[True]["numeric"] == "common"
     assert found[True]["convolution"].default_value is True
-    assert found[False]["numeric"].choices == ("robust", "quantile_normal")
+    assert found[False]["numeric"].choices == ("robust", "piecewise_linear")
     assert found[False]["convolution"] is False
     for change in ({"convolution": True}, {"numeric": "common"}):
         with pytest.raises(InputError, match="among"):

@@ -10,6 +10,7 @@ from tuner import _preparation
 from tuner._preparation import (
     CLIP,
     MAX_CATEGORIES,
+    N_RAMPS,
     Design,
     categorical_indices,
     code_matrix,
@@ -19,7 +20,7 @@ from tuner._preparation import (
 from tuner._table import MISSING, Table
 
 NAN = float("nan")
-SCALINGS = ("standardize", "quantile_normal", "common")
+SCALINGS = ("standardize", "piecewise_linear", "quantile_normal", "common")
 
 
 def table(numeric, categorical=None):
@@ -72,6 +73,47 @@ def test_design_clips_stray_values():
     """A held-out unit error becomes 10 standard deviations, not a million."""
     design = Design.fit(table([[0.0], [1.0], [2.0]]), numeric="standardize", seed=0)
     assert design.transform(table([[1e9], [-1e9]])).ravel().tolist() == [CLIP, -CLIP]
+
+
+def test_ramps_by_hand():
+    """0, 1, ..., 8: a ramp from each value to the next one, the column itself before them.
+
+    The mean is 4, the variance 20/3. The first ramp is 0 for the lowest row and 1 for the other eight: mean
+    8/9, spread sqrt(8)/9; eight ramps share the spread of a column, so each is divided by sqrt(8) more.
+    """
+    values = np.arange(9.0).reshape(-1, 1)
+    design = Design.fit(table(values), numeric="piecewise_linear", seed=0)
+    between = design.transform(table([[0.5], [100.0]]))
+    assert between.shape == (2, 1 + N_RAMPS)
+    assert between[0, 0] == pytest.approx((0.5 - 4) / np.sqrt(20 / 3))
+    assert between[0, 1] == pytest.approx((0.5 - 8 / 9) / (np.sqrt(8) / 9) / np.sqrt(8))
+    last = design.transform(table([[8.0]]))
+    np.testing.assert_allclose(between[1, 1:], last[0, 1:])  # flat beyond the ends
+
+
+def test_a_linear_model_of_ramps_bends():
+    """|x| is no multiple of x, but a sum of ramps."""
+    values = np.linspace(-1, 1, 81).reshape(-1, 1)
+    design = Design.fit(table(values), numeric="piecewise_linear", seed=0).transform(table(values))
+    fit, *_ = np.linalg.lstsq(np.hstack([design, np.ones((81, 1))]), np.abs(values[:, 0]), rcond=None)
+    np.testing.assert_allclose(design @ fit[:-1] + fit[-1], np.abs(values[:, 0]), atol=1e-9)
+
+
+def test_columns_of_two_values_or_one_have_no_ramps():
+    """A switch and a constant are straight already; a gap's flag is a switch."""
+    rows = np.column_stack([np.arange(20) % 2, np.ones(20), np.arange(20.0)])
+    rows[3, 2] = NAN
+    design = Design.fit(table(rows), numeric="piecewise_linear", seed=0)
+    assert design.transform(table(rows)).shape == (20, 4 + N_RAMPS)
+
+
+@pytest.mark.parametrize(("n_columns", "n_ramps"), [(128, 8), (256, 4), (512, 2), (513, 0)])
+def test_wide_tables_have_fewer_ramps(n_columns, n_ramps):
+    """1,024 ramps in all; one ramp would be the column itself."""
+    rows = table(np.random.default_rng(0).normal(size=(30, n_columns)))
+    design = Design.fit(rows, numeric="piecewise_linear", seed=0).transform(rows)
+    assert design.shape == (30, n_columns * (1 + n_ramps))
+    assert design.nbytes <= Design.max_bytes(rows)
 
 
 def test_quantile_normal_is_monotone_and_blind_to_outliers():

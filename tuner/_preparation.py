@@ -24,6 +24,7 @@ MAX_CATEGORIES = 64  # one-hot columns per input column; the rest share one
 MIN_CATEGORY_ROWS = 5  # a rarer category cannot hold a coefficient of its own
 CLIP = 10.0  # standard deviations; a stray unit error must not become a leverage point
 BEND = 3.0  # where the smooth scaling levels off, in spreads
+N_RAMPS, MAX_RAMPS = 8, 1024  # of one column, and of all columns together: with many, each has fewer
 MAX_FIT_ROWS = 100_000  # medians, scales and quantiles of so many rows are known to a third of a percent
 CHUNK_ROWS = 2**16  # transformed at a time: the steps of a pipeline copy
 MAX_DOUBLE_BYTES = 2**26  # of a training table; designs of larger ones are of single precision
@@ -60,11 +61,12 @@ class Design:
 
     @staticmethod
     def max_bytes(table: Table) -> int:
-        """Return the most that the rows' dense design can take, all categories seen and numbers missing."""
+        """Return the most that the rows' dense design can take: ramps, all categories, numbers missing."""
         n_numeric = table.numeric.shape[1]
         codes = table.categorical.max(axis=0, initial=MISSING)
         n_one_hot = int(np.minimum(codes + 2, MAX_CATEGORIES).sum())
-        return int(table.n_rows * (2 * n_numeric + n_one_hot) * np.dtype(_precision(table)).itemsize)
+        n_design = (2 + _n_ramps(n_numeric)) * n_numeric + n_one_hot
+        return int(table.n_rows * n_design * np.dtype(_precision(table)).itemsize)
 
     @classmethod
     def fit(cls, table: Table, *, numeric: str, seed: int) -> Design:
@@ -74,7 +76,7 @@ class Design:
         ----------
         table : Table
             Training rows only.
-        numeric : {"standardize", "quantile_normal", "robust", "common"}
+        numeric : {"standardize", "piecewise_linear", "quantile_normal", "robust", "common"}
             How numbers are scaled: column by column, or all by one mean and one spread, as pixels want it;
             sparse numbers are divided by their largest magnitude.
         seed : int
@@ -149,6 +151,49 @@ class SmoothScaler(TransformerMixin, BaseEstimator):
         return np.asarray(scaled / np.sqrt(1 + (scaled / BEND) ** 2))
 
 
+class PiecewiseLinear(TransformerMixin, BaseEstimator):
+    """Standardized numbers, and ramps from one quantile of a column, 0 below it, to the next, 1 above it.
+
+    What is linear in the ramps is piecewise linear in the column. The ramps of a column together vary as much
+    as the column itself, so that a penalty does not prefer the bent to the straight. A column of two values
+    needs none.
+
+    References
+    ----------
+    Gorishniy, Rubachev, Babenko (2022), On Embeddings for Numerical Features in Tabular Deep Learning,
+    NeurIPS, section 3.2.
+    """
+
+    def fit(self, X: FloatArray, y: Any = None) -> PiecewiseLinear:  # noqa: ARG002 - scikit-learn's signature
+        """Learn where the ramps of each column begin and end, then the means and spreads of everything."""
+        shares = np.linspace(0.0, 1.0, _n_ramps(X.shape[1]) + 1)
+        knots = [np.unique(column) for column in np.quantile(X, shares, axis=0, method="lower").T]
+        self.knots_ = [each if len(each) > 2 else each[:1] for each in knots]
+        raw = self._raw(X)
+        n_ramps = [len(each) - 1 for each in self.knots_]
+        self.mean_, spread = raw.mean(axis=0), raw.std(axis=0)
+        self.scale_ = np.where(spread > 0, spread, 1.0)
+        self.scale_[X.shape[1] :] *= np.sqrt(np.repeat(n_ramps, n_ramps))
+        return self
+
+    def transform(self, X: FloatArray) -> FloatArray:
+        """Return the columns, then the ramps of the first, of the second, ..."""
+        return np.asarray((self._raw(X) - self.mean_) / self.scale_)
+
+    def _raw(self, X: FloatArray) -> FloatArray:
+        ramps = [
+            np.clip((column[:, None] - knots[:-1]) / np.diff(knots), 0.0, 1.0)
+            for column, knots in zip(X.T, self.knots_, strict=True)
+        ]
+        return np.hstack([X, *ramps])
+
+
+def _n_ramps(n_columns: int) -> int:
+    """Return how many ramps a column has at most; one alone would be the column itself, so none then."""
+    n_ramps = min(N_RAMPS, MAX_RAMPS // max(1, n_columns))
+    return n_ramps if n_ramps > 1 else 0
+
+
 class CommonScaler(TransformerMixin, BaseEstimator):
     """All numbers by one mean and one spread: a pixel that hardly varies stays as small as it is.
 
@@ -172,6 +217,8 @@ def _scaler(numeric: str, n_rows: int, seed: int) -> Pipeline:
     imputer = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
     if numeric == "robust":
         return make_pipeline(imputer, SmoothScaler())
+    if numeric == "piecewise_linear":
+        return make_pipeline(imputer, PiecewiseLinear())
     if numeric == "quantile_normal":
         quantiles = QuantileTransformer(
             n_quantiles=min(n_rows, 1000), output_distribution="normal", subsample=None, random_state=seed

@@ -41,6 +41,11 @@ LEVERS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "relevance": lambda: mock.patch.dict(
         SPACES, kernel=SPACES["kernel"].override({"relevance_rounds": 0, "shape": "gaussian"})
     ),
+    "ramps": lambda: mock.patch.dict(
+        SPACES,
+        linear=SPACES["linear"].override({"numeric": "standardize"}),
+        kernel=SPACES["kernel"].override({"numeric": "standardize"}),
+    ),
     "dropout": lambda: mock.patch.dict(SPACES, mlp=SPACES["mlp"].override({"dropout": 0.0})),
 }
 FOLDS = "right_folds"  # off: groups and time are not told
