@@ -80,15 +80,15 @@ def explanation(code: str) -> str:
 
 
 def _optimism_section(result: TuningResult, _: Pictures) -> list[Block]:
-    natural = result.card.natural
-    rows = []
-    for name, trial, what in (
-        ("Search", result.winner, "chose it among all trials: flattered by luck"),
-        ("Fresh folds", result.shipped, "elected it: the same rows, divided anew where that was possible"),
-    ):
-        if trial.scores is not None:
-            score = number(natural(trial.scores.nested_loss))
-            rows.append((name, score, "", f"the winner alone; {what}"))
+    scores = {} if result.optimism_table is None else {row.label: row for row in result.optimism_table.rows}
+    rows = [
+        (name, number(scores[label].value), "", what)
+        for name, label, what in (
+            ("Search", "search folds", "the winner alone, chosen among all trials: flattered by luck"),
+            ("Fresh folds", "fresh folds", "what is delivered, elected and mixed there; rows divided anew"),
+        )
+        if label in scores
+    ]
     for name, estimate in (
         ("Estimate", result.estimate),
         ("Delivered model", result.delivered_estimate),
@@ -96,12 +96,9 @@ def _optimism_section(result: TuningResult, _: Pictures) -> list[Block]:
     ):
         if estimate is not None:
             rows.append((name, number(estimate.value), _interval(estimate), estimate.estimand))
-    if result.optimism_table is not None:
-        rows += [
-            ("Chance", number(row.value), "", "the best constant prediction, on all rows")
-            for row in result.optimism_table.rows
-            if row.label == "chance"
-        ]
+    if "chance" in scores:
+        chance = number(scores["chance"].value)
+        rows.append(("Chance", chance, "", "the best constant prediction, on all rows"))
     blocks: list[Block] = [
         Table(("", result.card.score_name(result.metric), "interval", "what it is"), tuple(rows))
     ]
