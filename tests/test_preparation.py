@@ -107,9 +107,9 @@ def test_columns_of_two_values_or_one_have_no_ramps():
     assert design.transform(table(rows)).shape == (20, 4 + N_RAMPS)
 
 
-@pytest.mark.parametrize(("n_columns", "n_ramps"), [(128, 8), (256, 4), (512, 2), (513, 0)])
+@pytest.mark.parametrize(("n_columns", "n_ramps"), [(20, 8), (40, 4), (80, 2), (81, 0)])
 def test_wide_tables_have_fewer_ramps(n_columns, n_ramps):
-    """1,024 ramps in all; one ramp would be the column itself."""
+    """160 ramps in all; one ramp would be the column itself."""
     rows = table(np.random.default_rng(0).normal(size=(30, n_columns)))
     design = Design.fit(rows, numeric="piecewise_linear", seed=0).transform(rows)
     assert design.shape == (30, n_columns * (1 + n_ramps))

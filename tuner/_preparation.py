@@ -24,7 +24,7 @@ MAX_CATEGORIES = 64  # one-hot columns per input column; the rest share one
 MIN_CATEGORY_ROWS = 5  # a rarer category cannot hold a coefficient of its own
 CLIP = 10.0  # standard deviations; a stray unit error must not become a leverage point
 BEND = 3.0  # where the smooth scaling levels off, in spreads
-N_RAMPS, MAX_RAMPS = 8, 1024  # of one column, and of all columns together: with many, each has fewer
+N_RAMPS, MAX_RAMPS = 8, 160  # of one column, and of all together: their products with each other stay cheap
 MAX_FIT_ROWS = 100_000  # medians, scales and quantiles of so many rows are known to a third of a percent
 CHUNK_ROWS = 2**16  # transformed at a time: the steps of a pipeline copy
 MAX_DOUBLE_BYTES = 2**26  # of a training table; designs of larger ones are of single precision
@@ -65,7 +65,7 @@ class Design:
         n_numeric = table.numeric.shape[1]
         codes = table.categorical.max(axis=0, initial=MISSING)
         n_one_hot = int(np.minimum(codes + 2, MAX_CATEGORIES).sum())
-        n_design = (2 + _n_ramps(n_numeric)) * n_numeric + n_one_hot
+        n_design = 2 * n_numeric + min(N_RAMPS * n_numeric, MAX_RAMPS) + n_one_hot
         return int(table.n_rows * n_design * np.dtype(_precision(table)).itemsize)
 
     @classmethod
@@ -156,7 +156,7 @@ class PiecewiseLinear(TransformerMixin, BaseEstimator):
 
     What is linear in the ramps is piecewise linear in the column. The ramps of a column together vary as much
     as the column itself, so that a penalty does not prefer the bent to the straight. A column of two values
-    needs none.
+    needs none; where there are too many ramps in all, every column has fewer.
 
     References
     ----------
@@ -166,9 +166,7 @@ class PiecewiseLinear(TransformerMixin, BaseEstimator):
 
     def fit(self, X: FloatArray, y: Any = None) -> PiecewiseLinear:  # noqa: ARG002 - scikit-learn's signature
         """Learn where the ramps of each column begin and end, then the means and spreads of everything."""
-        shares = np.linspace(0.0, 1.0, _n_ramps(X.shape[1]) + 1)
-        knots = [np.unique(column) for column in np.quantile(X, shares, axis=0, method="lower").T]
-        self.knots_ = [each if len(each) > 2 else each[:1] for each in knots]
+        self.knots_ = _knots(np.sort(X, axis=0))
         raw = self._raw(X)
         n_ramps = [len(each) - 1 for each in self.knots_]
         self.mean_, spread = raw.mean(axis=0), raw.std(axis=0)
@@ -188,10 +186,16 @@ class PiecewiseLinear(TransformerMixin, BaseEstimator):
         return np.hstack([X, *ramps])
 
 
-def _n_ramps(n_columns: int) -> int:
-    """Return how many ramps a column has at most; one alone would be the column itself, so none then."""
-    n_ramps = min(N_RAMPS, MAX_RAMPS // max(1, n_columns))
-    return n_ramps if n_ramps > 1 else 0
+def _knots(ordered: FloatArray) -> list[FloatArray]:
+    """Return the ends of each column's ramps, as many as all together may have; one number means none."""
+    last = len(ordered) - 1
+    for n_ramps in range(N_RAMPS, 1, -1):
+        quantiles = ordered[np.arange(n_ramps + 1) * last // n_ramps]
+        knots = [np.unique(column) for column in quantiles.T]
+        knots = [each if len(each) > 2 else each[:1] for each in knots]
+        if sum(map(len, knots)) - len(knots) <= MAX_RAMPS:
+            return knots
+    return [column[:1] for column in ordered.T]
 
 
 class CommonScaler(TransformerMixin, BaseEstimator):
