@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from functools import partial
@@ -15,7 +15,7 @@ from generalization_data import Problem
 from generalization_lightgbm import N_CORES, Fitted, Predict
 from generalization_optuna import MAX_INCUMBENTS, N_FOLDS, evenly_spaced
 
-from search_spaces import SPACES
+from search_spaces import DEFAULT_FAMILIES
 from tuner import TunedClassifier, TunedRegressor
 from tuner._bench import all_rows
 from tuner._data import Dataset, make_dataset, with_log_target
@@ -27,6 +27,7 @@ from tuner._whole import refit as fit_again
 
 PREFIX = "ours:"
 ALIASES = {"ours": {}, "ours_bag": {"final": "bag"}, "ours_refit": {"final": "refit"}}
+PLAIN = {"linear": "standardize", "kernel": "standardize", "mlp": "robust"}  # numbers as they are
 # Constants of the method, no options of a user: `ours:off=LEVER[+LEVER]` switches them off for an ablation.
 LEVERS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "portfolio": lambda: mock.patch.dict("tuner._spaces.PORTFOLIOS", clear=True),
@@ -38,15 +39,12 @@ LEVERS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "stopping": lambda: mock.patch("tuner._search.is_settled", return_value=False),
     "racing": lambda: mock.patch("tuner._search.make_race", return_value=None),
     "refits": lambda: mock.patch("tuner._finals.REFITTED_TASKS", ()),
-    "relevance": lambda: mock.patch.dict(
-        SPACES, kernel=SPACES["kernel"].override({"relevance_rounds": 0, "shape": "gaussian"})
-    ),
-    "ramps": lambda: mock.patch.dict(
-        SPACES,
-        linear=SPACES["linear"].override({"numeric": "standardize"}),
-        kernel=SPACES["kernel"].override({"numeric": "standardize"}),
-    ),
-    "dropout": lambda: mock.patch.dict(SPACES, mlp=SPACES["mlp"].override({"dropout": 0.0})),
+}
+# What a user would fix in `search_space`.
+DIMENSIONS: dict[str, dict[str, dict[str, Any]]] = {
+    "relevance": {"kernel": {"relevance_rounds": 0, "shape": "gaussian"}},
+    "ramps": {family: {"numeric": plain} for family, plain in PLAIN.items()},
+    "dropout": {"mlp": {"dropout": 0.0}},
 }
 FOLDS = "right_folds"  # off: groups and time are not told
 
@@ -68,11 +66,11 @@ def options_of(method: str) -> dict[str, Any]:
             "Try ours:gap_weight=0."
         )
     options = {key: _list(value) if key in ("families", "off") else _value(value) for key, _, value in pairs}
-    unknown = set(options.get("off", ())) - {*LEVERS, FOLDS}
+    levers = (*LEVERS, *DIMENSIONS, FOLDS)
+    unknown = set(options.get("off", ())) - set(levers)
     if unknown:
         raise ValueError(
-            f"A lever is one of {', '.join(LEVERS)}, {FOLDS}. Got {', '.join(sorted(unknown))}. "
-            "Try ours:off=racing."
+            f"A lever is one of {', '.join(levers)}. Got {', '.join(sorted(unknown))}. Try ours:off=racing."
         )
     return options
 
@@ -104,9 +102,10 @@ def fit_ours(problem: Problem, seconds: float, *, options: Mapping[str, Any]) ->
     off = settings.pop("off", ())
     if FOLDS in off:
         problem = replace(problem, groups=None, time=None)
+    settings |= fixed(off, settings.get("families", DEFAULT_FAMILIES))
     with ExitStack() as levers:
         for lever in off:
-            if lever != FOLDS:
+            if lever in LEVERS:
                 levers.enter_context(LEVERS[lever]())
         model = _tuned(problem, {"time_budget": seconds, **settings})
     result = model.result_
@@ -129,6 +128,16 @@ def fit_ours(problem: Problem, seconds: float, *, options: Mapping[str, Any]) ->
         incumbents=[partial(refit, problem, record, result.seed) for record in best],
         details=details,
     )
+
+
+def fixed(off: Sequence[str], families: Sequence[str]) -> dict[str, Any]:
+    """Return the option that fixes the dimensions switched off, of the families searched."""
+    space: dict[str, dict[str, Any]] = {}
+    for lever in off:
+        for family, values in DIMENSIONS.get(lever, {}).items():
+            if family in families:
+                space[family] = {**space.get(family, {}), **values}
+    return {"search_space": space} if space else {}
 
 
 def _tuned(problem: Problem, options: Mapping[str, Any]) -> Any:
