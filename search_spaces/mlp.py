@@ -31,7 +31,9 @@ DEPTH = Int(1, 4, default=2, simpler="low")
 # Images are read by filters of 3 x 3 pixels before the dense layers see them; else these see the pixels.
 CONVOLUTION = Categorical((True, False), simpler=False)
 
-# Units silenced at random while training [4]; above one half small networks learn nothing [2].
+# Units silenced at random while training [4]; above one half small networks learn nothing [2]. Searched
+# against fixed to 0, in 60 s, the mean log ratio of test loss was +.013 on sixteen tables, where a search
+# judged two thirds of the configurations; on the pixels of digits it was -.30.
 DROPOUT = Float(0.0, 0.5, default=0.1, simpler="high")
 
 # A step moves weights towards 0 by the learning rate times this: at 1e-5 a weight loses less than a tenth of
@@ -85,7 +87,7 @@ SPACE = SearchSpace(
     for_classes=("label_smoothing",),
     # Behind filters, 64 units do better than 128 on small images, and all folds still fit into one training.
     on_images={"numeric": "common", "width": Int(16, 256, log=True, default=64, simpler="low")},
-    on_tables={"convolution": False, "numeric": COLUMNS},
+    on_tables={"convolution": False, "numeric": COLUMNS, "dropout": 0.0},
     source="TabArena's space for networks around RealMLP's defaults, for tables of 200 to 5,000 rows.",
 )
 
