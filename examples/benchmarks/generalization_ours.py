@@ -15,7 +15,7 @@ from generalization_data import Problem
 from generalization_lightgbm import N_CORES, Fitted, Predict
 from generalization_optuna import MAX_INCUMBENTS, N_FOLDS, evenly_spaced
 
-from search_spaces import DEFAULT_FAMILIES
+from search_spaces import DEFAULT_FAMILIES, Float
 from tuner import TunedClassifier, TunedRegressor
 from tuner._bench import all_rows
 from tuner._data import Dataset, make_dataset, with_log_target
@@ -44,7 +44,7 @@ LEVERS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
 DIMENSIONS: dict[str, dict[str, dict[str, Any]]] = {
     "relevance": {"kernel": {"relevance_rounds": 0, "shape": "gaussian"}},
     "ramps": {family: {"numeric": plain} for family, plain in PLAIN.items()},
-    "dropout": {"mlp": {"dropout": 0.0}},
+    "fixed_dropout": {"mlp": {"dropout": Float(0.0, 0.5, default=0.1)}},  # off: searched on tables, too
 }
 FOLDS = "right_folds"  # off: groups and time are not told
 
