@@ -166,9 +166,12 @@ class PiecewiseLinear(TransformerMixin, BaseEstimator):
 
     def fit(self, X: FloatArray, y: Any = None) -> PiecewiseLinear:  # noqa: ARG002 - scikit-learn's signature
         """Learn where the ramps of each column begin and end, then the means and spreads of everything."""
-        self.knots_ = _knots(np.sort(X, axis=0))
+        knots = _knots(np.sort(X, axis=0))
+        n_ramps = [len(each) - 1 for each in knots]
+        self.columns_ = np.repeat(np.arange(X.shape[1]), n_ramps)
+        self.starts_ = np.concatenate([each[:-1] for each in knots])
+        self.lengths_ = np.concatenate([np.diff(each) for each in knots])
         raw = self._raw(X)
-        n_ramps = [len(each) - 1 for each in self.knots_]
         self.mean_, spread = raw.mean(axis=0), raw.std(axis=0)
         self.scale_ = np.where(spread > 0, spread, 1.0)
         self.scale_[X.shape[1] :] *= np.sqrt(np.repeat(n_ramps, n_ramps))
@@ -179,11 +182,8 @@ class PiecewiseLinear(TransformerMixin, BaseEstimator):
         return np.asarray((self._raw(X) - self.mean_) / self.scale_)
 
     def _raw(self, X: FloatArray) -> FloatArray:
-        ramps = [
-            np.clip((column[:, None] - knots[:-1]) / np.diff(knots), 0.0, 1.0)
-            for column, knots in zip(X.T, self.knots_, strict=True)
-        ]
-        return np.hstack([X, *ramps])
+        ramps = np.clip((X[:, self.columns_] - self.starts_) / self.lengths_, 0.0, 1.0)
+        return np.hstack([X, ramps])
 
 
 def _knots(ordered: FloatArray) -> list[FloatArray]:

@@ -27,7 +27,6 @@ from tuner._whole import refit as fit_again
 
 PREFIX = "ours:"
 ALIASES = {"ours": {}, "ours_bag": {"final": "bag"}, "ours_refit": {"final": "refit"}}
-PLAIN = {"linear": "standardize", "kernel": "standardize", "mlp": "robust"}  # numbers as they are
 # Constants of the method, no options of a user: `ours:off=LEVER[+LEVER]` switches them off for an ablation.
 LEVERS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "portfolio": lambda: mock.patch.dict("tuner._spaces.PORTFOLIOS", clear=True),
@@ -43,7 +42,11 @@ LEVERS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
 # What a user would fix in `search_space`.
 DIMENSIONS: dict[str, dict[str, dict[str, Any]]] = {
     "relevance": {"kernel": {"relevance_rounds": 0, "shape": "gaussian"}},
-    "ramps": {family: {"numeric": plain} for family, plain in PLAIN.items()},
+    "ramps": {
+        "linear": {"numeric": "standardize"},
+        "kernel": {"numeric": "standardize"},
+        "mlp": {"numeric": "robust"},
+    },
     "fixed_dropout": {"mlp": {"dropout": Float(0.0, 0.5, default=0.1)}},  # off: searched on tables, too
 }
 FOLDS = "right_folds"  # off: groups and time are not told

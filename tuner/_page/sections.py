@@ -80,9 +80,10 @@ def explanation(code: str) -> str:
 
 
 def _optimism_section(result: TuningResult, _: Pictures) -> list[Block]:
-    scores = {} if result.optimism_table is None else {row.label: row for row in result.optimism_table.rows}
+    told = () if result.optimism_table is None else result.optimism_table.rows
+    scores = {row.label: number(row.value) for row in told}
     rows = [
-        (name, number(scores[label].value), "", what)
+        (name, scores[label], "", what)
         for name, label, what in (
             ("Search", "search folds", "the winner alone, chosen among all trials: flattered by luck"),
             ("Fresh folds", "fresh folds", "what is delivered, elected and mixed there; rows divided anew"),
@@ -97,8 +98,7 @@ def _optimism_section(result: TuningResult, _: Pictures) -> list[Block]:
         if estimate is not None:
             rows.append((name, number(estimate.value), _interval(estimate), estimate.estimand))
     if "chance" in scores:
-        chance = number(scores["chance"].value)
-        rows.append(("Chance", chance, "", "the best constant prediction, on all rows"))
+        rows.append(("Chance", scores["chance"], "", "the best constant prediction, on all rows"))
     blocks: list[Block] = [
         Table(("", result.card.score_name(result.metric), "interval", "what it is"), tuple(rows))
     ]
