@@ -9,12 +9,13 @@ import pytest
 from scipy.special import expit
 from scipy.stats import t as student
 
-from tuner import _estimate, tune
+from tuner import _bbc, tune
+from tuner._bbc import _bootstrap_counts, bbc
 from tuner._bench import Bench
 from tuner._config import TuningConfig
 from tuner._data import make_dataset
 from tuner._deadline import Deadline
-from tuner._estimate import Elected, _bootstrap_counts, bbc, crossfit, judge_tuning, nested, plan_outer
+from tuner._estimate import Elected, crossfit, judge_tuning, nested, plan_outer
 from tuner._intervals import Interval
 from tuner._metrics import resolve_metric
 from tuner._result import Build
@@ -191,7 +192,7 @@ def noise(make_trial, make_scores):
 def test_bbc_takes_the_luck_out_of_the_luckiest_trial(noise):
     """Forty random guessers: the smallest loss flatters, bbc comes back to the expected 1/3."""
     bench, trials, predictions, losses = noise
-    estimates = bbc(trials, predictions, bench, settings("binary"), default=0)
+    estimates = bbc(trials, predictions, bench, settings("binary", final="refit"), default=0)
     expected = 1 / 3  # E (y - u)^2 for u uniform
     assert min(losses) < expected - 0.03
     assert abs(estimates.tuned.value - expected) < abs(min(losses) - expected) / 2
@@ -199,6 +200,52 @@ def test_bbc_takes_the_luck_out_of_the_luckiest_trial(noise):
     assert estimates.default.value == pytest.approx(losses[0], abs=0.02)
     assert estimates.paid.verdict == "not judged"
     assert estimates.build == Build(80.0, 1.0)
+    assert estimates.apparent_loss == pytest.approx(min(losses))
+
+
+def test_bbc_takes_the_luck_out_of_the_ensemble(noise):
+    """Four of forty guessers averaged are expected to lose 1/4 + 1/12/4; on the rows that chose them less."""
+    bench, trials, predictions, _ = noise
+    estimates = bbc(trials, predictions, bench, settings("binary"), default=0)
+    expected = 1 / 4 + 1 / 48
+    assert estimates.apparent_loss is not None
+    assert estimates.apparent_loss < expected - 0.03
+    assert abs(estimates.tuned.value - expected) < abs(estimates.apparent_loss - expected) / 2
+    assert estimates.tuned.estimand.startswith("the procedure, trained on about 80 rows")
+
+
+def test_bbc_estimates_what_members_bring_together(make_trial, make_scores):
+    """Opposite errors of +1 and -1 cancel in an ensemble of both; alone each loses 1."""
+    y = np.random.default_rng(0).normal(size=60)
+    dataset = make_dataset(y[:, None], y)
+    plan = plan_choosing(dataset, n_folds=5, n_repeats=1, seed=0)
+    bench = Bench(dataset, plan, resolve_metric("rmse", "regression"), 0)
+    predictions = {
+        number: tuple(y[fold.test] + error for fold in plan.folds) for number, error in enumerate((1, -1))
+    }
+    trials = [make_trial(number, scores=make_scores([1.0] * 5, [0.1] * 5)) for number in predictions]
+    together = bbc(trials, predictions, bench, settings(), default=0)
+    assert together.tuned.loss == pytest.approx(0.0, abs=1e-3)
+    assert together.default.loss == pytest.approx(1.0)
+    alone = bbc(trials, predictions, bench, settings(final="bag"), default=0)
+    assert alone.tuned.loss == pytest.approx(1.0)
+    assert alone.tuned.estimand.startswith("the selected configuration")
+
+
+def test_bbc_chooses_the_threshold_on_other_rows_than_it_scores(make_trial, make_scores):
+    """Accuracy of random probabilities: the best of many thresholds flatters, out of bag it is 1/2."""
+    rng = np.random.default_rng(3)
+    y = rng.permutation(np.arange(60) % 2)
+    dataset = make_dataset(rng.normal(size=(60, 1)), y)
+    plan = plan_choosing(dataset, n_folds=2, n_repeats=1, seed=0)
+    metric = resolve_metric("accuracy", "binary")
+    guesses = rng.uniform(size=60)
+    trials = [make_trial(0, scores=make_scores([0.5, 0.5], [0.1] * 2))]
+    predictions = {0: tuple(guesses[fold.test] for fold in plan.folds)}
+    estimates = bbc(trials, predictions, Bench(dataset, plan, metric, 0), settings("binary"), default=0)
+    assert estimates.apparent_loss is not None
+    assert estimates.apparent_loss < 0.5
+    assert estimates.tuned.loss > estimates.apparent_loss + 0.05
 
 
 def test_bbc_does_not_flatter_by_scoring_few_positives(make_trial, make_scores):
@@ -234,7 +281,7 @@ def test_bbc_is_the_same_in_blocks(noise, monkeypatch):
     """On large tables a few bootstraps are drawn at a time; which does not show."""
     bench, trials, predictions, _ = noise
     whole = bbc(trials, predictions, bench, settings("binary"), default=0)
-    monkeypatch.setattr(_estimate, "MAX_CELLS", 700)  # seven bootstraps of 100 rows; 300 is no multiple
+    monkeypatch.setattr(_bbc, "MAX_CELLS", 700)  # seven bootstraps of 100 rows; 300 is no multiple
     assert len(list(_bootstrap_counts(bench.dataset, seed=0))) == 43
     assert bbc(trials, predictions, bench, settings("binary"), default=0) == whole
 

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from tuner._bench import Bench
 from tuner._data import Dataset
 from tuner._deadline import Deadline
-from tuner._intervals import Interval, corrected_t, percentile, prediction_t
+from tuner._intervals import Interval, corrected_t, prediction_t
 from tuner._metrics import Metric
 from tuner._model import Blended, held_out_loss
-from tuner._objective import fold_mean
-from tuner._records import TrialRecord
 from tuner._result import Build, Estimate, Paid, Scale, natural_estimate
 from tuner._seeds import child_seed
 from tuner._settings import Settings
 from tuner._splits import FoldPlan, plan_choosing, plan_reporting
-from tuner._types import BoolArray, FloatArray, IntArray
 from tuner.exceptions import InputError
 
 LEVEL = 0.95
-N_BOOTSTRAPS = 300
-MAX_CELLS = 2**23  # of bootstraps drawn at a time, in rows
 
 
 class Elected(NamedTuple):
@@ -51,6 +45,8 @@ class Estimates:
     build : Build
         What the models that were scored are made of.
     notes : tuple of str
+    apparent_loss : float or None
+        Loss of what bbc chose on the very rows that chose it.
     """
 
     tuned: Estimate
@@ -58,6 +54,7 @@ class Estimates:
     paid: Paid
     build: Build
     notes: tuple[str, ...] = ()
+    apparent_loss: float | None = None
 
 
 def nested(
@@ -191,7 +188,7 @@ def _outer_estimates(
     estimates = [
         natural_estimate(
             metric,
-            _ends(interval(losses, squared=metric.squared_scale)),
+            ends(interval(losses, squared=metric.squared_scale)),
             level=LEVEL,
             method=method,
             fold_losses=losses,
@@ -237,109 +234,6 @@ def _budget(settings: Settings) -> str:
     return " and ".join(limits)
 
 
-def _ends(interval: Interval) -> tuple[float, float, float]:
+def ends(interval: Interval) -> tuple[float, float, float]:
+    """Return value, lower and upper end."""
     return interval.value, interval.low, interval.high
-
-
-def bbc(
-    trials: Sequence[TrialRecord],
-    predictions: Mapping[int, tuple[FloatArray, ...]],
-    bench: Bench,
-    settings: Settings,
-    *,
-    default: int,
-) -> Estimates:
-    """Bootstrap bias corrected cross-validation over the held-out predictions of the search trials.
-
-    Every bootstrap selects the trial with the smallest objective on its in-bag rows and scores it on the
-    rows left out; groups are drawn whole. What it estimates: the metric of the *selected configuration's*
-    fold models, selection included, at n(1 - 1/K) rows; the final averaging is not part of it, so it leans
-    to the pessimistic side. It misleads where a few hundred rows are searched with few trials.
-
-    Metrics that are no means over rows, such as average precision, flatter on few rows: 1/e of a fold is left
-    out of a bootstrap, and with a handful of positives that is one or two. How much shows in trials that are
-    scored on the rows left out and on whole folds; with a bias in proportion to 1 / rows, whole folds still
-    flatter by 1 / (e - 1) of the difference. Both are taken off.
-
-    References
-    ----------
-    Tsamardinos, Greasidou, Borboudakis (2018), Bootstrapping the out-of-sample predictions for efficient
-    and accurate cross-validation.
-    """
-    metric = bench.metric
-    eligible = [trial for trial in trials if trial.number in predictions]
-    plain = [trial.number for trial in eligible].index(default)
-    penalties = np.array([trial.gap_penalty or 0.0 for trial in eligible])[:, None]
-    picked, scored = [], []
-    for counts in _bootstrap_counts(bench.dataset, child_seed(settings.seed, "bbc")):
-        in_bag = _losses(eligible, predictions, bench, counts)
-        objectives = np.where(np.isfinite(in_bag), in_bag + penalties, np.inf)
-        picked.append(np.argmin(objectives, axis=0))
-        of = {*picked[-1].tolist(), plain}
-        scored.append(_losses(eligible, predictions, bench, counts == 0, of=of))
-    chosen, left_out = np.concatenate(picked), np.concatenate(scored, axis=1)
-    selected, default_losses = left_out[chosen, np.arange(len(chosen))], left_out[plain]
-    if not metric.judges_rows:
-        whole = np.array([trial.scores.nested_loss if trial.scores else np.nan for trial in eligible])
-        flattery = (whole - fold_mean(left_out.T)) * (1 + 1 / (np.e - 1))
-        selected = selected + np.nanmean(flattery[chosen])
-        default_losses = default_losses + flattery[plain]
-    train_rows = float(np.mean([len(fold.train) for fold in bench.plan.folds]))
-    rows = round(train_rows)
-    trained = f"trained on about {rows} rows"
-    estimand = f"the selected configuration, {trained}, selection over {len(eligible)} trials included"
-    estimates = [
-        natural_estimate(
-            metric,
-            _ends(percentile(losses.tolist(), level=LEVEL, squared=metric.squared_scale)),
-            level=LEVEL,
-            method="bbc",
-            fold_losses=(),
-            estimand=text,
-        )
-        for losses, text in ((selected, estimand), (default_losses, f"the default, {trained}"))
-    ]
-    return Estimates(estimates[0], estimates[1], Paid("not judged"), Build(train_rows, 1.0))
-
-
-def _bootstrap_counts(dataset: Dataset, seed: int) -> Iterator[IntArray]:
-    """Draw how often each row is in each bootstrap, (n_bootstraps, n_rows) a block; groups whole."""
-    generator = np.random.default_rng(seed)
-    units = np.arange(dataset.n_rows) if dataset.units is None else _numbered(dataset.units)
-    n_units = int(units.max()) + 1
-    size = max(1, MAX_CELLS // dataset.n_rows)
-    for start in range(0, N_BOOTSTRAPS, size):
-        block = np.empty((min(size, N_BOOTSTRAPS - start), dataset.n_rows), dtype=np.uint16)
-        for row in block:
-            drawn = generator.integers(n_units, size=n_units)
-            row[:] = np.bincount(drawn, minlength=n_units)[units]
-        yield block
-
-
-def _numbered(units: IntArray) -> IntArray:
-    return np.unique(units, return_inverse=True)[1]
-
-
-def _losses(
-    trials: Sequence[TrialRecord],
-    predictions: Mapping[int, tuple[FloatArray, ...]],
-    bench: Bench,
-    counts: IntArray | BoolArray,
-    *,
-    of: Collection[int] | None = None,
-) -> FloatArray:
-    """Return the trials' mean fold losses under every count of the rows, shape (n_trials, n_counts).
-
-    Of trials whose position is not in ``of`` they are NaN.
-    """
-    n_thresholds = len(bench.metric.thresholds or (None,))
-    per_fold = np.full((len(bench.plan.folds), len(trials), len(counts)), np.nan)
-    for index, fold in enumerate(bench.plan.folds):
-        y, weights = bench.dataset.targets(fold.test)
-        drawn = counts[:, fold.test] * (1.0 if weights is None else weights)
-        for position, trial in enumerate(trials):
-            if of is None or position in of:
-                assert trial.scores is not None  # only complete trials have predictions
-                losses = bench.metric.losses(y, predictions[trial.number][index], drawn)
-                per_fold[index, position] = losses[:, trial.scores.fold_points[index] % n_thresholds]
-    return fold_mean(per_fold)

@@ -55,7 +55,9 @@ def conclude(
     estimate = None
     if estimates:
         estimate = estimates.default if fall_back else estimates.tuned
-    selection_loss = _selection_loss(choice, settings, fall_back=fall_back)
+    selection_loss = finals.default_loss if fall_back else finals.selection_loss
+    if estimates and estimates.apparent_loss is not None:
+        selection_loss = estimates.apparent_loss
     delivered = finals.default_model if fall_back else finals.model
     held_out = finals.default_held_out if fall_back else finals.held_out
     slices = slice_scores(
@@ -194,15 +196,3 @@ def _score_rows(
         rows.append(score_row("default", metric, default.loss, (default.low, default.high)))
     rows.append(score_row("chance", metric, chance_loss(dataset, metric)))
     return tuple(rows)
-
-
-def _selection_loss(choice: Choice, settings: Settings, *, fall_back: bool) -> float:
-    """Return the internal loss that selected what is claimed: the search's for bbc, else the fresh folds'."""
-    finals = choice.finals
-    if settings.estimate == "bbc":
-        complete = [trial for trial in choice.search.trials if trial.scores]
-        best = min(complete, key=lambda trial: (trial.objective or 0.0, trial.number))
-        return best.scores.nested_loss if best.scores else np.nan
-    if fall_back:
-        return finals.default_loss
-    return finals.selection_loss

@@ -172,7 +172,7 @@ class TuningResult:
     default_estimate : Estimate or None
         The same for the named default, on the same outer folds.
     optimism : float or None
-        Loss of the estimate minus the loss that selected the winner; positive: the search flattered it.
+        Loss of the estimate minus `selection_loss`; positive: the search flattered it.
     paid : Paid
         Whether tuning beat the default on the outer folds.
     best_params : dict
@@ -182,7 +182,7 @@ class TuningResult:
     shipped : TrialRecord
         The same configuration on the fresh folds that elected it; its path point is the model's.
     selection_loss : float
-        The internal loss that selected what is claimed.
+        Loss of what is claimed on the folds that elected it, or, with bbc, on the rows that chose it.
     gap : float
         Train/validation gap of ``shipped``, as a loss.
     shipped_default : bool

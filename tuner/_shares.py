@@ -12,6 +12,7 @@ against (`examples/benchmarks/ensembles.py`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,7 +21,7 @@ from scipy.optimize import minimize
 from scipy.special import softmax
 
 from tuner._calibration import occurred
-from tuner._types import FloatArray
+from tuner._types import BoolArray, FloatArray, IntArray
 
 N_MEMBERS = 4  # where there are not as many families
 PRIOR_ROWS = 10.0  # equal shares weigh as much as ten rows do
@@ -76,9 +77,23 @@ class Fits:
         joined = np.concatenate([np.asarray(fold, dtype=float) for fold in predictions])[self._rows]
         return occurred(self._y, joined) if self._kind == "classes" else joined - self._y
 
-    def error(self, fits: FloatArray) -> float:
-        """Return the mean log loss, squared or absolute error (lower is better)."""
-        return float(np.average(self._losses(fits), weights=self._weights))
+    def thinned(self, n_rows: int) -> Fits:
+        """Return the same on about ``n_rows`` of the rows, evenly spaced, which count as much as all do."""
+        step = -(-len(self._rows) // n_rows)
+        other, weights = copy(self), self._weights[::step]
+        other._rows, other._y = self._rows[::step], self._y[::step]
+        other._weights = weights * (self._weights.sum() / weights.sum())
+        return other
+
+    def drawn(self, counts: IntArray | BoolArray) -> Fits:
+        """Return the same where held-out rows count so often, as in a bootstrap; `of` stays what it was."""
+        other = copy(self)
+        other._weights = self._weights * counts[self._rows]
+        return other
+
+    def errors(self, fits: FloatArray) -> FloatArray:
+        """Return the mean log loss, squared or absolute error of every row of ``fits`` (lower is better)."""
+        return np.asarray(self._losses(fits) @ self._weights / self._weights.sum())
 
     def shares(self, fits: FloatArray) -> FloatArray:
         """Return the members' shares, given their fits of shape (n_members, n_rows).
@@ -89,7 +104,7 @@ class Fits:
         mean: normal or Laplace errors. These are the most probable shares where ten rows had been won in
         equal parts beforehand (a Dirichlet prior). Rows of a group count as if they were independent.
         """
-        best = max(min(map(self.error, fits)), SMALLEST)
+        best = max(float(self.errors(fits).min()), SMALLEST)
         scale = {"classes": 1.0, "squares": 2 * best, "absolutes": best}[self._kind]
         prior = PRIOR_ROWS / len(fits)
 
@@ -129,9 +144,21 @@ def blend(
 ) -> Blend:
     """Return the finalists' shares by their held-out predictions, fold by fold on the folds of ``fits``."""
     rows = np.stack([fits.of(folds) for folds in predictions])
-    errors = [fits.error(finalist) for finalist in rows]
+    return blend_fits(fits, rows, families, elected=elected, max_members=max_members)
+
+
+def blend_fits(
+    fits: Fits,
+    rows: FloatArray,
+    families: Sequence[str],
+    *,
+    elected: int,
+    max_members: int | None = None,
+) -> Blend:
+    """Return the finalists' shares by how well their predictions fit, of shape (n_finalists, n_rows)."""
+    errors = fits.errors(rows).tolist()
     members = choose_members(families, errors, elected=elected, max_members=max_members)
-    shares = np.zeros(len(predictions))
+    shares = np.zeros(len(rows))
     shares[members] = fits.shares(rows[members])
     return Blend(tuple(map(float, shares)))
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
+from tuner._bbc import bbc
 from tuner._choice import Choice, choose, choosing_plan, elect_without, first_repeat
 from tuner._config import TuningConfig, check_config
 from tuner._data import Dataset, make_dataset, with_log_target
 from tuner._deadline import Deadline
 from tuner._edges import reaching
-from tuner._estimate import Elected, Estimates, bbc, crossfit, nested, plan_outer
+from tuner._estimate import Elected, Estimates, crossfit, nested, plan_outer
 from tuner._finals import Finals
 from tuner._learning import Probe
 from tuner._listeners import Listeners, RunContext

@@ -105,7 +105,7 @@ def _mean(case: Case, counts: np.ndarray) -> list[np.ndarray]:
 
 def equal(case: Case) -> np.ndarray:
     """Give every family's best an equal share."""
-    errors = [case.fits.error(case.fits.of(member)) for member in case.held_out]
+    errors = case.fits.errors(np.stack([case.fits.of(member) for member in case.held_out]))
     bests = {case.families[each]: each for each in sorted(range(len(errors)), key=lambda i: -errors[i])}
     weights = np.zeros(len(errors))
     weights[list(bests.values())] = 1 / len(bests)

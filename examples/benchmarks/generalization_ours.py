@@ -100,7 +100,10 @@ def _scalar(text: str) -> Any:
 
 
 def fit_ours(problem: Problem, seconds: float, *, options: Mapping[str, Any]) -> Fitted:
-    """Tune with the defaults, but for the options and the levers switched off; the claim is the estimate."""
+    """Tune with the defaults, but for the options and the levers switched off.
+
+    The claim is what the result says of the delivered model; where it says nothing, of the procedure.
+    """
     settings = dict(options)
     off = settings.pop("off", ())
     if FOLDS in off:
@@ -113,6 +116,7 @@ def fit_ours(problem: Problem, seconds: float, *, options: Mapping[str, Any]) ->
         model = _tuned(problem, {"time_budget": seconds, **settings})
     result = model.result_
     estimate = result.estimate
+    claim = result.delivered_estimate or estimate
     details = {
         "options": dict(options),
         "finalists": len(result.finalists),
@@ -123,10 +127,11 @@ def fit_ours(problem: Problem, seconds: float, *, options: Mapping[str, Any]) ->
     }
     if estimate is not None:
         details |= {"low": estimate.low, "high": estimate.high, "estimate": estimate.method}
+        details |= {"procedure": estimate.loss}
     best = evenly_spaced(best_so_far(result.trials), MAX_INCUMBENTS)
     return Fitted(
         model.predict if problem.kind == "regression" else model.predict_proba,
-        claim=None if estimate is None else estimate.loss,
+        claim=None if claim is None else claim.loss,
         trials=len(result.trials),
         incumbents=[partial(refit, problem, record, result.seed) for record in best],
         details=details,

@@ -114,8 +114,9 @@ def _optimism(result: TuningResult) -> str:
     verdict = "flattered what it selected" if result.optimism > 0 else "did not flatter what it selected"
     loss = result.card.loss_name(result.metric)
     return (
-        f"Optimism {result.optimism:+.4g}: the loss ({loss}) of the estimate minus the loss that selected, "
-        f"{number(result.selection_loss)}. The search {verdict}. Only the estimate is a claim."
+        f"Optimism {result.optimism:+.4g}: the loss ({loss}) of the estimate minus "
+        f"{number(result.selection_loss)}, that on the rows that chose. The search {verdict}. "
+        "Only the estimate is a claim."
     )
 
 
