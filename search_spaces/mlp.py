@@ -24,8 +24,8 @@ from search_spaces.dimensions import Categorical, Float, Int, Scalar
 from search_spaces.space import SearchSpace
 
 # One layer with a handful of units is nearly linear; above 256 units in 4 layers there are hundreds of
-# parameters for every row of our reference size of 1,000. On eight tables 64 units lost less than 128 and took
-# two thirds of the time; they also do behind filters.
+# parameters for every row of our reference size of 1,000. On eight tables 64 units lost less than 128 and
+# took two thirds of the time; they also do behind filters.
 WIDTH = Int(16, 256, log=True, default=64, simpler="low")
 DEPTH = Int(1, 4, default=2, simpler="low")
 
