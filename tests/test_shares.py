@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tuner import _shares
-from tuner._shares import Fits, blend, choose_members
+from tuner._shares import Fits, blend, blend_fits, choose_members
 
 
 def test_the_elected_the_best_of_families_then_the_next_best():
@@ -146,3 +146,25 @@ def test_shares_are_shares(members, data):
     order = data.draw(st.permutations(range(len(members))))
     again = blend(fits, [predictions[i] for i in order], [families[i] for i in order], elected=order.index(0))
     assert again.weights == pytest.approx([found[i] for i in order], abs=1e-3)
+
+
+def test_rows_drawn_twice_count_twice():
+    """30 rows to 10, the ten drawn three times: 30 to 30, equal shares; nothing drawn: as they are."""
+    y, members = classes_of(30, 10)
+    fits = Fits([(y, None)], kind="classes", n_repeats=1)
+    rows = np.stack([fits.of([member]) for member in members])
+    counts = np.concatenate([np.ones(30, dtype=int), np.full(10, 3)])
+    assert blend_fits(fits.drawn(counts), rows, ["a", "b"], elected=0).weights == pytest.approx(
+        (0.5, 0.5), abs=1e-4
+    )
+    none = fits.drawn(np.zeros(40, dtype=int))
+    assert blend_fits(none, rows, ["a", "b"], elected=0).weights == pytest.approx((0.7, 0.3), abs=1e-4)
+
+
+def test_fewer_rows_count_as_much_as_all():
+    """Every tenth of 300 rows to 100 is 30 to 10, but counts as 400: (300 + 5) / 410."""
+    y, members = classes_of(300, 100)
+    fits = Fits([(y, None)], kind="classes", n_repeats=1).thinned(40)
+    rows = np.stack([fits.of([member]) for member in members])
+    assert rows.shape == (2, 40)
+    assert blend_fits(fits, rows, ["a", "b"], elected=0).weights[0] == pytest.approx(305 / 410, abs=1e-4)

@@ -86,9 +86,13 @@ class Fits:
         return other
 
     def drawn(self, counts: IntArray | BoolArray) -> Fits:
-        """Return the same where held-out rows count so often, as in a bootstrap; `of` stays what it was."""
-        other = copy(self)
-        other._weights = self._weights * counts[self._rows]
+        """Return the same where held-out rows count so often, as in a bootstrap; `of` stays what it was.
+
+        Where none of them counts, all do.
+        """
+        other, weights = copy(self), self._weights * counts[self._rows]
+        if weights.any():
+            other._weights = weights
         return other
 
     def errors(self, fits: FloatArray) -> FloatArray:
