@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import t as student
 
 from tuner._delivered import delivered_estimate, model_steps, row_steps
+from tuner._intervals import Interval
 from tuner._metrics import resolve_metric
 from tuner._records import BagLosses, LearningCurve
 from tuner._result import Build, natural_estimate
@@ -25,7 +26,7 @@ def claim(name="mae", task="regression", loss=5.0, low=4.0, high=6.0):
     """Return a procedure's estimate from a loss and its ends."""
     return natural_estimate(
         resolve_metric(name, task),
-        (loss, low, high),
+        Interval(loss, low, high),
         level=0.95,
         method="crossfit",
         fold_losses=(),

@@ -30,7 +30,7 @@ def estimate_of(name, loss, low, high, task="binary"):
     """Estimate of a metric from a loss and its ends."""
     return natural_estimate(
         resolve_metric(name, task),
-        (loss, low, high),
+        Interval(loss, low, high),
         level=0.95,
         method="nested",
         fold_losses=(),

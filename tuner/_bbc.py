@@ -15,7 +15,7 @@ import numpy as np
 
 from tuner._bench import Bench
 from tuner._data import Dataset
-from tuner._estimate import LEVEL, Estimates, ends
+from tuner._estimate import LEVEL, Estimates
 from tuner._finals import FoldScorer
 from tuner._intervals import percentile
 from tuner._objective import fold_mean
@@ -82,7 +82,7 @@ def bbc(
     tuned, plainly = (
         natural_estimate(
             bench.metric,
-            ends(percentile(left_out.tolist(), level=LEVEL, squared=bench.metric.squared_scale)),
+            percentile(left_out.tolist(), level=LEVEL, squared=bench.metric.squared_scale),
             level=LEVEL,
             method="bbc",
             fold_losses=(),
@@ -134,8 +134,7 @@ class _Replay:
         """Return the trials' losses as the search scores them, each fold at its own path point."""
         n_thresholds = len(self._metric.thresholds or (None,))
         per_fold = np.full((len(self._folds), len(self._trials), len(counts)), np.nan)
-        for index, (test, y, weights) in enumerate(self._folds):
-            drawn = counts[:, test] * (1.0 if weights is None else weights)
+        for index, (y, drawn) in enumerate(self._weighed(counts)):
             for position, trial in enumerate(self._trials):
                 assert trial.scores is not None  # only complete trials have predictions
                 losses = self._metric.losses(y, self._predictions[position][index], drawn)
@@ -176,11 +175,15 @@ class _Replay:
 
     def _scored(self, mixed: Sequence[FloatArray], counts: Counts) -> FloatArray:
         """Return mean fold losses of one mixture, of shape (n_counts, n_thresholds)."""
-        folds = []
-        for (test, y, weights), prediction in zip(self._folds, mixed, strict=True):
-            drawn = counts[:, test] * (1.0 if weights is None else weights)
-            folds.append(self._metric.losses(y, prediction, drawn))
-        return fold_mean(np.stack(folds))
+        folds = zip(self._weighed(counts), mixed, strict=True)
+        return fold_mean(
+            np.stack([self._metric.losses(y, prediction, drawn) for (y, drawn), prediction in folds])
+        )
+
+    def _weighed(self, counts: Counts) -> Iterator[tuple[FloatArray, FloatArray]]:
+        """Yield each fold's targets, and how much its rows count, the user's weights included."""
+        for test, y, weights in self._folds:
+            yield y, counts[:, test] * (1.0 if weights is None else weights)
 
 
 def _bootstrap_counts(dataset: Dataset, seed: int) -> Iterator[IntArray]:

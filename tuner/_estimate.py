@@ -188,7 +188,7 @@ def _outer_estimates(
     estimates = [
         natural_estimate(
             metric,
-            ends(interval(losses, squared=metric.squared_scale)),
+            interval(losses, squared=metric.squared_scale),
             level=LEVEL,
             method=method,
             fold_losses=losses,
@@ -232,8 +232,3 @@ def _budget(settings: Settings) -> str:
     if settings.max_trials is not None:
         limits.append(f"{settings.max_trials} trials a fold")
     return " and ".join(limits)
-
-
-def ends(interval: Interval) -> tuple[float, float, float]:
-    """Return value, lower and upper end."""
-    return interval.value, interval.low, interval.high

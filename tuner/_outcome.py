@@ -14,6 +14,7 @@ from tuner._data import Dataset
 from tuner._delivered import delivered_estimate
 from tuner._diagnosis import Evidence, diagnose
 from tuner._estimate import Estimates
+from tuner._finals import Finals
 from tuner._intervals import pooled
 from tuner._metrics import Metric
 from tuner._model import deliver, measure_latency
@@ -55,9 +56,7 @@ def conclude(
     estimate = None
     if estimates:
         estimate = estimates.default if fall_back else estimates.tuned
-    selection_loss = finals.default_loss if fall_back else finals.selection_loss
-    if estimates and estimates.apparent_loss is not None:
-        selection_loss = estimates.apparent_loss
+    selection_loss = _selection_loss(finals, estimates, fall_back=fall_back)
     delivered = finals.default_model if fall_back else finals.model
     held_out = finals.default_held_out if fall_back else finals.held_out
     slices = slice_scores(
@@ -196,3 +195,10 @@ def _score_rows(
         rows.append(score_row("default", metric, default.loss, (default.low, default.high)))
     rows.append(score_row("chance", metric, chance_loss(dataset, metric)))
     return tuple(rows)
+
+
+def _selection_loss(finals: Finals, estimates: Estimates | None, *, fall_back: bool) -> float:
+    """Return the internal loss of what is claimed: on the rows of the search for bbc, else on fresh folds."""
+    if estimates and estimates.apparent_loss is not None:
+        return estimates.apparent_loss
+    return finals.default_loss if fall_back else finals.selection_loss

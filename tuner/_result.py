@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tuner._card import ModelCard
+from tuner._intervals import Interval
 from tuner._metrics import Metric
 from tuner._model import Delivered, Latency
 from tuner._optimism import OptimismTable
@@ -394,7 +395,7 @@ class TuningResult:
 
 def natural_estimate(
     metric: Metric,
-    interval: tuple[float, float, float],
+    interval: Interval,
     *,
     level: float,
     method: str,
@@ -402,15 +403,14 @@ def natural_estimate(
     estimand: str,
 ) -> Estimate:
     """Turn a loss with its interval into natural units, clipped to what the metric can be."""
-    loss, low, high = interval
-    ends = metric.natural_ends(low, high)
+    ends = metric.natural_ends(interval.low, interval.high)
     return Estimate(
-        value=metric.natural(loss),
+        value=metric.natural(interval.value),
         low=ends[0],
         high=ends[1],
         level=level,
         method=method,
-        loss=float(loss),
+        loss=float(interval.value),
         fold_losses=tuple(float(np.float64(value)) for value in fold_losses),
         estimand=estimand,
     )

@@ -127,7 +127,7 @@ def fit_ours(problem: Problem, seconds: float, *, options: Mapping[str, Any]) ->
     }
     if estimate is not None:
         details |= {"low": estimate.low, "high": estimate.high, "estimate": estimate.method}
-        details |= {"procedure": estimate.loss}
+        details["procedure"] = estimate.loss
     best = evenly_spaced(best_so_far(result.trials), MAX_INCUMBENTS)
     return Fitted(
         model.predict if problem.kind == "regression" else model.predict_proba,
