@@ -198,9 +198,24 @@ def test_bbc_takes_the_luck_out_of_the_luckiest_trial(noise):
     assert abs(estimates.tuned.value - expected) < abs(min(losses) - expected) / 2
     assert estimates.tuned.low <= estimates.tuned.value <= estimates.tuned.high
     assert estimates.default.value == pytest.approx(losses[0], abs=0.02)
-    assert estimates.paid.verdict == "not judged"
+    assert estimates.paid.difference == pytest.approx(estimates.tuned.loss - estimates.default.loss)
     assert estimates.build == Build(80.0, 1.0)
     assert estimates.apparent_loss == pytest.approx(min(losses))
+
+
+def test_bbc_ships_no_luck(noise):
+    """The luckiest of 39 guessers beats the default on the rows that chose it, and loses on the others.
+
+    The default says 1/2 + d of every row, d^2 = .04: it loses (1/2 - d)^2 and (1/2 + d)^2 on half of the rows
+    each, 1/4 + d^2 = .29 in the mean; a guesser is expected to lose 1/3.
+    """
+    bench, trials, predictions, losses = noise
+    constant = {0: tuple(np.full(len(fold.test), 0.7) for fold in bench.plan.folds)}
+    estimates = bbc(trials, predictions | constant, bench, settings("binary", final="refit"), default=0)
+    assert min(losses[1:]) < 0.29
+    assert estimates.default_apparent_loss == pytest.approx(0.29)
+    assert estimates.paid.verdict == "did not pay"
+    assert estimates.paid.difference == pytest.approx(1 / 3 - 0.29, abs=0.02)
 
 
 def test_bbc_takes_the_luck_out_of_the_ensemble(noise):
@@ -227,8 +242,13 @@ def test_bbc_estimates_what_members_bring_together(make_trial, make_scores):
     together = bbc(trials, predictions, bench, settings(), default=0)
     assert together.tuned.loss == pytest.approx(0.0, abs=1e-3)
     assert together.default.loss == pytest.approx(1.0)
+    assert together.paid.verdict == "paid"
+    assert together.paid.scale == "squared loss"
+    assert together.paid.difference == pytest.approx(-1.0, abs=1e-3)
+    assert together.default_apparent_loss == pytest.approx(1.0)
     alone = bbc(trials, predictions, bench, settings(final="bag"), default=0)
     assert alone.tuned.loss == pytest.approx(1.0)
+    assert alone.paid.verdict == "not judged"  # squares of +1 and -1: no difference anywhere
     assert alone.tuned.estimand.startswith("the selected configuration")
 
 
@@ -283,7 +303,9 @@ def test_bbc_is_the_same_in_blocks(noise, monkeypatch):
     whole = bbc(trials, predictions, bench, settings("binary"), default=0)
     monkeypatch.setattr(_bbc, "MAX_CELLS", 700)  # seven bootstraps of 100 rows; 300 is no multiple
     assert len(list(_bootstrap_counts(bench.dataset, seed=0))) == 43
-    assert bbc(trials, predictions, bench, settings("binary"), default=0) == whole
+    blocks = bbc(trials, predictions, bench, settings("binary"), default=0)
+    assert (blocks.tuned, blocks.default) == (whole.tuned, whole.default)
+    assert blocks.paid.difference == pytest.approx(whole.paid.difference)  # sums in another order
 
 
 def test_bbc_draws_groups_whole():

@@ -127,14 +127,12 @@ def test_a_slow_model_takes_no_powers_of_ten(result):
     assert facts["serving"] == "110 ms for one row, 9 rows a second"
 
 
-def test_what_outer_folds_could_not_judge_is_not_put_down_to_the_method(result):
-    """Only where there were none is the cure to ask for them."""
+def test_no_verdict_says_why(result):
+    """Only where there was no estimate is the cure to ask for one."""
     nested = replace(result, paid=Paid("not judged"))
-    assert dict(nested.facts())["tuning paid"] == (
-        "not judged: no outer fold delivered anything but the default"
-    )
-    bbc = replace(nested, estimate=replace(result.estimate, method="bbc"))
-    assert dict(bbc.facts())["tuning paid"].endswith('(estimate="nested" or "crossfit")')
+    assert dict(nested.facts())["tuning paid"] == ("not judged: nothing but the default was chosen")
+    without = replace(nested, estimate=None)
+    assert dict(without.facts())["tuning paid"] == "not judged: only an estimate can tell"
 
 
 def test_facts_by_hand(result):

@@ -15,12 +15,12 @@ import numpy as np
 
 from tuner._bench import Bench
 from tuner._data import Dataset
-from tuner._estimate import LEVEL, Estimates
+from tuner._estimate import LEVEL, Estimates, compare
 from tuner._finals import FoldScorer
 from tuner._intervals import percentile
 from tuner._objective import fold_mean
 from tuner._records import TrialRecord
-from tuner._result import Build, Paid, natural_estimate
+from tuner._result import Build, natural_estimate
 from tuner._seeds import child_seed
 from tuner._settings import Settings
 from tuner._shares import blend_fits
@@ -50,6 +50,9 @@ def bbc(
     choice included, each member a single fold model; what averaging these brings is not part of it. The
     delivered model chooses its members again on fresh folds and may be tempered, which is not repeated: it
     leans to the pessimistic side. It misleads where a few hundred rows are searched with few trials.
+
+    The default is scored in the same bootstraps; whether tuning paid is judged by the paired differences. The
+    rows left out are 1/e of all, so the interval of the difference is rather too wide.
 
     Metrics that are no means over rows, such as average precision, flatter on few rows: 1/e of a fold is left
     out of a bootstrap, and with a handful of positives that is one or two. How much shows in what is chosen
@@ -90,8 +93,14 @@ def bbc(
         )
         for left_out, text in ((losses, estimand), (default_losses, f"the default, {trained}"))
     )
-    apparent = replay.apparent_loss(chosen)
-    return Estimates(tuned, plainly, Paid("not judged"), Build(train_rows, 1.0), apparent_loss=apparent)
+    return Estimates(
+        tuned,
+        plainly,
+        compare(losses.tolist(), default_losses.tolist(), bench.metric, percentile),
+        Build(train_rows, 1.0),
+        apparent_loss=replay.apparent_loss(chosen),
+        default_apparent_loss=replay.apparent_loss(plain),
+    )
 
 
 class _Replay:

@@ -143,7 +143,7 @@ def _underfitting(winner: TrialRecord, space: SearchSpace) -> Finding | None:
 
 
 def _did_not_pay(paid: Paid | None) -> Finding | None:
-    """D006: on the outer folds the tuned model is not better than the default, even on average."""
+    """D006: on rows held out from both the tuned model is not better than the default, even on average."""
     if paid is None or paid.verdict != "did not pay":
         return None
     return Finding(

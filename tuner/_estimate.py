@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -45,8 +46,8 @@ class Estimates:
     build : Build
         What the models that were scored are made of.
     notes : tuple of str
-    apparent_loss : float or None
-        Loss of what bbc chose on the very rows that chose it.
+    apparent_loss, default_apparent_loss : float or None
+        Loss of what bbc chose on the very rows that chose it; of the default on the same rows.
     """
 
     tuned: Estimate
@@ -55,6 +56,7 @@ class Estimates:
     build: Build
     notes: tuple[str, ...] = ()
     apparent_loss: float | None = None
+    default_apparent_loss: float | None = None
 
 
 def nested(
@@ -196,19 +198,33 @@ def _outer_estimates(
         )
         for who, losses in ((f"the procedure{of_what}", tuned), (f"the default{of_what}", default))
     ]
-    power = 2 if metric.squared_scale else 1
-    losses = np.power(tuned, power) - np.power(default, power)
-    difference = corrected_t(losses.tolist(), test_share=share, level=LEVEL)
-    if not np.any(losses[np.isfinite(losses)]):  # no outer fold had time for anything but the default
-        difference = Interval(np.nan, -np.inf, np.inf)
     skipped = int((~np.isfinite(tuned)).sum())
-    same = int((losses == 0).sum())
+    same = int(np.equal(tuned, default).sum())
     notes = plan.notes + ((f"{skipped} outer fold(s) could not be scored.",) if skipped else ())
     if same:
         notes += (f"{same} outer fold(s) delivered the default itself: give more time to judge tuning.",)
-    scale: Scale = "squared loss" if metric.squared_scale else "loss"
-    paid = replace(judge_tuning(difference), scale=scale)
+    paid = compare(tuned, default, metric, partial(corrected_t, test_share=share))
     return Estimates(estimates[0], estimates[1], paid, build, notes)
+
+
+def compare(
+    tuned: Sequence[float], default: Sequence[float], metric: Metric, interval: Callable[..., Interval]
+) -> Paid:
+    """Judge tuning by paired losses: of each outer fold, or each bootstrap (RMSE and RMSLE squared).
+
+    Where every pair is the same, nothing but the default was tried, and there is no verdict.
+
+    Parameters
+    ----------
+    interval : callable
+        Makes the interval of a mean from single values, at a ``level``.
+    """
+    power = 2 if metric.squared_scale else 1
+    scale: Scale = "squared loss" if metric.squared_scale else "loss"
+    differences = np.power(tuned, power) - np.power(default, power)
+    if not np.any(differences[np.isfinite(differences)]):
+        return Paid("not judged", scale=scale)
+    return replace(judge_tuning(interval(differences.tolist(), level=LEVEL)), scale=scale)
 
 
 def judge_tuning(difference: Interval) -> Paid:

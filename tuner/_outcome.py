@@ -44,7 +44,7 @@ def conclude(
     estimates: Estimates | None,
     probed: Probed,
 ) -> TuningResult:
-    """Ship the default where tuning did not beat it on the outer folds, else the tuned model; tell all."""
+    """Ship the tuned model, or the default where the estimate says it was not beaten; tell all."""
     finals, search = choice.finals, choice.search
     paid = estimates.paid if estimates else Paid("not judged")
     position = shipped_position(choice, estimates)
@@ -121,7 +121,7 @@ def conclude(
 
 
 def falls_back(estimates: Estimates | None) -> bool:
-    """Whether the default is shipped: tuning did not beat it on the outer folds."""
+    """Whether the default is shipped: the estimate says it was not beaten."""
     return estimates is not None and estimates.paid.verdict == "did not pay"
 
 
@@ -199,6 +199,9 @@ def _score_rows(
 
 def _selection_loss(finals: Finals, estimates: Estimates | None, *, fall_back: bool) -> float:
     """Return the internal loss of what is claimed: on the rows of the search for bbc, else on fresh folds."""
-    if estimates and estimates.apparent_loss is not None:
-        return estimates.apparent_loss
+    apparent = None
+    if estimates:
+        apparent = estimates.default_apparent_loss if fall_back else estimates.apparent_loss
+    if apparent is not None:
+        return apparent
     return finals.default_loss if fall_back else finals.selection_loss

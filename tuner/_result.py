@@ -103,7 +103,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Paid:
-    """Did tuning pay: tuned loss minus the default's on the same outer folds (negative: tuning is better).
+    """Did tuning pay: tuned loss minus the default's on the same held-out rows (negative: tuning is better).
 
     For RMSE and RMSLE the losses are squared, the scale on which they average.
     """
@@ -171,11 +171,11 @@ class TuningResult:
         The same claim carried over to the delivered model, which has seen more rows and averages as many or
         more fits, by what the run measured of both; None with `time`, or where it was not measured.
     default_estimate : Estimate or None
-        The same for the named default, on the same outer folds.
+        The same for the named default, on the same held-out rows.
     optimism : float or None
         Loss of the estimate minus `selection_loss`; positive: the search flattered it.
     paid : Paid
-        Whether tuning beat the default on the outer folds.
+        Whether tuning beat the default on the held-out rows of the estimate.
     best_params : dict
         ``{"family": ..., "family.parameter": ..., "path_point": ...}`` of what was shipped.
     winner : TrialRecord
@@ -311,14 +311,14 @@ class TuningResult:
 
     def _paid_text(self) -> str:
         texts = {
-            "paid": "yes: better than the default on the outer folds, beyond their noise",
-            "not shown": "not shown: better than the default on average, but within the folds' noise",
-            "did not pay": "no: not better than the default on the outer folds, so the default was shipped",
-            "not judged": 'not judged: only outer folds can tell (estimate="nested" or "crossfit")',
+            "paid": "yes: better than the default on held-out rows, beyond noise",
+            "not shown": "not shown: better than the default on average, but within noise",
+            "did not pay": "no: not better than the default on held-out rows, so the default was shipped",
+            "not judged": "not judged: only an estimate can tell",
         }
         text = texts[self.paid.verdict]
-        if self.paid.verdict == "not judged" and self.estimate is not None and self.estimate.method != "bbc":
-            text = "not judged: no outer fold delivered anything but the default"
+        if self.paid.verdict == "not judged" and self.estimate is not None:
+            text = "not judged: nothing but the default was chosen"
         if self.paid.difference is None:
             return text
         interval = f"[{self.paid.low:+.4g}, {self.paid.high:+.4g}]"

@@ -113,7 +113,7 @@ def fit_ours(problem: Problem, seconds: float, *, options: Mapping[str, Any]) ->
         for lever in off:
             if lever in LEVERS:
                 levers.enter_context(LEVERS[lever]())
-        model = _tuned(problem, {"time_budget": seconds, **settings})
+        model = tuned(problem, {"time_budget": seconds, **settings})
     result = model.result_
     estimate = result.estimate
     claim = result.delivered_estimate or estimate
@@ -148,7 +148,8 @@ def fixed(off: Sequence[str], families: Sequence[str]) -> dict[str, Any]:
     return {"search_space": space} if space else {}
 
 
-def _tuned(problem: Problem, options: Mapping[str, Any]) -> Any:
+def tuned(problem: Problem, options: Mapping[str, Any]) -> Any:
+    """Return our estimator, fitted with the defaults but for the options."""
     estimator = TunedRegressor if problem.kind == "regression" else TunedClassifier
     settings = {
         "metric": problem.metric,
@@ -167,7 +168,7 @@ def fit_at_equal_fits(problem: Problem, seconds: float, *, optuna_trials: int) -
     What a finalist costs depends on the table's rows: a run of one trial tells, and is not counted.
     """
     options = {"families": ["lightgbm"], "final": "refit", "time_budget": None, "estimate": None}
-    one = _tuned(problem, {**options, "max_trials": 1}).result_
+    one = tuned(problem, {**options, "max_trials": 1}).result_
     n_trials = trials_at_equal_fits(
         N_FOLDS * optuna_trials, finalist_fits=len(one.finalists[0].scores.fold_losses)
     )
