@@ -10,7 +10,7 @@ from scipy.special import expit
 from scipy.stats import t as student
 
 from tuner import _bbc, tune
-from tuner._bbc import _bootstrap_counts, bbc
+from tuner._bbc import _bootstrap_counts, bbc, within_reach
 from tuner._bench import Bench
 from tuner._config import TuningConfig
 from tuner._data import make_dataset
@@ -306,6 +306,31 @@ def test_bbc_is_the_same_in_blocks(noise, monkeypatch):
     blocks = bbc(trials, predictions, bench, settings("binary"), default=0)
     assert (blocks.tuned, blocks.default) == (whole.tuned, whole.default)
     assert blocks.paid.difference == pytest.approx(whole.paid.difference)  # sums in another order
+
+
+def test_trials_beyond_reach_are_those_behind_in_every_bootstrap():
+    """Means above the best's .2 by .1, .2 and .2; differences spread by 0, .1 * sqrt(2) and .02 * sqrt(2)."""
+    best = [0.1, 0.3]
+    always = [0.2, 0.4]  # .1 above, without a spread
+    at_times = [0.2, 0.6]  # .1 and .3 above: 1.4 standard deviations
+    hardly = [0.28, 0.52]  # .18 and .22 above: 7 standard deviations
+    unknown = [np.inf, np.inf]
+    assert within_reach(np.array([best, always, at_times, hardly, unknown])) == [0, 2, 4]
+
+
+def test_bbc_is_the_same_without_trials_beyond_reach(noise, monkeypatch):
+    """Trials that no bootstrap elects are not scored in them."""
+    bench, trials, predictions, _ = noise
+    for number in range(20, 40):
+        predictions[number] = tuple(1.0 - bench.dataset.y[fold.test] for fold in bench.plan.folds)
+    scored: list[int] = []
+    monkeypatch.setattr(
+        _bbc, "within_reach", lambda each: scored.append(len(within_reach(each))) or within_reach(each)
+    )
+    short = bbc(trials, predictions, bench, settings("binary", final="refit"), default=0)
+    assert scored == [20]
+    monkeypatch.setattr(_bbc, "within_reach", lambda each: list(range(len(each))))
+    assert bbc(trials, predictions, bench, settings("binary", final="refit"), default=0) == short
 
 
 def test_bbc_draws_groups_whole():

@@ -9,6 +9,7 @@ and accurate cross-validation.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -27,6 +28,8 @@ from tuner._shares import blend_fits
 from tuner._types import BoolArray, FloatArray, IntArray
 
 N_BOOTSTRAPS = 300
+N_PROBES = 30  # bootstraps that tell which trials the others can do without
+REACH = 5.0  # standard deviations of a difference between two trials from bootstrap to bootstrap
 MAX_CELLS = 2**23  # of bootstraps drawn at a time, in rows
 SHARE_ROWS = 2_000  # shares are fitted to in a bootstrap: so many know a few numbers well enough
 
@@ -69,6 +72,7 @@ def bbc(
     eligible = [trial for trial in trials if trial.number in predictions]
     replay = _Replay(eligible, predictions, bench, settings)
     draws = partial(_bootstrap_counts, bench.dataset, child_seed(settings.seed, "bbc"))
+    replay.drop_beyond_reach(draws(N_PROBES))
     plain: Mixture = (([trial.number for trial in eligible].index(default), 1.0),)
     (chosen,) = replay.choose(replay.every_row)
     losses = np.concatenate([replay.losses(replay.choose(drawn), drawn, drawn == 0) for drawn in draws()])
@@ -123,12 +127,16 @@ class _Replay:
         self._is_mixed = settings.final == "ensemble"
         self._fits = FoldScorer(bench, n_averaged=1).fits.thinned(SHARE_ROWS)
         self._fitted = np.stack([self._fits.of(folds) for folds in self._predictions])
+        self._n_workers = settings.n_jobs
+        self._contenders = list(range(len(trials)))
+
+    def drop_beyond_reach(self, draws: Iterable[IntArray]) -> None:
+        """Score those trials alone, from now on, that might be elected: most of the work on large tables."""
+        self._contenders = within_reach(np.concatenate([self._searched(drawn) for drawn in draws], axis=1))
 
     def choose(self, counts: Counts) -> list[Mixture]:
         """Return what is chosen under each count of the rows, of shape (n_counts, n_rows)."""
-        penalties = np.array([trial.gap_penalty or 0.0 for trial in self._trials])[:, None]
-        losses = self._searched(counts)
-        elected = np.argmin(np.where(np.isfinite(losses), losses + penalties, np.inf), axis=0).tolist()
+        elected = [self._contenders[best] for best in np.argmin(self._searched(counts), axis=0)]
         if not self._is_mixed:
             return [((position, 1.0),) for position in elected]
         held_out = counts[:, np.concatenate([test for test, _, _ in self._folds])]
@@ -140,15 +148,24 @@ class _Replay:
         return tuple((position, share) for position, share in enumerate(found.weights) if share > 0)
 
     def _searched(self, counts: Counts) -> FloatArray:
-        """Return the trials' losses as the search scores them, each fold at its own path point."""
+        """Return the contenders' objectives as the search scores them, each fold at its own path point."""
         n_thresholds = len(self._metric.thresholds or (None,))
-        per_fold = np.full((len(self._folds), len(self._trials), len(counts)), np.nan)
-        for index, (y, drawn) in enumerate(self._weighed(counts)):
-            for position, trial in enumerate(self._trials):
-                assert trial.scores is not None  # only complete trials have predictions
-                losses = self._metric.losses(y, self._predictions[position][index], drawn)
-                per_fold[index, position] = losses[:, trial.scores.fold_points[index] % n_thresholds]
-        return fold_mean(per_fold)
+        folds = list(self._weighed(counts))
+
+        def objective(position: int) -> FloatArray:
+            trial, predictions = self._trials[position], self._predictions[position]
+            assert trial.scores is not None  # only complete trials have predictions
+            losses = [
+                self._metric.losses(y, prediction, drawn)[:, point % n_thresholds]
+                for (y, drawn), prediction, point in zip(
+                    folds, predictions, trial.scores.fold_points, strict=True
+                )
+            ]
+            return fold_mean(np.stack(losses)) + (trial.gap_penalty or 0.0)
+
+        with ThreadPoolExecutor(self._n_workers, thread_name_prefix="bbc") as pool:
+            objectives = np.stack(list(pool.map(objective, self._contenders)))
+        return np.where(np.isfinite(objectives), objectives, np.inf)
 
     def apparent_loss(self, mixture: Mixture) -> float:
         """Return the loss on all rows, at the threshold that is best on them."""
@@ -195,14 +212,27 @@ class _Replay:
             yield y, counts[:, test] * (1.0 if weights is None else weights)
 
 
-def _bootstrap_counts(dataset: Dataset, seed: int) -> Iterator[IntArray]:
+def within_reach(objectives: FloatArray) -> list[int]:
+    """Return which trials may have the smallest objective in a bootstrap, of (n_trials, n_bootstraps).
+
+    All but those that lie above the best on average by more than `REACH` standard deviations of the
+    difference: were it normal, one of three million bootstraps would miss its choice.
+    """
+    best = int(np.argmin(objectives.mean(axis=1)))
+    with np.errstate(invalid="ignore"):  # infinite where no fold can be scored: nothing is known of a trial
+        above = objectives - objectives[best]
+        is_behind = above.mean(axis=1) > REACH * above.std(axis=1, ddof=1)
+    return np.flatnonzero(~is_behind).tolist()
+
+
+def _bootstrap_counts(dataset: Dataset, seed: int, n_bootstraps: int = N_BOOTSTRAPS) -> Iterator[IntArray]:
     """Draw how often each row is in each bootstrap, (n_bootstraps, n_rows) a block; groups whole."""
     generator = np.random.default_rng(seed)
     units = np.arange(dataset.n_rows) if dataset.units is None else _numbered(dataset.units)
     n_units = int(units.max()) + 1
     size = max(1, MAX_CELLS // dataset.n_rows)
-    for start in range(0, N_BOOTSTRAPS, size):
-        block = np.empty((min(size, N_BOOTSTRAPS - start), dataset.n_rows), dtype=np.uint16)
+    for start in range(0, n_bootstraps, size):
+        block = np.empty((min(size, n_bootstraps - start), dataset.n_rows), dtype=np.uint16)
         for row in block:
             drawn = generator.integers(n_units, size=n_units)
             row[:] = np.bincount(drawn, minlength=n_units)[units]
