@@ -1,0 +1,195 @@
+"""Bootstrap bias corrected cross-validation: luck taken out, all of the choice repeated, tuning judged."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from tuner import _bbc
+from tuner._bbc import _bootstrap_counts, bbc, within_reach
+from tuner._bench import Bench
+from tuner._config import TuningConfig
+from tuner._data import make_dataset
+from tuner._metrics import resolve_metric
+from tuner._result import Build
+from tuner._settings import resolve
+from tuner._splits import plan_choosing
+
+
+def settings(task="regression", **options):
+    """Return settings without a clock."""
+    config = TuningConfig(**{"max_trials": 5, "time_budget": None, "random_state": 0, **options})
+    return resolve(config, task=task, has_time=False)
+
+
+@pytest.fixture
+def noise(make_trial, make_scores):
+    """Return a bench of random labels and 40 trials that predict at random."""
+    rng = np.random.default_rng(0)
+    dataset = make_dataset(rng.normal(size=(100, 3)), np.arange(100) % 2)
+    plan = plan_choosing(dataset, n_folds=5, n_repeats=1, seed=0)
+    bench = Bench(dataset, plan, resolve_metric("brier", "binary"), 0)
+    trials, predictions, losses = [], {}, []
+    for number in range(40):
+        guesses = rng.uniform(0, 1, 100)
+        predictions[number] = tuple(guesses[fold.test] for fold in plan.folds)
+        folds = [np.mean((dataset.y[fold.test] - guesses[fold.test]) ** 2) for fold in plan.folds]
+        losses.append(np.mean(folds))
+        trials.append(make_trial(number, scores=make_scores(folds, [0.1] * 5)))
+    return bench, trials, predictions, losses
+
+
+def test_bbc_takes_the_luck_out_of_the_luckiest_trial(noise):
+    """Forty random guessers: the smallest loss flatters, bbc comes back to the expected 1/3."""
+    bench, trials, predictions, losses = noise
+    estimates = bbc(trials, predictions, bench, settings("binary", final="refit"), default=0)
+    expected = 1 / 3  # E (y - u)^2 for u uniform
+    assert min(losses) < expected - 0.03
+    assert abs(estimates.tuned.value - expected) < abs(min(losses) - expected) / 2
+    assert estimates.tuned.low <= estimates.tuned.value <= estimates.tuned.high
+    assert estimates.default.value == pytest.approx(losses[0], abs=0.02)
+    assert estimates.paid.difference == pytest.approx(estimates.tuned.loss - estimates.default.loss)
+    assert estimates.build == Build(80.0, 1.0)
+    assert estimates.apparent_loss == pytest.approx(min(losses))
+
+
+def test_bbc_ships_no_luck(noise):
+    """The luckiest of 39 guessers beats the default on the rows that chose it, and loses on the others.
+
+    The default says 1/2 + d of every row, d^2 = .04: it loses (1/2 - d)^2 and (1/2 + d)^2 on half of the rows
+    each, 1/4 + d^2 = .29 in the mean; a guesser is expected to lose 1/3.
+    """
+    bench, trials, predictions, losses = noise
+    constant = {0: tuple(np.full(len(fold.test), 0.7) for fold in bench.plan.folds)}
+    estimates = bbc(trials, predictions | constant, bench, settings("binary", final="refit"), default=0)
+    assert min(losses[1:]) < 0.29
+    assert estimates.default_apparent_loss == pytest.approx(0.29)
+    assert estimates.paid.verdict == "did not pay"
+    assert estimates.paid.difference == pytest.approx(1 / 3 - 0.29, abs=0.02)
+
+
+def test_bbc_takes_the_luck_out_of_the_ensemble(noise):
+    """Four of forty guessers averaged are expected to lose 1/4 + 1/12/4; on the rows that chose them less."""
+    bench, trials, predictions, _ = noise
+    estimates = bbc(trials, predictions, bench, settings("binary"), default=0)
+    expected = 1 / 4 + 1 / 48
+    assert estimates.apparent_loss is not None
+    assert estimates.apparent_loss < expected - 0.03
+    assert abs(estimates.tuned.value - expected) < abs(estimates.apparent_loss - expected) / 2
+    assert estimates.tuned.estimand.startswith("the procedure, trained on about 80 rows")
+
+
+def test_bbc_estimates_what_members_bring_together(make_trial, make_scores):
+    """Opposite errors of +1 and -1 cancel in an ensemble of both; alone each loses 1."""
+    y = np.random.default_rng(0).normal(size=60)
+    dataset = make_dataset(y[:, None], y)
+    plan = plan_choosing(dataset, n_folds=5, n_repeats=1, seed=0)
+    bench = Bench(dataset, plan, resolve_metric("rmse", "regression"), 0)
+    predictions = {
+        number: tuple(y[fold.test] + error for fold in plan.folds) for number, error in enumerate((1, -1))
+    }
+    trials = [make_trial(number, scores=make_scores([1.0] * 5, [0.1] * 5)) for number in predictions]
+    together = bbc(trials, predictions, bench, settings(), default=0)
+    assert together.tuned.loss == pytest.approx(0.0, abs=1e-3)
+    assert together.default.loss == pytest.approx(1.0)
+    assert together.paid.verdict == "paid"
+    assert together.paid.scale == "squared loss"
+    assert together.paid.difference == pytest.approx(-1.0, abs=1e-3)
+    assert together.default_apparent_loss == pytest.approx(1.0)
+    alone = bbc(trials, predictions, bench, settings(final="bag"), default=0)
+    assert alone.tuned.loss == pytest.approx(1.0)
+    assert alone.paid.verdict == "not judged"  # squares of +1 and -1: no difference anywhere
+    assert alone.tuned.estimand.startswith("the selected configuration")
+
+
+def test_bbc_chooses_the_threshold_on_other_rows_than_it_scores(make_trial, make_scores):
+    """Accuracy of random probabilities: the best of many thresholds flatters, out of bag it is 1/2."""
+    rng = np.random.default_rng(3)
+    y = rng.permutation(np.arange(60) % 2)
+    dataset = make_dataset(rng.normal(size=(60, 1)), y)
+    plan = plan_choosing(dataset, n_folds=2, n_repeats=1, seed=0)
+    metric = resolve_metric("accuracy", "binary")
+    guesses = rng.uniform(size=60)
+    trials = [make_trial(0, scores=make_scores([0.5, 0.5], [0.1] * 2))]
+    predictions = {0: tuple(guesses[fold.test] for fold in plan.folds)}
+    estimates = bbc(trials, predictions, Bench(dataset, plan, metric, 0), settings("binary"), default=0)
+    assert estimates.apparent_loss is not None
+    assert estimates.apparent_loss < 0.5
+    assert estimates.tuned.loss > estimates.apparent_loss + 0.05
+
+
+def test_bbc_does_not_flatter_by_scoring_few_positives(make_trial, make_scores):
+    """Average precision of one fixed model, 22 positives in 740 rows: most of the flattery is taken off.
+
+    Scores are normal, those of positives higher by 2.5: on 200,000 rows the loss is .353, on folds with four
+    or five positives .29, on the one or two left out of a bootstrap .24 (means over many tables).
+    """
+    metric = resolve_metric("average_precision", "binary")
+    y = np.zeros(740, dtype=int)
+    y[:22] = 1
+    claims, folds_alone = [], []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        scores = expit(rng.normal(size=740) + 2.5 * y)
+        dataset = make_dataset(rng.normal(size=(740, 1)), y)
+        plan = plan_choosing(dataset, n_folds=5, n_repeats=1, seed=seed)
+        predictions = {0: tuple(scores[fold.test] for fold in plan.folds)}
+        losses = [metric.losses(y[fold.test], scores[fold.test])[0, 0] for fold in plan.folds]
+        trials = [make_trial(0, scores=make_scores(losses, [0.1] * 5))]
+        claims.append(
+            bbc(trials, predictions, Bench(dataset, plan, metric, 0), settings("binary"), default=0)
+        )
+        folds_alone.append(np.mean(losses))
+    expected = 0.353
+    claimed = np.mean([1 - claim.tuned.value for claim in claims])
+    assert np.mean(folds_alone) < expected - 0.04
+    assert abs(claimed - expected) < abs(np.mean(folds_alone) - expected)
+    assert claimed > np.mean(folds_alone) + 0.02
+
+
+def test_bbc_is_the_same_in_blocks(noise, monkeypatch):
+    """On large tables a few bootstraps are drawn at a time; which does not show."""
+    bench, trials, predictions, _ = noise
+    whole = bbc(trials, predictions, bench, settings("binary"), default=0)
+    monkeypatch.setattr(_bbc, "MAX_CELLS", 700)  # seven bootstraps of 100 rows; 300 is no multiple
+    assert len(list(_bootstrap_counts(bench.dataset, seed=0))) == 43
+    blocks = bbc(trials, predictions, bench, settings("binary"), default=0)
+    assert (blocks.tuned, blocks.default) == (whole.tuned, whole.default)
+    assert blocks.paid.difference == pytest.approx(whole.paid.difference)  # sums in another order
+
+
+def test_trials_beyond_reach_are_those_behind_in_every_bootstrap():
+    """Means above the best's .2 by .1, .2 and .2; differences spread by 0, .1 * sqrt(2) and .02 * sqrt(2)."""
+    best = [0.1, 0.3]
+    always = [0.2, 0.4]  # .1 above, without a spread
+    at_times = [0.2, 0.6]  # .1 and .3 above: 1.4 standard deviations
+    hardly = [0.28, 0.52]  # .18 and .22 above: 7 standard deviations
+    unknown = [np.inf, np.inf]
+    assert within_reach(np.array([best, always, at_times, hardly, unknown])) == [0, 2, 4]
+
+
+def test_bbc_is_the_same_without_trials_beyond_reach(noise, monkeypatch):
+    """Trials that no bootstrap elects are not scored in them."""
+    bench, trials, predictions, _ = noise
+    for number in range(20, 40):
+        predictions[number] = tuple(1.0 - bench.dataset.y[fold.test] for fold in bench.plan.folds)
+    scored: list[int] = []
+    monkeypatch.setattr(
+        _bbc, "within_reach", lambda each: scored.append(len(within_reach(each))) or within_reach(each)
+    )
+    short = bbc(trials, predictions, bench, settings("binary", final="refit"), default=0)
+    assert scored == [20]
+    monkeypatch.setattr(_bbc, "within_reach", lambda each: list(range(len(each))))
+    assert bbc(trials, predictions, bench, settings("binary", final="refit"), default=0) == short
+
+
+def test_bbc_draws_groups_whole():
+    """Rows of one group are drawn equally often in every bootstrap."""
+    groups = np.repeat(np.arange(10), 3)
+    dataset = make_dataset(np.random.default_rng(0).normal(size=(30, 2)), np.arange(30) % 2, groups=groups)
+    (counts,) = _bootstrap_counts(dataset, seed=0)
+    for group in range(10):
+        drawn = counts[:, groups == group]
+        assert (drawn == drawn[:, :1]).all()
+    assert (counts.sum(axis=1) == 30).all()
