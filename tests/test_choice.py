@@ -6,13 +6,10 @@ import numpy as np
 import pytest
 
 from tuner._choice import (
-    FINALS_SHARE,
-    Pace,
     choose,
     choosing_plan,
     elect_without,
     first_repeat,
-    wanted_repeats,
 )
 from tuner._config import TuningConfig
 from tuner._data import make_dataset
@@ -138,39 +135,6 @@ def test_finalists_walk_no_further_than_the_search(choice):
 # Time
 
 
-@pytest.mark.parametrize(("n_rows", "repeats"), [(100, 3), (1_999, 3), (2_000, 2), (50_000, 2)])
-def test_small_tables_are_divided_anew_more_often(n_rows, repeats):
-    """Three fresh repeats below 2,000 rows, two from there on."""
-    assert wanted_repeats(n_rows) == repeats
-
-
-@pytest.mark.parametrize(("left", "repeats"), [(1000.0, 6), (6.0, 4), (1.0, 1)])
-def test_fresh_repeats_that_fit(make_trial, left, repeats):
-    """A trial of 1 s is reserved 1.2 s a repeat, the assembly .3 s: four repeats take 5.1 s, five 6.3 s."""
-    trial = replace(make_trial(0), objective=0.5, fit_seconds=1.0)
-    pace = Pace(settings(), Deadline.after(left), wanted_repeats=6)
-    assert pace.fresh_folds([trial]) == (N_FOLDS, repeats)
-
-
-@pytest.mark.parametrize(("left", "division"), [(3.5, (6, 2)), (3.2, (3, 2)), (1.0, (3, 1))])
-def test_finer_folds_where_time_allows(make_trial, left, division):
-    """Two repeats of six folds are worth five of three: 2 * (6 - 1) / (3 - 1).
-
-    For a trial of .5 s that is 3 s with the reserve of 1.2, and .3 s for the assembly.
-    """
-    trial = replace(make_trial(0), objective=0.5, fit_seconds=0.5)
-    pace = Pace(replace(settings(), n_folds=3), Deadline.after(left), wanted_repeats=2, finest=6)
-    assert pace.fresh_folds([trial]) == division
-
-
-@pytest.mark.parametrize(("final", "division"), [("ensemble", (2 * N_FOLDS, 2)), ("refit", (N_FOLDS, 2))])
-def test_an_ensemble_of_all_rows_is_elected_on_finer_folds_too(make_trial, final, division):
-    """Their models train on nearly all rows: what they choose fits models of all rows better."""
-    trial = replace(make_trial(0), objective=0.5, fit_seconds=0.1)
-    pace = Pace(settings(final=final), Deadline(), wanted_repeats=2, finest=2 * N_FOLDS, refits=True)
-    assert pace.fresh_folds([trial]) == division
-
-
 def test_the_finals_are_finer_than_the_search():
     """200 rows of a regression allow ten fresh folds of 20 rows where five choose."""
     rng = np.random.default_rng(0)
@@ -179,10 +143,3 @@ def test_the_finals_are_finer_than_the_search():
     choice = chosen(dataset, resolve_metric(None, "regression"), replace(settings(), n_folds=5))
     assert len(choice.bench.plan.folds) == 5
     assert len(choice.finals.finalists[0].curves.validation) == 10 * 2
-
-
-def test_the_finals_never_take_more_than_their_share(make_trial):
-    """However dear the trials, the search keeps the larger part of the time."""
-    trial = replace(make_trial(0), objective=0.5, fit_seconds=1e6)
-    pace = Pace(settings(), Deadline.after(10.0), wanted_repeats=6)
-    assert pace.finals_seconds([trial]) == pytest.approx(FINALS_SHARE * 10.0, rel=0.01)
