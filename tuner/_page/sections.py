@@ -45,7 +45,7 @@ def answer(result: TuningResult, pictures: Pictures) -> Answer:
     verdicts = [("Did tuning pay?", facts["tuning paid"]), ("What was delivered?", facts["model"])]
     warned = [f"{each.code}: {each.title}" for each in _findings(result) if each.severity != "info"]
     verdicts.append(("Anything wrong?", " ".join(warned) or "No check or diagnosis gave a warning."))
-    caption = "The estimate and that of the default on the same folds, with their intervals."
+    caption = "The estimate and that of the default on the same held-out rows, with their intervals."
     return Answer(headline, interval, meaning, tuple(verdicts), _picture(pictures, "estimate", caption))
 
 
