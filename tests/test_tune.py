@@ -21,6 +21,7 @@ from tuner.families.lightgbm import LightGBMFamily
 
 FAST = {"lightgbm": {"learning_rate": 0.3, "boosting": "gbdt"}}  # short paths: these tests are about the line
 BASE = TuningConfig(
+    families=["lightgbm", "linear"],
     search_space=FAST,
     max_trials=3,
     time_budget=None,
@@ -50,7 +51,7 @@ def without_times(record: TrialRecord) -> TrialRecord:
     [
         (
             load_breast_cancer,
-            {"max_trials": 10, "estimate": "bbc"},
+            {"max_trials": 10, "estimate": "bbc", "families": None},
             [("rows", 126.7, 158.3), ("models", 1, 12)],
         ),
         (load_wine, {"max_trials": 3, "estimate": "nested"}, []),
