@@ -40,6 +40,7 @@ from tuner._records import Configuration
 from tuner._search import Search, SearchOutcome
 from tuner._settings import Settings
 from tuner._splits import FoldPlan, finer
+from tuner._threads import one_thread_a_fit
 from tuner._trials import Trial, run_trial
 
 INTACT, DEFAULT = "ours", "the default alone"
@@ -221,7 +222,7 @@ def end_again(seen: Seen, ending: Ending) -> Choice:
     same_search = mock.Mock()
     same_search.return_value.run.return_value = seen.search
     options = {**seen.options, "deadline": Deadline.after(seen.seconds_left), "notify": mock.Mock()}
-    with ExitStack() as changed:
+    with one_thread_a_fit(), ExitStack() as changed:
         changed.enter_context(mock.patch.object(_choice, "Search", same_search))
         for lever in ending.levers:
             changed.enter_context(LEVERS[lever]())
