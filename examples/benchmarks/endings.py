@@ -162,14 +162,11 @@ def run(problem: Problem, seconds: float) -> dict[str, Any]:
     with recorded() as runs:
         tuned(problem, {"time_budget": seconds, "estimate": None})
         (seen,) = runs
-        finals = seen.choice.finals
-        losses = {
-            INTACT: seen.test_loss(finals.model, problem),
-            DEFAULT: seen.test_loss(finals.default_model, problem),
+        made = {INTACT: seen.choice.finals} | {
+            name: end_again(seen, ending).finals for name, ending in ENDINGS.items() if ending.applies(seen)
         }
-        for name, ending in ENDINGS.items():
-            if ending.applies(seen):
-                losses[name] = seen.test_loss(end_again(seen, ending).finals.model, problem)
+    losses = {name: seen.test_loss(finals.model, problem) for name, finals in made.items()}
+    losses[DEFAULT] = seen.test_loss(made[INTACT].default_model, problem)
     return {
         "table": problem.table,
         "seed": problem.seed,
@@ -177,6 +174,10 @@ def run(problem: Problem, seconds: float) -> dict[str, Any]:
         "commit": commit(),
         "trials": len(seen.search.trials),
         "seconds_left": seen.seconds_left,
+        "finalists": {name: len(finals.finalists) for name, finals in made.items()},
+        "missed": {name: finals.n_missed for name, finals in made.items()},
+        "folds": {name: len(finals.folds) for name, finals in made.items()},
+        "members": {name: len(finals.model.members) for name, finals in made.items()},
         "losses": losses,
     }
 
