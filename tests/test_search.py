@@ -515,7 +515,7 @@ def test_predictions_are_kept_only_on_request(bench):
 
 def test_predictions_beyond_the_limit_are_kept_of_those_that_can_be_nominated(bench, monkeypatch):
     """The best under any gap weight and the default stay; nothing changes in what is searched."""
-    chosen = settings(max_trials=16)
+    chosen = settings(max_trials=24)
     everything = search(bench, chosen, keep_predictions=True).run()
     monkeypatch.setattr(_search, "MAX_PREDICTION_BYTES", 10 * 60 * 4)
     limited = search(bench, chosen, keep_predictions=True).run()
