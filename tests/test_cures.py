@@ -216,8 +216,8 @@ def test_more_repeats_see_through_the_noise():
     """D003: two folds cannot tell a leaf of 5 rows from one of 60; "raise n_repeats", and ten folds can."""
     rng = np.random.default_rng(0)
     X = rng.random((150, 5))
-    y = 10 * np.sin(np.pi * X[:, 0] * X[:, 1]) + 10 * X[:, 3] + rng.normal(size=150)
-    asked = {"families": ["lightgbm"], "max_trials": 12, "n_folds": 2}
+    y = 10 * np.sin(np.pi * X[:, 0] * X[:, 1]) + 10 * X[:, 3] + 2 * rng.normal(size=150)
+    asked = {"families": ["lightgbm"], "max_trials": 20, "n_folds": 2}
     asked["search_space"] = lightgbm(min_data_in_leaf=Int(2, 70), learning_rate=0.2)
     finding = diagnosed(X, y, **asked)["D003"]
     assert "Raise `n_repeats`" in finding.next_step
