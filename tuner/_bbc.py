@@ -75,10 +75,14 @@ def bbc(
     replay.drop_beyond_reach(draws(N_PROBES))
     plain: Mixture = (([trial.number for trial in eligible].index(default), 1.0),)
     (chosen,) = replay.choose(replay.every_row)
-    losses = np.concatenate([replay.losses(replay.choose(drawn), drawn, drawn == 0) for drawn in draws()])
-    default_losses = np.concatenate(
-        [replay.losses([plain] * len(drawn), drawn, drawn == 0) for drawn in draws()]
-    )
+    blocks = [
+        (
+            replay.losses(replay.choose(drawn), drawn, drawn == 0),
+            replay.losses([plain] * len(drawn), drawn, drawn == 0),
+        )
+        for drawn in draws()
+    ]
+    losses, default_losses = map(np.concatenate, zip(*blocks, strict=True))
     if not bench.metric.judges_rows:
         losses = losses + replay.flattery(chosen, draws())
         default_losses = default_losses + replay.flattery(plain, draws())
