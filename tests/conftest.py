@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
+from tuner._config import TuningConfig
 from tuner._records import Configuration, Curves, Scores, TrialRecord
+from tuner._settings import resolve
 
 
 def pytest_collection_modifyitems(items):
@@ -28,6 +30,17 @@ def one_fresh_repeat(monkeypatch):
     """Elect on one division of the rows: most fits are for these, and few tests are about them."""
     monkeypatch.setattr("tuner._choice.wanted_repeats", lambda _: 1)
     monkeypatch.setattr("tuner._choice.finest_folds", lambda *_: 0)
+
+
+@pytest.fixture(scope="session")
+def make_settings():
+    """Build settings without a clock."""
+
+    def build(task="regression", **options):
+        config = TuningConfig(**{"max_trials": 5, "time_budget": None, "random_state": 0, **options})
+        return resolve(config, task=task, has_time=False)
+
+    return build
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,6 @@ from tuner._estimate import Elected, crossfit, judge_tuning, nested, plan_outer
 from tuner._intervals import Interval
 from tuner._metrics import resolve_metric
 from tuner._result import Build
-from tuner._settings import resolve
 from tuner._splits import plan_choosing
 from tuner.exceptions import InputError
 
@@ -35,13 +34,7 @@ class Constant:
         return np.full(table.n_rows, self.value)
 
 
-def settings(task="regression", **options):
-    """Return settings without a clock."""
-    config = TuningConfig(**{"max_trials": 5, "time_budget": None, "random_state": 0, **options})
-    return resolve(config, task=task, has_time=False)
-
-
-def test_nested_scores_what_is_delivered_on_rows_it_never_saw():
+def test_nested_scores_what_is_delivered_on_rows_it_never_saw(make_settings):
     """Outer losses, corrected t and the paired verdict follow by hand from two constant models."""
     y = np.arange(20.0)
     dataset = make_dataset(np.column_stack([y, y % 3]), y)
@@ -52,7 +45,7 @@ def test_nested_scores_what_is_delivered_on_rows_it_never_saw():
         seen.append(set(rows.y))
         return Elected(Constant(9.5), Constant(0.0), 12.0)
 
-    estimates = nested(dataset, metric, settings(outer_folds=4), choose, Deadline())
+    estimates = nested(dataset, metric, make_settings(outer_folds=4), choose, Deadline())
     held_out = [set(y) - rows for rows in seen]
     tuned = [np.mean([abs(v - 9.5) for v in fold]) for fold in held_out]
     default = [np.mean(list(fold)) for fold in held_out]
@@ -66,11 +59,11 @@ def test_nested_scores_what_is_delivered_on_rows_it_never_saw():
     assert estimates.build == Build(12.0, 5.0)
 
 
-def test_outer_folds_too_small_to_choose_on_are_dropped():
+def test_outer_folds_too_small_to_choose_on_are_dropped(make_settings):
     """Four distinct times make three forward windows; before the first lies but one time."""
     y = np.arange(40.0)
     dataset = make_dataset(np.column_stack([y % 7, y % 3]), y, time=np.repeat(np.arange(4), 10))
-    plan = plan_outer(dataset, settings(outer_folds=5))
+    plan = plan_outer(dataset, make_settings(outer_folds=5))
     assert [len(fold.train) for fold in plan.folds] == [20, 30]
     assert plan.notes[-1] == "1 of 3 outer folds dropped: too little in their training part."
 
@@ -83,7 +76,7 @@ def test_two_times_allow_no_nested_estimate():
         tune(X, y, time=time, config=TuningConfig(task="regression", max_trials=2, tracking=False, verbose=0))
 
 
-def test_nested_scores_the_worst_slice():
+def test_nested_scores_the_worst_slice(make_settings):
     """Targets 0 (80 rows) and 1 (40): .25 loses .25 and .75, .6 .6 and .4; the mean prefers .25."""
     site = np.repeat([0.0, 1.0], [80, 40])
     dataset = make_dataset(np.column_stack([site, np.arange(120.0)]), site)
@@ -94,7 +87,7 @@ def test_nested_scores_the_worst_slice():
         return Elected(Constant(0.25), Constant(0.6), 48.0)
 
     metric = resolve_metric("mae", "regression")
-    estimates = nested(dataset, metric, settings(outer_folds=2), choose, Deadline())
+    estimates = nested(dataset, metric, make_settings(outer_folds=2), choose, Deadline())
     assert estimates.tuned.fold_losses == pytest.approx((0.75, 0.75))
     assert estimates.default.fold_losses == pytest.approx((0.6, 0.6))
     assert estimates.paid.verdict == "did not pay"
@@ -135,14 +128,14 @@ def test_tuning_is_not_judged_where_only_the_default_had_time():
     assert "4 outer fold(s) delivered the default itself" in estimates.notes[0]
 
 
-def test_rmse_is_judged_on_squares():
+def test_rmse_is_judged_on_squares(make_settings):
     """The value is the root of the mean squared loss, and so is the scale of the paired difference."""
     y = np.array([0.0, 0, 0, 0, 3, 3, 3, 3])
     dataset = make_dataset(np.column_stack([np.arange(8.0), y]), y)
     estimates = nested(
         dataset,
         resolve_metric("rmse", "regression"),
-        settings(outer_folds=2),
+        make_settings(outer_folds=2),
         lambda *_: Elected(Constant(0.0), Constant(3.0), 3.0),
         Deadline(),
     )

@@ -6,20 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from tuner._config import TuningConfig
 from tuner._deadline import Deadline
 from tuner._pace import FINALS_SHARE, Pace, wanted_repeats
-from tuner._settings import resolve
 
 N_FOLDS = 4
-
-
-def settings(final="ensemble"):
-    """Return settings without a clock."""
-    config = TuningConfig(
-        max_trials=6, time_budget=None, random_state=0, n_jobs=1, n_folds=N_FOLDS, final=final
-    )
-    return resolve(config, task="binary", has_time=False)
 
 
 @pytest.mark.parametrize(("n_rows", "repeats"), [(100, 3), (1_999, 3), (2_000, 2), (50_000, 2)])
@@ -29,34 +19,40 @@ def test_small_tables_are_divided_anew_more_often(n_rows, repeats):
 
 
 @pytest.mark.parametrize(("left", "repeats"), [(1000.0, 6), (6.0, 4), (1.0, 1)])
-def test_fresh_repeats_that_fit(make_trial, left, repeats):
+def test_fresh_repeats_that_fit(make_trial, make_settings, left, repeats):
     """A trial of 1 s is reserved 1.2 s a repeat, the assembly .3 s: four repeats take 5.1 s, five 6.3 s."""
     trial = replace(make_trial(0), objective=0.5, fit_seconds=1.0)
-    pace = Pace(settings(), Deadline.after(left), wanted_repeats=6)
+    pace = Pace(make_settings("binary", n_folds=N_FOLDS), Deadline.after(left), wanted_repeats=6)
     assert pace.fresh_folds([trial]) == (N_FOLDS, repeats)
 
 
 @pytest.mark.parametrize(("left", "division"), [(3.5, (6, 2)), (3.2, (3, 2)), (1.0, (3, 1))])
-def test_finer_folds_where_time_allows(make_trial, left, division):
+def test_finer_folds_where_time_allows(make_trial, make_settings, left, division):
     """Two repeats of six folds are worth five of three: 2 * (6 - 1) / (3 - 1).
 
     For a trial of .5 s that is 3 s with the reserve of 1.2, and .3 s for the assembly.
     """
     trial = replace(make_trial(0), objective=0.5, fit_seconds=0.5)
-    pace = Pace(replace(settings(), n_folds=3), Deadline.after(left), wanted_repeats=2, finest=6)
+    pace = Pace(make_settings("binary", n_folds=3), Deadline.after(left), wanted_repeats=2, finest=6)
     assert pace.fresh_folds([trial]) == division
 
 
 @pytest.mark.parametrize(("final", "division"), [("ensemble", (2 * N_FOLDS, 2)), ("refit", (N_FOLDS, 2))])
-def test_an_ensemble_of_all_rows_is_elected_on_finer_folds_too(make_trial, final, division):
+def test_an_ensemble_of_all_rows_is_elected_on_finer_folds_too(make_trial, make_settings, final, division):
     """Their models train on nearly all rows: what they choose fits models of all rows better."""
     trial = replace(make_trial(0), objective=0.5, fit_seconds=0.1)
-    pace = Pace(settings(final=final), Deadline(), wanted_repeats=2, finest=2 * N_FOLDS, refits=True)
+    pace = Pace(
+        make_settings("binary", n_folds=N_FOLDS, final=final),
+        Deadline(),
+        wanted_repeats=2,
+        finest=2 * N_FOLDS,
+        refits=True,
+    )
     assert pace.fresh_folds([trial]) == division
 
 
-def test_the_finals_never_take_more_than_their_share(make_trial):
+def test_the_finals_never_take_more_than_their_share(make_trial, make_settings):
     """However dear the trials, the search keeps the larger part of the time."""
     trial = replace(make_trial(0), objective=0.5, fit_seconds=1e6)
-    pace = Pace(settings(), Deadline.after(10.0), wanted_repeats=6)
+    pace = Pace(make_settings("binary", n_folds=N_FOLDS), Deadline.after(10.0), wanted_repeats=6)
     assert pace.finals_seconds([trial]) == pytest.approx(FINALS_SHARE * 10.0, rel=0.01)
