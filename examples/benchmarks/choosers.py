@@ -32,7 +32,7 @@ from tuner._bench import Bench, all_rows, training_rows
 from tuner._data import Dataset
 from tuner._evaluation import evaluate
 from tuner._metrics import Metric, resolve_metric
-from tuner._model import Member
+from tuner._model import Blended, Member
 from tuner._records import Configuration, Scores
 from tuner._splits import plan_choosing, plan_reporting
 from tuner._types import IntArray
@@ -185,7 +185,8 @@ def future_losses(
         fit.advance()
     losses = {}
     for name, size in sizes.items():
-        predict = predict_by(problem, dataset, Member(1.0, family.name, (fit.predictor(size),)))
+        member = Member(1.0, family.name, (fit.predictor(size),))
+        predict = predict_by(problem, dataset, Blended((member,), dataset.schema))
         losses[name] = problem.test_loss(predict(problem.X_test))
     return losses
 

@@ -16,17 +16,17 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import numpy as np
 from generalization_cell import use_same_cores
 from generalization_data import HALVES, Problem, load_problem, load_suite
-from generalization_ours import LEVERS, tuned
-from generalization_report import aggregate, log_ratio, summarize
+from generalization_ours import predict_by, switched_off, tuned
+from generalization_report import aggregate, select, table_ratios
+from generalization_results import Result, append_result, read_results
 from provenance import commit
 
 from tuner import _choice, _finals, _tune
@@ -34,12 +34,14 @@ from tuner._bench import Bench
 from tuner._choice import Choice, choose
 from tuner._data import Dataset
 from tuner._deadline import Deadline
+from tuner._finals import Finals, is_refitted
 from tuner._metrics import Metric
-from tuner._model import Blended, deliver
+from tuner._model import Blended
+from tuner._pace import finest_folds
 from tuner._records import Configuration
 from tuner._search import Search, SearchOutcome
 from tuner._settings import Settings
-from tuner._splits import FoldPlan, finer
+from tuner._splits import FoldPlan
 from tuner._threads import one_thread_a_fit
 from tuner._trials import Trial, run_trial
 
@@ -74,12 +76,6 @@ class Seen:
     choice: Choice = field(init=False)
     finalists: dict[Any, Trial] = field(init=False, default_factory=dict)
 
-    def test_loss(self, model: Blended, problem: Problem) -> float:
-        """Return the loss of a model on the test rows."""
-        delivered: Any = deliver(model, self.dataset)
-        predict = delivered.predict if problem.kind == "regression" else delivered.predict_proba
-        return problem.test_loss(predict(problem.X_test))
-
 
 @dataclass(frozen=True)
 class Ending:
@@ -102,14 +98,12 @@ class Ending:
 
 def divides_finer(seen: Seen) -> bool:
     """Whether the table has rows for more folds than choose."""
-    n_folds = seen.settings.n_folds
-    return finer(seen.dataset, n_folds, judges_rows=seen.metric.judges_rows) > n_folds
+    return finest_folds(seen.dataset, seen.metric, seen.settings) > seen.settings.n_folds
 
 
 def fits_all_rows(seen: Seen) -> bool:
     """Whether the ensemble's members are fitted on all rows by the lever."""
-    dataset = seen.dataset
-    return dataset.task == "regression" and dataset.groups is None and dataset.time is None
+    return is_refitted(seen.dataset, seen.settings) and seen.dataset.time is None
 
 
 ENDINGS = {
@@ -137,49 +131,53 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=default_out)
     arguments = parser.parse_args()
     use_same_cores()
-    done = read(arguments.out, arguments.seconds)
-    wanted = [
-        (table, seed) for table in arguments.tables or HALVES[arguments.half] for seed in arguments.seeds
-    ]
-    for table, seed in wanted:
-        if (table, seed) not in done:
-            row = run(load_problem(load_suite(arguments.data), table, seed), arguments.seconds)
-            with arguments.out.open("a") as out:
-                out.write(json.dumps(row) + "\n")
-            print(f"{table}, seed {seed}: {row['losses']}", file=sys.stderr)
-            done[table, seed] = row
-    print(json.dumps(report([done[key] for key in wanted])))
+    tables = arguments.tables or list(HALVES[arguments.half])
+    for table in tables:
+        for seed in arguments.seeds:
+            if (table, seed, INTACT, arguments.seconds) not in read_results(arguments.out):
+                for result in run(load_problem(load_suite(arguments.data), table, seed), arguments.seconds):
+                    append_result(arguments.out, result)
+                print(f"{table}, seed {seed}", file=sys.stderr)
+    results = read_results(arguments.out).values()
+    print(
+        json.dumps(report(select(results, tables=tables, seeds=arguments.seeds, seconds=arguments.seconds)))
+    )
 
 
-def read(path: Path, seconds: float) -> dict[tuple[str, int], dict[str, Any]]:
-    """Return the finished rows of searches of so many seconds."""
-    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    return {(row["table"], row["seed"]): row for row in rows if row["seconds"] == seconds}
-
-
-def run(problem: Problem, seconds: float) -> dict[str, Any]:
-    """Search once; return the test losses of the delivered model and of every ending with levers off."""
+def run(problem: Problem, seconds: float) -> list[Result]:
+    """Search once; return how every ending with levers off does, and last the delivered model."""
     with recorded() as runs:
         tuned(problem, {"time_budget": seconds, "estimate": None})
         (seen,) = runs
-        made = {INTACT: seen.choice.finals} | {
+        made = {
             name: end_again(seen, ending).finals for name, ending in ENDINGS.items() if ending.applies(seen)
         }
-    losses = {name: seen.test_loss(finals.model, problem) for name, finals in made.items()}
-    losses[DEFAULT] = seen.test_loss(made[INTACT].default_model, problem)
-    return {
-        "table": problem.table,
-        "seed": problem.seed,
-        "seconds": seconds,
-        "commit": commit(),
-        "trials": len(seen.search.trials),
-        "seconds_left": seen.seconds_left,
-        "finalists": {name: len(finals.finalists) for name, finals in made.items()},
-        "missed": {name: finals.n_missed for name, finals in made.items()},
-        "folds": {name: len(finals.folds) for name, finals in made.items()},
-        "members": {name: len(finals.model.members) for name, finals in made.items()},
-        "losses": losses,
-    }
+    intact = seen.choice.finals
+    known = {"commit": commit(), "seconds_left": seen.seconds_left}
+
+    def result(name: str, finals: Finals, model: Blended) -> Result:
+        return Result(
+            problem.table,
+            problem.seed,
+            name,
+            seconds,
+            problem.split,
+            loss=problem.test_loss(predict_by(problem, seen.dataset, model)(problem.X_test)),
+            trials=len(seen.search.trials),
+            details={
+                **known,
+                "finalists": len(finals.finalists),
+                "missed": finals.n_missed,
+                "folds": len(finals.folds),
+                "members": len(model.members),
+            },
+        )
+
+    return [
+        *(result(name, finals, finals.model) for name, finals in made.items()),
+        result(DEFAULT, intact, intact.default_model),
+        result(INTACT, intact, intact.model),
+    ]
 
 
 @contextmanager
@@ -223,29 +221,23 @@ def end_again(seen: Seen, ending: Ending) -> Choice:
     same_search = mock.Mock()
     same_search.return_value.run.return_value = seen.search
     options = {**seen.options, "deadline": Deadline.after(seen.seconds_left), "notify": mock.Mock()}
-    with one_thread_a_fit(), ExitStack() as changed:
-        changed.enter_context(mock.patch.object(_choice, "Search", same_search))
-        for lever in ending.levers:
-            changed.enter_context(LEVERS[lever]())
-        settings = replace(seen.settings, **ending.settings)
+    settings = replace(seen.settings, **ending.settings)
+    same = mock.patch.object(_choice, "Search", same_search)
+    with one_thread_a_fit(), same, switched_off(ending.levers):
         return choose(seen.dataset, seen.metric, settings, seen.plan, **options)
 
 
-def report(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def report(results: Sequence[Result]) -> dict[str, Any]:
     """Print what is lost without each lever, over the tables where it does something."""
     print("log(test loss / ours): mean [95% over tables], median, worse on; positive: the lever helps")
     summary = {}
     for name in (*ENDINGS, DEFAULT):
-        by_table: dict[str, list[float]] = {}
-        for row in rows:
-            losses = row["losses"]
-            if name in losses:
-                by_table.setdefault(row["table"], []).append(log_ratio(losses[name], losses[INTACT]))
-        found = aggregate({table: summarize(ratios) for table, ratios in by_table.items()})
+        ratios = table_ratios(results, name, INTACT)
+        found = aggregate(ratios)
         if found is None:
             continue
         low, high = found.mean_interval
-        n_worse = sum(np.mean(ratios) > 0 for ratios in by_table.values())
+        n_worse = sum(ratio.mean > 0 for ratio in ratios.values())
         print(
             f"{name:30s} {found.mean:+.4f} [{low:+.4f}, {high:+.4f}]  {found.median:+.4f}  "
             f"{n_worse} of {found.n_tables}"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -109,10 +109,7 @@ def fit_ours(problem: Problem, seconds: float, *, options: Mapping[str, Any]) ->
     if FOLDS in off:
         problem = replace(problem, groups=None, time=None)
     settings |= fixed(off, settings.get("families", DEFAULT_FAMILIES))
-    with ExitStack() as levers:
-        for lever in off:
-            if lever in LEVERS:
-                levers.enter_context(LEVERS[lever]())
+    with switched_off(lever for lever in off if lever in LEVERS):
         model = tuned(problem, {"time_budget": seconds, **settings})
     result = model.result_
     estimate = result.estimate
@@ -136,6 +133,15 @@ def fit_ours(problem: Problem, seconds: float, *, options: Mapping[str, Any]) ->
         incumbents=[partial(refit, problem, record, result.seed) for record in best],
         details=details,
     )
+
+
+@contextmanager
+def switched_off(levers: Iterable[str]) -> Iterator[None]:
+    """Do without some of ``LEVERS``."""
+    with ExitStack() as stack:
+        for lever in levers:
+            stack.enter_context(LEVERS[lever]())
+        yield
 
 
 def fixed(off: Sequence[str], families: Sequence[str]) -> dict[str, Any]:
@@ -211,12 +217,13 @@ def refit(problem: Problem, record: TrialRecord, seed: int) -> Predict:
     scores = record.scores
     assert scores is not None  # trials with an objective are complete
     model = fit_again(record.configuration, scores.path_value, all_rows(dataset, metric), seed=seed)
-    return predict_by(problem, dataset, Member(1.0, record.configuration.family, (model,)), scores.threshold)
+    member = Member(1.0, record.configuration.family, (model,))
+    return predict_by(problem, dataset, Blended((member,), dataset.schema, scores.threshold))
 
 
-def predict_by(problem: Problem, dataset: Dataset, member: Member, threshold: float | None = None) -> Predict:
-    """Return what predicts as the benchmark wants it, from one member of a model."""
-    model: Any = deliver(Blended((member,), dataset.schema, threshold), dataset)
+def predict_by(problem: Problem, dataset: Dataset, blended: Blended) -> Predict:
+    """Return what predicts as the benchmark wants it."""
+    model: Any = deliver(blended, dataset)
 
     def predict(frame: pd.DataFrame) -> np.ndarray:
         return np.asarray(
