@@ -163,6 +163,27 @@ def test_fresh_loss_elects_and_gaps_have_no_say(trial_with):
     )
 
 
+def test_every_fold_of_the_search_has_a_vote_too(trial_with, make_scores):
+    """Fresh .40 and .44, search .50 and .42, two folds each: .45 and .43. With six fresh folds .425, .435."""
+    fresh, searched = [trial_with(0, 0.40), trial_with(1, 0.44)], [trial_with(0, 0.50), trial_with(1, 0.42)]
+    assert (elect(fresh), elect(fresh, searched)) == (0, 1)
+    six = [replace(each, scores=make_scores([each.scores.nested_loss] * 6)) for each in fresh]
+    assert elect(six, searched) == 0
+
+
+def test_a_fold_without_a_score_has_no_vote(trial_with, make_scores):
+    """(2 * .40 + 4 * .50) / 6 = .467 and (2 * .46 + 4 * .45) / 6 = .453; with four votes .45 and .455."""
+    fresh = [
+        replace(trial_with(number, loss), scores=make_scores([loss, math.nan, math.nan, loss]))
+        for number, loss in enumerate((0.40, 0.46))
+    ]
+    searched = [
+        replace(trial_with(number, loss), scores=make_scores([loss] * 4))
+        for number, loss in enumerate((0.50, 0.45))
+    ]
+    assert elect(fresh, searched) == 1
+
+
 def test_finalist_that_failed_is_not_elected(trial_with, make_trial):
     """A pruned finalist has no loss, so it cannot win."""
     assert elect([make_trial(0, state="PRUNED"), trial_with(1, 0.9)]) == 1

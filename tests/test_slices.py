@@ -12,7 +12,7 @@ from sklearn.datasets import load_breast_cancer
 from tuner import InputError, TuningConfig, tune
 from tuner._bench import Bench
 from tuner._data import make_dataset
-from tuner._finals import FoldScorer
+from tuner._held_out import FoldScorer, fits_on
 from tuner._metrics import resolve_metric
 from tuner._page import render
 from tuner._shares import blend
@@ -129,8 +129,8 @@ def test_elections_judge_the_worst_slice_and_shares_all_rows():
     assert by_slices.fold_losses(low) == (0.75, 0.75)
     assert by_rows.fold_losses(low) == pytest.approx((1.25 / 3, 1.25 / 3))
     first, second = (
-        blend(scorer.fits, [low, high], ["linear", "lightgbm"], elected=1, max_members=None)
-        for scorer in (by_slices, by_rows)
+        blend(fits_on(each), [low, high], ["linear", "lightgbm"], elected=1, max_members=None)
+        for each in (bench, plain)
     )
     assert first == second
     assert first.weights[0] > 0  # what is better on all rows has a share, though its worst slice is worse

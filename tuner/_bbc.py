@@ -17,7 +17,7 @@ import numpy as np
 from tuner._bench import Bench
 from tuner._data import Dataset
 from tuner._estimate import LEVEL, Estimates, compare
-from tuner._finals import FoldScorer
+from tuner._held_out import fits_on
 from tuner._intervals import percentile
 from tuner._objective import fold_mean
 from tuner._records import TrialRecord
@@ -129,7 +129,7 @@ class _Replay:
         self.every_row = np.ones((1, bench.dataset.n_rows), dtype=bool)
         self._max_members = settings.max_members
         self._is_mixed = settings.final == "ensemble"
-        self._fits = FoldScorer(bench, n_averaged=1).fits.thinned(SHARE_ROWS)
+        self._fits = fits_on(bench).thinned(SHARE_ROWS)
         self._fitted = np.stack([self._fits.of(folds) for folds in self._predictions])
         self._n_workers = settings.n_jobs
         self._contenders = list(range(len(trials)))

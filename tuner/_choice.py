@@ -12,7 +12,7 @@ from tuner._bench import Bench, threads_a_fit
 from tuner._data import Dataset
 from tuner._deadline import Deadline
 from tuner._failpoints import failpoint
-from tuner._finals import Finals, assemble, is_refitted, rescore
+from tuner._finals import Finals, SearchFolds, assemble, is_refitted, rescore, searched_folds
 from tuner._metrics import Metric
 from tuner._objective import nested_scores
 from tuner._pace import ASSEMBLY_SECONDS, Pace, finest_folds, wanted_repeats
@@ -95,7 +95,7 @@ def choose(
         reserve=pace.finals_seconds,
         notify=notify,
         known=known,
-        keep_predictions=settings.estimate == "bbc" and place.phase == "search",
+        fit_known=settings.estimate == "bbc" and place.phase == "search",
     ).run()
     nominated = _nominated(search, settings)
     n_folds, n_repeats = pace.fresh_folds([search.trials[each.number] for each in nominated])
@@ -107,13 +107,16 @@ def choose(
         n_choosing_folds=settings.n_folds,
         n_choosing_repeats=settings.n_repeats,
     )
-    benches = [(bench, float(settings.n_repeats))]
+    benches, searched = [(bench, float(settings.n_repeats))], None
     if fresh is not None:
+        searched = searched_folds(
+            nominated, search.trials, search.predictions, bench, settings, deadline=deadline
+        )
         bench.let_go()
         finals_bench = Bench(dataset, fresh, metric, settings.seed, n_threads)
         benches = [(finals_bench, pace.passes(n_folds, n_repeats)), *benches]
     failpoint("finals.before")
-    finals, notes = _elected(search, nominated, benches, pace, place, notify)
+    finals, notes = _elected(search, nominated, benches, searched, pace, place, notify)
     failpoint("finals.after")
     bench.let_go()
     known_notes = plan.notes if fresh is None else tuple(dict.fromkeys(plan.notes + fresh.notes))
@@ -198,16 +201,19 @@ def _elected(
     search: SearchOutcome,
     nominated: Sequence[Nomination],
     benches: Sequence[tuple[Bench, float]],
+    searched: SearchFolds | None,
     pace: Pace,
     place: Place,
     notify: Notify,
 ) -> tuple[Finals, tuple[str, ...]]:
-    """Elect on the first bench that can score the default: the fresh folds, else the search folds."""
+    """Elect on the first bench that can score the default: the fresh folds, else the search's alone."""
     default = search.default_trial
     for bench, passes in benches if default is None or pace.has_time_for(default.record) else ():
-        finals = _finals(search, nominated, bench, pace, place, notify, passes=passes)
+        is_fresh = bench is not benches[-1][0]
+        others = searched if is_fresh else None
+        finals = _finals(search, nominated, bench, pace, place, notify, passes=passes, searched=others)
         if finals is not None:
-            return finals, _notes(finals, is_fresh=bench is not benches[-1][0])
+            return finals, _notes(finals, is_fresh=is_fresh)
     if default is None:
         raise TrialsFailedError("The default could be scored once but not again: its fits do not repeat.")
     nominated = [Nomination(search.default, ())]
@@ -224,6 +230,7 @@ def _finals(
     notify: Notify,
     *,
     passes: float,
+    searched: SearchFolds | None = None,
 ) -> Finals | None:
     """Re-score the nominated, elect and assemble; None where the default fails or misses the deadline."""
     settings = pace.settings
@@ -246,7 +253,14 @@ def _finals(
         notify(trial.record)
     if scored[0].evaluation is None:
         return None
-    finals = assemble(scored, nominations, bench, settings, deadline=pace.deadline.earlier(ASSEMBLY_SECONDS))
+    finals = assemble(
+        scored,
+        nominations,
+        bench,
+        settings,
+        searched=searched,
+        deadline=pace.deadline.earlier(ASSEMBLY_SECONDS),
+    )
     return replace(finals, n_missed=finals.n_missed + len(nominated) - len(nominations))
 
 

@@ -9,30 +9,46 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tuner._bench import Bench, all_rows
-from tuner._calibration import choose_temperature, tempered
+from tuner._calibration import tempered
 from tuner._data import Dataset
 from tuner._deadline import Deadline, never
 from tuner._evaluation import evaluate
+from tuner._held_out import FoldScorer, fits_on
 from tuner._intervals import pooled
-from tuner._metrics import Metric
 from tuner._model import Blended, Member
-from tuner._objective import fold_mean, judged
+from tuner._objective import judged
 from tuner._records import BagLosses, Scores, TrialRecord
-from tuner._reliability import Reliability, reliability
-from tuner._seeds import child_seed
+from tuner._reliability import Reliability
 from tuner._selection import Nomination, elect
 from tuner._settings import Settings
-from tuner._shares import Blend, Fits, Kind, blend
+from tuner._shares import Blend, blend
 from tuner._splits import Fold
 from tuner._trials import Place, Trial, run_trial
-from tuner._types import FloatArray, IntArray
+from tuner._types import FloatArray
 from tuner._whole import NO_DEADLINE, Refit, refits
 from tuner.families import Predictor
 
-LOG_LOSS = "log_loss"  # what a temperature is fitted to; other metrics need not gain by it
-CALIBRATION_ROWS = 20_000  # know a single number well enough
 N_REFITS = 3  # on all rows, with different seeds, where members are refitted; six were no better
 REFITTED_TASKS = ("regression",)  # whose ensembles are of fits on all rows
+
+
+@dataclass(frozen=True, eq=False)
+class SearchFolds:
+    """What the folds of the search said of the nominated, by models that did not train on the rows judged.
+
+    Attributes
+    ----------
+    bench : Bench
+        The choosing folds.
+    trials : tuple of TrialRecord
+        All of the search.
+    predictions : mapping of int to tuple of arrays
+        Held-out predictions at p_k, fold by fold, by the number of the trial; of the nominated at least.
+    """
+
+    bench: Bench
+    trials: tuple[TrialRecord, ...]
+    predictions: Mapping[int, tuple[FloatArray, ...]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,11 +68,11 @@ class Finals:
     model, default_model : Blended
         The tuned model, and the named default in the same final form.
     selection_loss : float
-        Loss on the fresh folds that elected the winner.
+        Loss of the model on the fresh folds.
     default_loss : float
         The same of the default.
     folds : tuple of Fold
-        Those that elected.
+        The fresh ones.
     held_out, default_held_out : tuple of arrays
         Predictions of each fold's test rows, mixed and tempered as the model's, by models that did not train
         on them; of the default alone.
@@ -142,29 +158,74 @@ def rescore(
         return [running[order].result() for order in range(len(nominations))]
 
 
+def searched_folds(
+    nominations: Sequence[Nomination],
+    trials: tuple[TrialRecord, ...],
+    predictions: Mapping[int, tuple[FloatArray, ...]],
+    bench: Bench,
+    settings: Settings,
+    *,
+    deadline: Deadline,
+) -> SearchFolds | None:
+    """Return what the search's folds said of the nominated.
+
+    What was not kept is predicted again: of an interrupted run, records alone were stored. None where that
+    cannot be done in time.
+    """
+
+    def predict(number: int) -> tuple[FloatArray, ...] | None:
+        stored = trials[number]
+        assert stored.curves is not None  # the nominated are complete
+        again = run_trial(
+            stored.configuration,
+            bench,
+            place=Place(stored.study, stored.phase, stored.outer),
+            number=number,
+            stop=deadline.stop,
+            n_points=len(stored.curves.path_values),
+        )
+        return again.evaluation.predictions if again.evaluation else None
+
+    missing = [each.number for each in nominations if each.number not in predictions]
+    with ThreadPoolExecutor(settings.n_jobs // bench.n_threads, thread_name_prefix="again") as pool:
+        again = dict(zip(missing, pool.map(predict, missing), strict=True))
+    made = {number: folds for number, folds in again.items() if folds is not None}
+    return SearchFolds(bench, trials, {**predictions, **made}) if len(made) == len(missing) else None
+
+
 def assemble(
     trials: Sequence[Trial],
     nominations: Sequence[Nomination],
     bench: Bench,
     settings: Settings,
     *,
+    searched: SearchFolds | None = None,
     deadline: Deadline = NO_DEADLINE,
 ) -> Finals:
     """Elect among the completed finalists and build the final model in the asked form.
 
     Parameters
     ----------
+    searched : SearchFolds or None
+        What other folds said of the nominated: they elect and weigh beside those of the bench. All else is
+        read off the bench.
     deadline : Deadline
         When refits must be there: each is done once, whatever the time, then again while there is some.
     """
     done = [i for i, trial in enumerate(trials) if trial.evaluation is not None]
     finalists = [trials[i] for i in done]
-    winner = elect([trial.record for trial in finalists])
+    numbers = [nominations[i].number for i in done]
+    searched_records = [] if searched is None else [searched.trials[number] for number in numbers]
+    winner = elect([trial.record for trial in finalists], searched_records)
 
     on_all_rows, failure = is_refitted(bench.dataset, settings), None
     scorer = FoldScorer(bench, n_averaged=1 if on_all_rows else bench.plan.n_repeats)
     if settings.final == "ensemble":
-        shares, mixed = _shares(finalists, winner, scorer, settings.max_members)
+        shares = _shares(finalists, numbers, winner, bench, searched, settings.max_members)
+        mixed = tuple(
+            np.asarray(sum(weight * fold for weight, fold in zip(shares.weights, folds, strict=True)))
+            for folds in zip(*map(_predictions, finalists), strict=True)
+        )
         weights = {position: weight for position, weight in enumerate(shares.weights) if weight > 0}
         threshold, fold_losses = scorer.threshold(mixed), scorer.fold_losses(mixed)
     else:
@@ -212,17 +273,22 @@ def assemble(
 
 
 def _shares(
-    finalists: Sequence[Trial], winner: int, scorer: FoldScorer, max_members: int | None
-) -> tuple[Blend, tuple[FloatArray, ...]]:
-    """Return the ensemble's shares, and its held-out predictions fold by fold."""
-    predictions = [_predictions(trial) for trial in finalists]
+    finalists: Sequence[Trial],
+    numbers: Sequence[int],
+    winner: int,
+    bench: Bench,
+    searched: SearchFolds | None,
+    max_members: int | None,
+) -> Blend:
+    """Return the ensemble's shares by the held-out predictions on all folds that elect."""
+    fits, predictions = fits_on(bench), [_predictions(trial) for trial in finalists]
+    if searched is not None:
+        fits = fits_on(bench, searched.bench)
+        predictions = [
+            fresh + searched.predictions[number] for fresh, number in zip(predictions, numbers, strict=True)
+        ]
     families = [trial.record.configuration.family for trial in finalists]
-    shares = blend(scorer.fits, predictions, families, elected=winner, max_members=max_members)
-    mixed = tuple(
-        np.asarray(sum(weight * fold for weight, fold in zip(shares.weights, folds, strict=True)))
-        for folds in zip(*predictions, strict=True)
-    )
-    return shares, mixed
+    return blend(fits, predictions, families, elected=winner, max_members=max_members)
 
 
 def _refitted(
@@ -278,108 +344,3 @@ def _fold_models(trial: Trial, bench: Bench) -> tuple[Predictor, ...]:
 def _predictions(trial: Trial) -> tuple[FloatArray, ...]:
     assert trial.evaluation is not None  # finalists are complete
     return trial.evaluation.predictions
-
-
-class FoldScorer:
-    """Loss of held-out predictions, fold by fold, then averaged: never pooled over fold models.
-
-    Parameters
-    ----------
-    bench : Bench
-    n_averaged : int
-        Repeats whose predictions of a row are averaged before they are calibrated: the nearest there is to a
-        bag, which averages the models of all folds.
-    """
-
-    def __init__(self, bench: Bench, *, n_averaged: int) -> None:
-        self._bench = bench
-        self._n_averaged = n_averaged
-        self._metric: Metric = bench.metric
-        self._folds = [bench.dataset.targets(fold.test) for fold in bench.plan.folds]
-        self._judged = [bench.dataset.judged(fold.test) for fold in bench.plan.folds]
-
-    @property
-    def fits(self) -> Fits:
-        """What members of an ensemble are compared by: likelihood on all rows, not the worst slice."""
-        classes = self._bench.dataset.task != "regression"
-        kind: Kind = "classes" if classes else "absolutes" if self._metric.name == "mae" else "squares"
-        return Fits(self._folds, kind=kind, n_repeats=self._bench.plan.n_repeats)
-
-    def fold_losses(self, predictions: Sequence[FloatArray]) -> tuple[float, ...]:
-        """Return the metric's loss of every fold at the best threshold."""
-        losses = self._losses(predictions)
-        return tuple(map(float, losses[:, int(np.argmin(fold_mean(losses)))]))
-
-    def threshold(self, predictions: Sequence[FloatArray]) -> float | None:
-        """Return the decision threshold with the smallest mean loss; None without thresholds."""
-        if self._metric.thresholds is None:
-            return None
-        return self._metric.thresholds[int(np.argmin(fold_mean(self._losses(predictions))))]
-
-    def temperature(self, predictions: Sequence[FloatArray]) -> float:
-        """Return what the logits are to be divided by; 1 for metrics that do not judge probabilities."""
-        if self._metric.name != LOG_LOSS:
-            return 1.0
-        dataset = self._bench.dataset
-        rows, mean = self._averaged(predictions)
-        y, weights = dataset.targets(rows)
-        parts = [
-            np.flatnonzero(np.isin(rows, fold.test)) for fold in self._bench.plan.folds if not fold.repeat
-        ]
-        groups = None if dataset.units is None else dataset.units[rows]
-        return choose_temperature(y, mean, weights, parts, groups=groups)
-
-    def reliability(self, predictions: Sequence[FloatArray], temperature: float) -> Reliability | None:
-        """Return what held-out predictions say against what happened, in the units of the target."""
-        dataset = self._bench.dataset
-        rows, mean = self._averaged(predictions)
-        y, weights = dataset.targets(rows)
-        if dataset.log_target:
-            y, mean = np.expm1(y), np.maximum(np.expm1(mean), 0.0)
-        return reliability(y, tempered(mean, temperature), weights, classes=dataset.task != "regression")
-
-    def bag(self, predictions: Sequence[FloatArray]) -> BagLosses | None:
-        """Return what one model a repeat loses on the folds of the first repeat, and what their average does.
-
-        Before calibration, which is fitted to the average. None with one repeat, and for metrics that are no
-        means over rows: of other repeats, predictions of several models would be pooled in a fold.
-        """
-        dataset, folds, metric = self._bench.dataset, self._bench.plan.folds, self._metric
-        n_repeats = self._bench.plan.n_repeats
-        is_mean = metric.judges_rows and dataset.slice_masks is None
-        if n_repeats < 2 or metric.thresholds is not None or not is_mean:
-            return None
-        held_out = np.full((n_repeats, dataset.n_rows, *predictions[0].shape[1:]), np.nan)
-        for fold, prediction in zip(folds, predictions, strict=True):
-            held_out[fold.repeat, fold.test] = prediction
-        power = 2 if metric.squared_scale else 1
-        alone, averaged = [], []
-        for fold in folds:
-            if fold.repeat == 0:
-                y, weights = dataset.targets(fold.test)
-                rows = held_out[:, fold.test]
-                alone.append(np.mean([metric.losses(y, each, weights)[0, 0] ** power for each in rows]))
-                averaged.append(metric.losses(y, rows.mean(axis=0), weights)[0, 0] ** power)
-        return BagLosses(n_repeats, tuple(map(float, alone)), tuple(map(float, averaged)))
-
-    def _averaged(self, predictions: Sequence[FloatArray]) -> tuple[IntArray, FloatArray]:
-        """Return rows that were held out, as many as say enough, and their mean predictions."""
-        dataset, folds = self._bench.dataset, self._bench.plan.folds
-        total = np.zeros((dataset.n_rows, *predictions[0].shape[1:]))
-        count = np.zeros(dataset.n_rows)
-        for fold, prediction in zip(folds, predictions, strict=True):
-            if fold.repeat < self._n_averaged:
-                total[fold.test] += prediction
-                count[fold.test] += 1
-        rows = np.flatnonzero(count)
-        if len(rows) > CALIBRATION_ROWS:
-            seed = child_seed(self._bench.seed, "calibration")
-            rows = np.sort(np.random.default_rng(seed).choice(rows, CALIBRATION_ROWS, replace=False))
-        return rows, total[rows] / count[rows].reshape(-1, *[1] * (total.ndim - 1))
-
-    def _losses(self, predictions: Sequence[FloatArray]) -> FloatArray:
-        losses = [
-            self._metric.worst_loss(y, prediction, weights)
-            for (y, weights), prediction in zip(self._judged, predictions, strict=True)
-        ]
-        return np.array(losses)

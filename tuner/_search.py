@@ -53,7 +53,8 @@ class SearchOutcome:
     trials : tuple of TrialRecord
         In trial order.
     predictions : dict of int to tuple of arrays
-        Held-out predictions at p_k, fold by fold, of the complete trials, where they were kept.
+        Held-out predictions at p_k, fold by fold, of the complete trials fitted here; where all together are
+        too big, of those that can be nominated.
     study : optuna.Study
         In memory.
     cap : float
@@ -110,9 +111,9 @@ class Search:
     notify : callable
         Hears every judged record, in trial order.
     known : mapping of int to TrialRecord
-        Trials of an interrupted run of the same study; they are not fitted again.
-    keep_predictions : bool
-        Keep held-out predictions of complete trials.
+        Trials of an interrupted run of the same study.
+    fit_known : bool
+        Fit them again, for their predictions.
     """
 
     def __init__(
@@ -125,7 +126,7 @@ class Search:
         reserve: Reserve,
         notify: Notify,
         known: Mapping[int, TrialRecord] | None = None,
-        keep_predictions: bool = False,
+        fit_known: bool = False,
     ) -> None:
         self._bench = bench
         self._settings = settings
@@ -134,7 +135,7 @@ class Search:
         self._reserve = reserve
         self._notify = notify
         self._known = known or {}
-        self._keep_predictions = keep_predictions
+        self._fit_known = fit_known
         self._initial = initial_configurations(settings)
         self._n_defaults = len(settings.spaces)
         self._ranges: Ranges = {}  # that have been widened
@@ -244,7 +245,7 @@ class Search:
         configuration = self._ask(number)
         if number in self._known:
             _check_same(number, configuration, self._known[number].configuration)
-        if number in self._known and not self._keep_predictions:
+        if number in self._known and not self._fit_known:
             done: Future[Trial] = Future()
             done.set_result(Trial(self._known[number], None))
             return done
@@ -325,7 +326,7 @@ class Search:
         assert self._cap is not None  # set with the first batch
         stored = self._known.get(trial.record.number, trial.record)
         record = judged(stored, weight=self._settings.search_weight, cap=self._cap)
-        if self._keep_predictions and trial.evaluation is not None:
+        if trial.evaluation is not None:
             self._predictions[record.number] = trial.evaluation.predictions
             self._drop_predictions([*self._judged, record])
         self._notify(record)  # durable first: a result influences decisions only afterwards

@@ -10,7 +10,7 @@ import numpy as np
 
 from search_spaces.augmentation import augmentation_of
 from tuner._objective import objective
-from tuner._records import TrialRecord
+from tuner._records import Scores, TrialRecord
 
 N_FINALISTS = 10
 
@@ -117,15 +117,33 @@ def _ranking(trials: Sequence[TrialRecord], weight: float, cap: float) -> list[i
     return [trial.number for trial in sorted(trials, key=key)]
 
 
-def elect(finalists: Sequence[TrialRecord]) -> int:
-    """Return the position of the finalist with the smallest loss on the fresh folds; on ties the earlier.
+def elect(finalists: Sequence[TrialRecord], searched: Sequence[TrialRecord] = ()) -> int:
+    """Return the position of the finalist with the smallest mean loss; on ties the earlier.
+
+    Parameters
+    ----------
+    finalists : sequence of TrialRecord
+        On the fresh folds; incomplete ones cannot win.
+    searched : sequence of TrialRecord
+        The same trials on the folds of the search, where these are to be asked, too: every fold has one
+        vote. The search flatters those it made most of, but it also is half of what is known, or a third.
 
     Raises
     ------
     ValueError
         If no finalist is complete.
     """
-    losses = [trial.scores.nested_loss if trial.scores else np.inf for trial in finalists]
+    seen = zip(finalists, searched, strict=True) if searched else zip(finalists)
+    losses = np.array([_mean_loss([each.scores for each in records]) for records in seen])
     if not np.isfinite(losses).any():
         raise ValueError("No finalist has a finite loss on the fresh folds.")
     return int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))
+
+
+def _mean_loss(plans: Sequence[Scores | None]) -> float:
+    """Return the mean loss over the folds of several plans; infinite where one has no scores."""
+    scored = [scores for scores in plans if scores is not None]
+    if len(scored) < len(plans):
+        return np.inf
+    n_folds = [len(scores.fold_losses) - scores.skipped_folds for scores in scored]
+    return float(np.average([scores.nested_loss for scores in scored], weights=n_folds))

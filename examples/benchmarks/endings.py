@@ -109,6 +109,7 @@ def fits_all_rows(seen: Seen) -> bool:
 ENDINGS = {
     "gap weight 0 alone nominates": Ending(settings={"nominating_weights": (0.0,)}),
     "no best of every family": Ending(("family_bests",)),
+    "search folds without a vote": Ending(("search_folds",)),
     "no fresh folds": Ending(("fresh_folds",)),
     "no finer fresh folds": Ending(("finer_folds",), applies=divides_finer),
     "fresh folds once": Ending(("finer_folds", "repeats")),
