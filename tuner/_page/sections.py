@@ -86,7 +86,7 @@ def _optimism_section(result: TuningResult, _: Pictures) -> list[Block]:
         (name, scores[label], "", what)
         for name, label, what in (
             ("Search", "search folds", "the winner alone, chosen among all trials: flattered by luck"),
-            ("Fresh folds", "fresh folds", "what is delivered, mixed by these and the search's; rows divided anew"),
+            ("Fresh folds", "fresh folds", "what is delivered, mixed there and in the search; rows anew"),
         )
         if label in scores
     ]
