@@ -126,7 +126,8 @@ def elect(finalists: Sequence[TrialRecord], searched: Sequence[TrialRecord] = ()
         On the fresh folds; incomplete ones cannot win.
     searched : sequence of TrialRecord
         The same trials on the folds of the search, where these are to be asked, too: every fold has one
-        vote. The search flatters those it made most of; where rows were divided anew once, it is half of what is known.
+        vote. The search flatters those it made most of, but it is half of what is known where the rows were
+        divided anew once.
 
     Raises
     ------
