@@ -97,10 +97,11 @@ def test_tuning_that_did_not_pay_is_found(trial, verdict, codes):
 
 
 def test_families_that_do_equally_well_are_named(trial):
-    """D007: the best of another family is within noise on the fresh folds; a worse one is not named."""
+    """D007: the best of another family is within noise on the fresh folds, not worse, not better."""
     winner = trial(0, LOSSES)
     assert families_disagree(winner, [winner, trial(1, ALIKE, family="other")]).code == "D007"
     assert families_disagree(winner, [winner, trial(1, WORSE, family="other")]) is None
+    assert families_disagree(trial(1, WORSE, family="other"), [winner]) is None  # surely better is told, too
     assert families_disagree(winner, [winner, trial(1, ALIKE)]) is None  # its own family
 
 

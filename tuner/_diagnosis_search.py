@@ -74,11 +74,16 @@ def families_disagree(winner: TrialRecord, finalists: Sequence[TrialRecord]) -> 
     for trial in sorted(finalists, key=lambda each: each.scores.nested_loss if each.scores else np.inf):
         if trial.scores is not None:
             best.setdefault(trial.configuration.family, trial)
-    rivals = {
-        family: trial
+    differences = {
+        family: by_repeat(losses(trial) - losses(winner), winner)
         for family, trial in best.items()
         if family != winner.configuration.family
-        and not surely_positive(by_repeat(losses(trial) - losses(winner), winner))
+    }
+    # One that does surely better there was outvoted by the search's folds: that is no noise either.
+    rivals = {
+        family: best[family]
+        for family, difference in differences.items()
+        if not (surely_positive(difference) or surely_positive(-difference))
     }
     if not rivals:
         return None
