@@ -96,6 +96,8 @@ CLASS_TARGETS = {
     "a scalar": 1,
     "complex": LABELS.astype(complex),
     "continuous": NUMBERS,
+    "a text among numbers": vector(LABELS, cell="yes"),
+    "a number among texts": vector(np.where(LABELS, "yes", "no"), cell=1),
     "bytes": np.where(LABELS, b"yes", b"no"),
     "lists": [[1], [0]] * (N // 2 - 1) + [[1], [0, 1]],
     "infinity": np.where(np.arange(N) == 5, INF, LABELS),

@@ -280,6 +280,8 @@ def _checked_vector(vector: Any, name: str) -> Any:
             return vector.astype(np.float64)
         vector = pd.Series(list(vector)).infer_objects().to_numpy()
         if vector.dtype.kind not in "biufM":
+            if name == "y":
+                _check_one_kind(vector)
             vector = vector.astype(object if len(vector) and isinstance(vector[0], str) else str)
     if vector.dtype.kind == "f" and np.isnan(vector).any():
         raise _missing(name, int(np.isnan(vector).sum()))
@@ -290,6 +292,18 @@ def _checked_vector(vector: Any, name: str) -> Any:
             f"`{name}` must be finite.", "infinity (Input y contains infinity)", "Drop or repair those rows."
         )
     return vector
+
+
+def _check_one_kind(target: Any) -> None:
+    """Refuse texts among other values: predictions could not give both back as they were."""
+    others = [value for value in target if not isinstance(value, str)]
+    if 0 < len(others) < len(target):
+        text = next(value for value in target if isinstance(value, str))
+        raise InputError(
+            "`y` must hold values of one kind.",
+            f"{str(text)!r} beside {others[0]!r}",
+            "Turn all into texts, or all into numbers.",
+        )
 
 
 def _missing(name: str, count: int) -> InputError:
