@@ -9,7 +9,7 @@ from tuner._choice import choose, choosing_plan, elect_without, first_repeat
 from tuner._config import TuningConfig
 from tuner._data import make_dataset
 from tuner._deadline import Deadline
-from tuner._finals import searched_folds
+from tuner._finals import Searched, predict_again
 from tuner._metrics import resolve_metric
 from tuner._settings import resolve
 from tuner._trials import Place
@@ -141,26 +141,36 @@ def test_finalists_walk_no_further_than_the_search(choice):
 # The search's folds
 
 
+def asked_again(choice, predictions, deadline=None, **options):
+    """Return what the search's folds say of the nominated where so much was kept."""
+    bench = replace(choice.bench, _prepared={})
+    searched = Searched(bench, choice.search.trials, predictions)
+    nominations = choice.finals.nominations
+    return predict_again(searched, nominations, settings(**options), deadline=deadline or Deadline())
+
+
 def test_what_was_not_kept_is_predicted_again(choice):
     """Of an interrupted run records alone are stored: the same predictions come back, bit for bit."""
-    search, nominations = choice.search, choice.finals.nominations
-    assert len(nominations) > 3
-    kept = dict(list(search.predictions.items())[:2])
-    bench = replace(choice.bench, _prepared={})
-    found = searched_folds(nominations, search.trials, kept, bench, settings(), deadline=Deadline())
-    for nomination in nominations:
-        expected = search.predictions[nomination.number]
+    kept = dict(list(choice.search.predictions.items())[:2])
+    found = asked_again(choice, kept)
+    assert len(found.predictions) > 3
+    for nomination in choice.finals.nominations:
+        expected = choice.search.predictions[nomination.number]
         for one, other in zip(found.predictions[nomination.number], expected, strict=True):
             np.testing.assert_array_equal(one, other)
 
 
-def test_predictions_that_come_too_late_have_no_vote(choice):
-    """A deadline passed: fresh folds elect alone; what was kept needs no time."""
-    search, nominations = choice.search, choice.finals.nominations
+def test_predictions_that_come_too_late_have_no_weight(choice):
+    """A deadline passed: fresh folds weigh alone; what was kept needs no time."""
     late = Deadline.after(0.0)
-    bench = replace(choice.bench, _prepared={})
-    assert searched_folds(nominations, search.trials, {}, bench, settings(), deadline=late) is None
-    assert searched_folds(nominations, search.trials, search.predictions, bench, settings(), deadline=late)
+    assert asked_again(choice, {}, late).predictions is None
+    assert asked_again(choice, choice.search.predictions, late).predictions is choice.search.predictions
+
+
+@pytest.mark.parametrize("options", [{"final": "bag"}, {"final": "refit"}, {"max_members": 1}])
+def test_nothing_is_predicted_again_for_a_single_member(choice, options):
+    """Records elect; predictions are for shares alone."""
+    assert asked_again(choice, {}, **options).predictions == {}
 
 
 # Time

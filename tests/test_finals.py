@@ -14,7 +14,7 @@ from tuner._config import TuningConfig
 from tuner._data import make_dataset
 from tuner._deadline import Deadline
 from tuner._evaluation import Evaluation
-from tuner._finals import N_REFITS, SearchFolds, assemble, is_refitted, n_refits, rescore
+from tuner._finals import N_REFITS, Searched, assemble, is_refitted, n_refits, rescore
 from tuner._held_out import FoldScorer
 from tuner._metrics import resolve_metric
 from tuner._records import BagLosses
@@ -94,7 +94,7 @@ def test_search_and_fresh_folds_elect_and_weigh_together(make_trial, make_scores
         how = replace(checked("regression", "ensemble").settings, final="ensemble", max_members=None)
         return assemble(fresh, nominations, bench, how, searched=searched)
 
-    searched = SearchFolds(bench, tuple(judged((2.0, 0.5))), dict(enumerate(off_by(2.0, 0.5))))
+    searched = Searched(bench, tuple(judged((2.0, 0.5))), dict(enumerate(off_by(2.0, 0.5))))
     alone, both = finals(None), finals(searched)
     assert (alone.winner, both.winner) == (0, 1)
     assert alone.blend.weights[0] > 0.5 > both.blend.weights[0]

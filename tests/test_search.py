@@ -82,7 +82,7 @@ def fake_fits(monkeypatch, make_scores):
     def install(fails=(), pause=0.0):
         asked = []
 
-        def run(configuration, bench, *, place, number, stop, race, keep_models, shorten):  # noqa: ARG001
+        def run(configuration, bench, *, place, number, stop, race, keep_models, shorten, n_points):  # noqa: ARG001
             asked.append((number, stop))
             # Later trials end first, so that an order of completion would be noticed.
             time.sleep(pause * (number % 3 == 0))
@@ -509,9 +509,6 @@ def test_predictions_are_kept_fold_by_fold(bench):
     assert [[len(fold) for fold in kept[number]] for number in (0, 1)] == [[20, 20, 20]] * 2
 
 
-# Known trials
-
-
 def test_predictions_beyond_the_limit_are_kept_of_those_that_can_be_nominated(bench, monkeypatch):
     """The best under any gap weight and the default stay; nothing changes in what is searched."""
     chosen = settings(max_trials=24)
@@ -524,6 +521,25 @@ def test_predictions_beyond_the_limit_are_kept_of_those_that_can_be_nominated(be
     )
     assert {each.number for each in nominated} <= set(limited.predictions)
     assert len(limited.predictions) <= 10 < len(everything.predictions)
+
+
+# Known trials
+
+
+def test_known_trials_fitted_again_are_those_of_their_records(bench):
+    """One that time cut stays cut; one whose path time ended is predicted on the points it had passed."""
+    whole = search(bench, settings(max_trials=2)).run()
+    first, second = whole.trials
+    short = run_trial(second.configuration, bench, place=PLACE, number=1, n_points=2)
+    assert len(second.curves.path_values) > 2
+    known = {0: first, 1: replace(short.record, shortened=True)}
+    again = search(bench, settings(max_trials=2), known=known, fit_known=True).run()
+    assert again.trials[1].scores == short.record.scores
+    for one, other in zip(again.predictions[1], short.evaluation.predictions, strict=True):
+        np.testing.assert_array_equal(one, other)
+    cut = replace(second, state="PRUNED", scores=None, curves=None, objective=None, reason="time budget: cut")
+    again = search(bench, settings(max_trials=2), known={0: first, 1: cut}, fit_known=True).run()
+    assert (again.trials[1].state, list(again.predictions)) == ("PRUNED", [0])
 
 
 def test_known_trials_are_not_run_again(bench, fake_fits):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -163,25 +164,12 @@ def test_fresh_loss_elects_and_gaps_have_no_say(trial_with):
     )
 
 
-def test_every_fold_of_the_search_has_a_vote_too(trial_with, make_scores):
-    """Fresh .40 and .44, search .50 and .42, two folds each: .45 and .43. With six fresh folds .425, .435."""
+def test_the_folds_of_the_search_have_a_vote_too(trial_with, make_curves):
+    """Fresh .40 and .44, search .50 and .42: .45 and .43. With three fresh repeats .425 and .435."""
     fresh, searched = [trial_with(0, 0.40), trial_with(1, 0.44)], [trial_with(0, 0.50), trial_with(1, 0.42)]
     assert (elect(fresh), elect(fresh, searched)) == (0, 1)
-    six = [replace(each, scores=make_scores([each.scores.nested_loss] * 6)) for each in fresh]
-    assert elect(six, searched) == 0
-
-
-def test_a_fold_without_a_score_has_no_vote(trial_with, make_scores):
-    """(2 * .40 + 4 * .50) / 6 = .467 and (2 * .46 + 4 * .45) / 6 = .453; with four votes .45 and .455."""
-    fresh = [
-        replace(trial_with(number, loss), scores=make_scores([loss, math.nan, math.nan, loss]))
-        for number, loss in enumerate((0.40, 0.46))
-    ]
-    searched = [
-        replace(trial_with(number, loss), scores=make_scores([loss] * 4))
-        for number, loss in enumerate((0.50, 0.45))
-    ]
-    assert elect(fresh, searched) == 1
+    curves = make_curves(np.full((9, 1), 0.5), repeats=np.repeat(range(3), 3))
+    assert elect([replace(each, curves=curves) for each in fresh], searched) == 0
 
 
 def test_finalist_that_failed_is_not_elected(trial_with, make_trial):

@@ -280,8 +280,7 @@ def _checked_vector(vector: Any, name: str) -> Any:
             return vector.astype(np.float64)
         vector = pd.Series(list(vector)).infer_objects().to_numpy()
         if vector.dtype.kind not in "biufM":
-            if name == "y":
-                _check_one_kind(vector)
+            _check_one_kind(vector, name)
             vector = vector.astype(object if len(vector) and isinstance(vector[0], str) else str)
     if vector.dtype.kind == "f" and np.isnan(vector).any():
         raise _missing(name, int(np.isnan(vector).sum()))
@@ -294,14 +293,13 @@ def _checked_vector(vector: Any, name: str) -> Any:
     return vector
 
 
-def _check_one_kind(target: Any) -> None:
-    """Refuse texts among other values: predictions could not give both back as they were."""
-    others = [value for value in target if not isinstance(value, str)]
-    if 0 < len(others) < len(target):
-        text = next(value for value in target if isinstance(value, str))
+def _check_one_kind(values: Any, name: str) -> None:
+    """Refuse a mixture, which would become texts: predictions could not give all back as they were."""
+    kinds = {str if isinstance(value, str) else type(value): value for value in values}
+    if len(kinds) > 1:
         raise InputError(
-            "`y` must hold values of one kind.",
-            f"{str(text)!r} beside {others[0]!r}",
+            f"`{name}` must hold values of one kind.",
+            " beside ".join(f"{value!r}" for value in list(kinds.values())[:2]),
             "Turn all into texts, or all into numbers.",
         )
 

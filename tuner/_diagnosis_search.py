@@ -79,7 +79,7 @@ def families_disagree(winner: TrialRecord, finalists: Sequence[TrialRecord]) -> 
         for family, trial in best.items()
         if family != winner.configuration.family
     }
-    # One that does surely better there was outvoted by the search's folds: that is no noise either.
+    # One that does surely better there was outvoted by the search's folds, or the default is shipped.
     rivals = {
         family: best[family]
         for family, difference in differences.items()

@@ -35,7 +35,7 @@ from tuner._trials import Place, Trial, run_trial
 from tuner._types import FloatArray, Scalar
 from tuner.exceptions import InputError, TrialsFailedError
 
-MAX_PREDICTION_BYTES = 2**28  # kept of all trials; beyond it, of those that can still be nominated
+MAX_PREDICTION_BYTES = 2**28  # kept of all trials; beyond it, of those that would be nominated
 LAG = 4  # trials in flight; a constant of the method, not of the machine
 RUNAWAY_SHARE = 0.25  # of a search's time: a trial that takes more is cut, so that one alone cannot eat it
 ASKS = 8  # one of the sampler, then random ones, before a configuration is judged a second time
@@ -245,9 +245,10 @@ class Search:
         configuration = self._ask(number)
         if number in self._known:
             _check_same(number, configuration, self._known[number].configuration)
-        if number in self._known and not self._fit_known:
+        known = self._known.get(number)
+        if known is not None and not (self._fit_known and known.curves):
             done: Future[Trial] = Future()
-            done.set_result(Trial(self._known[number], None))
+            done.set_result(Trial(known, None))
             return done
         return pool.submit(
             run_trial,
@@ -257,8 +258,9 @@ class Search:
             number=number,
             stop=self._stopped if number < self._n_defaults else self._stopped_or_runaway(),
             # The named default ends where time does: whatever the budget, there is a model to deliver.
-            shorten="late" if number else "always",
-            race=self._race(number, configuration.family),
+            shorten="never" if known else "late" if number else "always",
+            race=None if known else self._race(number, configuration.family),
+            n_points=len(known.curves.path_values) if known and known.curves else None,
             keep_models=number == 0 and self._deadline.at is not None,
         )
 
@@ -347,7 +349,7 @@ class Search:
             weights=self._settings.nominating_weights,
             cap=self._cap or 0.0,
             n_finalists=N_FINALISTS,
-            default=min(self._predictions),
+            default=next(record.number for record in records if record.scores is not None),
         )
         kept = {each.number for each in nominated}
         self._predictions = {n: folds for n, folds in self._predictions.items() if n in kept}

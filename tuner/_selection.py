@@ -10,7 +10,7 @@ import numpy as np
 
 from search_spaces.augmentation import augmentation_of
 from tuner._objective import objective
-from tuner._records import Scores, TrialRecord
+from tuner._records import TrialRecord
 
 N_FINALISTS = 10
 
@@ -125,9 +125,9 @@ def elect(finalists: Sequence[TrialRecord], searched: Sequence[TrialRecord] = ()
     finalists : sequence of TrialRecord
         On the fresh folds; incomplete ones cannot win.
     searched : sequence of TrialRecord
-        The same trials on the folds of the search, where these are to be asked, too: every fold has one
-        vote. The search flatters those it made most of, but it is half of what is known where the rows were
-        divided anew once.
+        The same trials on the folds of the search, where these are to be asked, too: every division of the
+        rows has one vote. The search flatters those it made most of, but it is half of what is known where
+        the rows were divided anew once.
 
     Raises
     ------
@@ -135,16 +135,14 @@ def elect(finalists: Sequence[TrialRecord], searched: Sequence[TrialRecord] = ()
         If no finalist is complete.
     """
     seen = zip(finalists, searched, strict=True) if searched else zip(finalists)
-    losses = np.array([_mean_loss([each.scores for each in records]) for records in seen])
+    losses = np.array([_mean_loss(records) for records in seen])
     if not np.isfinite(losses).any():
-        raise ValueError("No finalist has a finite loss on the fresh folds.")
+        raise ValueError("No finalist has a finite loss.")
     return int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))
 
 
-def _mean_loss(plans: Sequence[Scores | None]) -> float:
-    """Return the mean loss over the folds of several plans; infinite where one has no scores."""
-    scored = [scores for scores in plans if scores is not None]
-    if len(scored) < len(plans):
-        return np.inf
-    n_folds = [len(scores.fold_losses) - scores.skipped_folds for scores in scored]
-    return float(np.average([scores.nested_loss for scores in scored], weights=n_folds))
+def _mean_loss(records: Sequence[TrialRecord]) -> float:
+    """Return the mean loss over the repeats of several plans; infinite where one has no scores."""
+    losses = [record.scores.nested_loss if record.scores else np.inf for record in records]
+    n_repeats = [len(set(record.curves.repeats)) if record.curves else 1 for record in records]
+    return float(np.average(losses, weights=n_repeats))

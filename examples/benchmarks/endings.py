@@ -201,7 +201,7 @@ def recorded() -> Iterator[list[Seen]]:
     def score(configuration: Configuration, bench: Bench, **options: Any) -> Trial:
         known = runs[-1].finalists
         flat = json.dumps(configuration.flat(), sort_keys=True)
-        key = (flat, bench.plan.hash, options["keep_models"], options["n_points"])
+        key = (flat, bench.plan.hash, options.get("keep_models", False), options["n_points"])
         if key not in known:
             trial = run_trial(configuration, bench, **options)
             if trial.evaluation is None:  # late: another ending may have the time
