@@ -5,11 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tuner._choice import choose, choosing_plan, elect_without, first_repeat
+from tuner._choice import (
+    choose,
+    choosing_plan,
+    elect_without,
+    first_repeat,
+)
 from tuner._config import TuningConfig
 from tuner._data import make_dataset
 from tuner._deadline import Deadline
-from tuner._finals import Searched, predict_again
 from tuner._metrics import resolve_metric
 from tuner._settings import resolve
 from tuner._trials import Place
@@ -77,16 +81,6 @@ def test_rows_left_out_change_nothing(choice, final):
     np.testing.assert_array_equal(first.default_model.predict(probe), second.default_model.predict(probe))
 
 
-def test_stored_predictions_have_no_say_without_a_fold(choice):
-    """Models that trained on the rows left out made them: shares without these rows must not know them."""
-    turned = {n: tuple(1 - fold for fold in folds) for n, folds in choice.search.predictions.items()}
-    other = replace(choice, search=replace(choice.search, predictions=turned))
-    first, second = without(choice, 2), without(other, 2)
-    assert first.blend == second.blend
-    assert first.winner == second.winner
-    assert first.selection_loss == second.selection_loss
-
-
 def test_stored_losses_of_the_fold_left_out_have_no_say(choice):
     """A trial that owes its place to the fold left out is not nominated without it."""
     trials = list(choice.search.trials)
@@ -136,41 +130,6 @@ def test_finalists_walk_no_further_than_the_search(choice):
     for finalist in choice.finals.finalists:
         searched = choice.search.trials[finalist.number].curves.path_values
         assert finalist.curves.path_values == searched[: len(finalist.curves.path_values)]
-
-
-# The search's folds
-
-
-def asked_again(choice, predictions, deadline=None, **options):
-    """Return what the search's folds say of the nominated where so much was kept."""
-    bench = replace(choice.bench, _prepared={})
-    searched = Searched(bench, choice.search.trials, predictions)
-    nominations = choice.finals.nominations
-    return predict_again(searched, nominations, settings(**options), deadline=deadline or Deadline())
-
-
-def test_what_was_not_kept_is_predicted_again(choice):
-    """Of an interrupted run records alone are stored: the same predictions come back, bit for bit."""
-    kept = dict(list(choice.search.predictions.items())[:2])
-    found = asked_again(choice, kept)
-    assert len(found.predictions) > 3
-    for nomination in choice.finals.nominations:
-        expected = choice.search.predictions[nomination.number]
-        for one, other in zip(found.predictions[nomination.number], expected, strict=True):
-            np.testing.assert_array_equal(one, other)
-
-
-def test_predictions_that_come_too_late_have_no_weight(choice):
-    """A deadline passed: fresh folds weigh alone; what was kept needs no time."""
-    late = Deadline.after(0.0)
-    assert asked_again(choice, {}, late).predictions is None
-    assert asked_again(choice, choice.search.predictions, late).predictions is choice.search.predictions
-
-
-@pytest.mark.parametrize("options", [{"final": "bag"}, {"final": "refit"}, {"max_members": 1}])
-def test_nothing_is_predicted_again_for_a_single_member(choice, options):
-    """Records elect; predictions are for shares alone."""
-    assert asked_again(choice, {}, **options).predictions == {}
 
 
 # Time

@@ -1,4 +1,4 @@
-"""What averaging the fits of several repeats gains, on rows that none of them trained on."""
+"""How finalists are judged again, and which final models are of fits on all rows."""
 
 from __future__ import annotations
 
@@ -9,96 +9,14 @@ import numpy as np
 import pytest
 
 from tuner import _finals, tune
-from tuner._bench import Bench
 from tuner._config import TuningConfig
 from tuner._data import make_dataset
 from tuner._deadline import Deadline
-from tuner._evaluation import Evaluation
-from tuner._finals import N_REFITS, Searched, assemble, is_refitted, n_refits, rescore
-from tuner._held_out import FoldScorer
-from tuner._metrics import resolve_metric
-from tuner._records import BagLosses
+from tuner._finals import N_REFITS, is_refitted, n_refits, rescore
 from tuner._reference import recipe_of_result
 from tuner._selection import Nomination
-from tuner._splits import Fold, FoldPlan
 from tuner._trials import Place, Trial
 from tuner._tune import check_run
-
-
-def bench_of(metric, task="regression", y=(0.0, 1.0, 2.0, 3.0), n_repeats=2, **roles):
-    """Return four rows, halved along and across."""
-    halves = [(0, 1), (2, 3), (0, 2), (1, 3)][: 2 * n_repeats]
-    folds = tuple(
-        Fold(place // 2, place % 2, np.setdiff1d(range(4), test), np.array(test))
-        for place, test in enumerate(halves)
-    )
-    dataset = make_dataset(np.column_stack([np.arange(4.0), [0.0, 1.0, 1.0, 0.0]]), np.array(y), **roles)
-    return Bench(dataset, FoldPlan("iid", folds, ()), resolve_metric(metric, task), 0)
-
-
-def scorer(metric, task="regression", y=(0.0, 1.0, 2.0, 3.0), n_repeats=2):
-    """Return their scorer."""
-    return FoldScorer(bench_of(metric, task, y, n_repeats), n_averaged=n_repeats)
-
-
-# Held-out predictions of rows (0, 1), (2, 3), then of (0, 2), (1, 3).
-PREDICTIONS = [np.array([2.0, 1.0]), np.array([2.0, 1.0]), np.array([-2.0, 2.0]), np.array([3.0, 3.0])]
-
-
-def test_alone_and_averaged_by_hand():
-    """Rows 0 and 1 are missed by 2, 0, then 2, 2 (means 1 and 2); averages 0 and 2 miss by 0 and 1.
-
-    Rows 2 and 3 by 0, 2, then 0, 0 (means 1 and 0); averages 2 and 2 by 0 and 1.
-    """
-    assert scorer("mae").bag(PREDICTIONS) == BagLosses(2, (1.5, 0.5), (0.5, 0.5))
-    # Squares: (4 + 0) / 2 and (4 + 4) / 2, averages 1/2; (0 + 4) / 2 and 0, averages 1/2
-    found = scorer("rmse").bag(PREDICTIONS)
-    assert found.alone == pytest.approx((3.0, 1.0))
-    assert found.averaged == pytest.approx((0.5, 0.5))
-
-
-def test_nothing_is_said_where_it_cannot_be_told():
-    """Not with one repeat, nor for orders and decisions, which are no means over rows or have thresholds."""
-    assert scorer("mae", n_repeats=1).bag(PREDICTIONS[:2]) is None
-    labels = (0, 1, 0, 1)
-    guesses = [np.array([0.2, 0.7])] * 4
-    assert scorer("log_loss", "binary", labels).bag(guesses) is not None
-    for metric in ("roc_auc", "accuracy"):
-        assert scorer(metric, "binary", labels).bag(guesses) is None
-
-
-def test_search_and_fresh_folds_elect_and_weigh_together(make_trial, make_scores, make_curves):
-    """One finalist misses every row by 0 on fresh folds and by 2 in the search, the other by 1 and .5.
-
-    Fresh folds alone elect the first and give it the larger share; both prefer the second (1 and .75).
-    """
-    bench = bench_of("mae", n_repeats=1, groups=np.arange(4))  # with groups fold models are delivered
-    targets = [bench.dataset.y[fold.test] for fold in bench.plan.folds]
-    trials = [make_trial(number, family=family) for number, family in enumerate(("linear", "lightgbm"))]
-
-    def off_by(*values):
-        return [tuple(y + value for y in targets) for value in values]
-
-    def judged(losses):
-        return [
-            replace(trial, scores=make_scores([loss] * 2), curves=make_curves([[loss]] * 2))
-            for trial, loss in zip(trials, losses, strict=True)
-        ]
-
-    def finals(searched):
-        fresh = [
-            Trial(record, Evaluation(record.curves, record.scores, predictions, (None, None), 0.0))
-            for record, predictions in zip(judged((0.0, 1.0)), off_by(0.0, 1.0), strict=True)
-        ]
-        nominations = [Nomination(0, ()), Nomination(1, ())]
-        how = replace(checked("regression", "ensemble").settings, final="ensemble", max_members=None)
-        return assemble(fresh, nominations, bench, how, searched=searched)
-
-    searched = Searched(bench, tuple(judged((2.0, 0.5))), dict(enumerate(off_by(2.0, 0.5))))
-    alone, both = finals(None), finals(searched)
-    assert (alone.winner, both.winner) == (0, 1)
-    assert alone.blend.weights[0] > 0.5 > both.blend.weights[0]
-    assert both.selection_loss == pytest.approx(both.blend.weights[1])  # read off the fresh folds alone
 
 
 def checked(task, final, **roles):

@@ -336,7 +336,7 @@ def test_real_fits_are_the_same_on_one_and_two_threads(bench):
     for n_jobs in (1, 2):
         fresh = replace(bench, _prepared={})
         chosen = settings(n_jobs=n_jobs, max_trials=INITIAL + 4)
-        outcomes.append(search(fresh, chosen).run())
+        outcomes.append(search(fresh, chosen, keep_predictions=True).run())
     one, two = outcomes
     assert timeless(one.trials) == timeless(two.trials)
     assert one.cap == two.cap
@@ -503,18 +503,19 @@ def test_a_cut_trial_is_pruned_and_counted(bench):
             assert outcome.study.trials[trial.number].state is TrialState.PRUNED
 
 
-def test_predictions_are_kept_fold_by_fold(bench):
-    """Of every complete trial, for the election and the bootstraps."""
-    kept = search(bench, settings(max_trials=2)).run().predictions
+def test_predictions_are_kept_only_on_request(bench):
+    """Without the request none are kept; with it, fold by fold for every complete trial."""
+    assert search(bench, settings(max_trials=2)).run().predictions == {}
+    kept = search(bench, settings(max_trials=2), keep_predictions=True).run().predictions
     assert [[len(fold) for fold in kept[number]] for number in (0, 1)] == [[20, 20, 20]] * 2
 
 
 def test_predictions_beyond_the_limit_are_kept_of_those_that_can_be_nominated(bench, monkeypatch):
     """The best under any gap weight and the default stay; nothing changes in what is searched."""
     chosen = settings(max_trials=24)
-    everything = search(bench, chosen).run()
+    everything = search(bench, chosen, keep_predictions=True).run()
     monkeypatch.setattr(_search, "MAX_PREDICTION_BYTES", 10 * 60 * 4)
-    limited = search(bench, chosen).run()
+    limited = search(bench, chosen, keep_predictions=True).run()
     assert timeless(limited.trials) == timeless(everything.trials)
     nominated = nominate(
         limited.trials, weights=chosen.nominating_weights, cap=limited.cap, n_finalists=N_FINALISTS, default=0
@@ -528,17 +529,17 @@ def test_predictions_beyond_the_limit_are_kept_of_those_that_can_be_nominated(be
 
 def test_known_trials_fitted_again_are_those_of_their_records(bench):
     """One that time cut stays cut; one whose path time ended is predicted on the points it had passed."""
-    whole = search(bench, settings(max_trials=2)).run()
-    first, second = whole.trials
+    chosen = settings(max_trials=2)
+    first, second = search(bench, chosen).run().trials
     short = run_trial(second.configuration, bench, place=PLACE, number=1, n_points=2)
     assert len(second.curves.path_values) > 2
     known = {0: first, 1: replace(short.record, shortened=True)}
-    again = search(bench, settings(max_trials=2), known=known, fit_known=True).run()
+    again = search(bench, chosen, known=known, keep_predictions=True).run()
     assert again.trials[1].scores == short.record.scores
     for one, other in zip(again.predictions[1], short.evaluation.predictions, strict=True):
         np.testing.assert_array_equal(one, other)
     cut = replace(second, state="PRUNED", scores=None, curves=None, objective=None, reason="time budget: cut")
-    again = search(bench, settings(max_trials=2), known={0: first, 1: cut}, fit_known=True).run()
+    again = search(bench, chosen, known={0: first, 1: cut}, keep_predictions=True).run()
     assert (again.trials[1].state, list(again.predictions)) == ("PRUNED", [0])
 
 

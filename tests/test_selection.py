@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -162,14 +161,6 @@ def test_fresh_loss_elects_and_gaps_have_no_say(trial_with):
     assert (
         elect([trial_with(0, 0.5), trial_with(3, 0.4, gap=9.0), trial_with(2, 0.4), trial_with(1, 0.45)]) == 1
     )
-
-
-def test_the_folds_of_the_search_have_a_vote_too(trial_with, make_curves):
-    """Fresh .40 and .44, search .50 and .42: .45 and .43. With three fresh repeats .425 and .435."""
-    fresh, searched = [trial_with(0, 0.40), trial_with(1, 0.44)], [trial_with(0, 0.50), trial_with(1, 0.42)]
-    assert (elect(fresh), elect(fresh, searched)) == (0, 1)
-    curves = make_curves(np.full((9, 1), 0.5), repeats=np.repeat(range(3), 3))
-    assert elect([replace(each, curves=curves) for each in fresh], searched) == 0
 
 
 def test_finalist_that_failed_is_not_elected(trial_with, make_trial):

@@ -51,7 +51,7 @@ def bbc(
     objective, the members beside it, their shares, the decision threshold. What it chose is scored on the
     rows left out; groups are drawn whole. What it estimates: the metric of the procedure at n(1 - 1/K) rows,
     choice included, each member a single fold model; what averaging these brings is not part of it. The
-    delivered model chooses its members on fresh folds, too, and may be tempered, which is not repeated: it
+    delivered model chooses its members again on fresh folds and may be tempered, which is not repeated: it
     leans to the pessimistic side. It misleads where a few hundred rows are searched with few trials.
 
     The default is scored in the same bootstraps; whether tuning paid is judged by the paired differences. The

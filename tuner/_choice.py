@@ -12,7 +12,7 @@ from tuner._bench import Bench, threads_a_fit
 from tuner._data import Dataset
 from tuner._deadline import Deadline
 from tuner._failpoints import failpoint
-from tuner._finals import Finals, Searched, assemble, is_refitted, predict_again, rescore
+from tuner._finals import Finals, assemble, is_refitted, rescore
 from tuner._metrics import Metric
 from tuner._objective import nested_scores
 from tuner._pace import ASSEMBLY_SECONDS, Pace, finest_folds, wanted_repeats
@@ -46,24 +46,6 @@ class Choice:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class _Judges:
-    """Folds on which finalists are scored.
-
-    Attributes
-    ----------
-    bench : Bench
-    passes : float
-        What that costs, in repeats of the search.
-    searched : Searched or None
-        The folds of the search, which have a say beside fresh ones; None where the bench is of these.
-    """
-
-    bench: Bench
-    passes: float
-    searched: Searched | None = None
-
-
 def choosing_plan(dataset: Dataset, settings: Settings) -> FoldPlan:
     """Draw the folds that choose."""
     return plan_choosing(dataset, n_folds=settings.n_folds, n_repeats=settings.n_repeats, seed=settings.seed)
@@ -80,7 +62,7 @@ def choose(
     notify: Notify,
     known: Mapping[int, TrialRecord] | None = None,
 ) -> Choice:
-    """Search on the choosing folds, elect on these and fresh ones, assemble the final model.
+    """Search on the choosing folds, elect on fresh ones, assemble the final model.
 
     Parameters
     ----------
@@ -113,15 +95,9 @@ def choose(
         reserve=pace.finals_seconds,
         notify=notify,
         known=known,
-        fit_known=settings.estimate == "bbc" and place.phase == "search",
+        keep_predictions=settings.estimate == "bbc" and place.phase == "search",
     ).run()
     nominated = _nominated(search, settings)
-    searched = predict_again(
-        Searched(bench, search.trials, search.predictions),
-        nominated,
-        settings,
-        deadline=deadline.earlier(pace.finals_seconds(search.trials)),
-    )
     n_folds, n_repeats = pace.fresh_folds([search.trials[each.number] for each in nominated])
     fresh = plan_fresh(
         dataset,
@@ -131,20 +107,18 @@ def choose(
         n_choosing_folds=settings.n_folds,
         n_choosing_repeats=settings.n_repeats,
     )
-    judges = [_Judges(bench, float(settings.n_repeats))]
+    benches = [(bench, float(settings.n_repeats))]
     if fresh is not None:
         bench.let_go()
         finals_bench = Bench(dataset, fresh, metric, settings.seed, n_threads)
-        judges = [_Judges(finals_bench, pace.passes(n_folds, n_repeats), searched), *judges]
+        benches = [(finals_bench, pace.passes(n_folds, n_repeats)), *benches]
     failpoint("finals.before")
-    finals, notes = _elected(search, nominated, judges, pace, place, notify)
+    finals, notes = _elected(search, nominated, benches, pace, place, notify)
     failpoint("finals.after")
     bench.let_go()
     known_notes = plan.notes if fresh is None else tuple(dict.fromkeys(plan.notes + fresh.notes))
     known_notes += skipped_slices(dataset, plan.folds)
     notes = _how_it_ended(search, finals) + _what_was_widened(settings.spaces, search.spaces) + notes
-    if settings.estimate != "bbc":
-        search = replace(search, predictions={})  # which reads them once more; others need not hold them
     return Choice(bench, search, finals, known_notes + notes)
 
 
@@ -187,7 +161,7 @@ def elect_without(
         wanted_repeats=1,
     )
     search = replace(search, trials=trials, default_trial=None)
-    return _finals(search, _nominated(search, settings), _Judges(inner, 1.0), pace, place, notify)
+    return _finals(search, _nominated(search, settings), inner, pace, place, notify, passes=1.0)
 
 
 def first_repeat(plan: FoldPlan) -> list[int]:
@@ -223,40 +197,42 @@ def _scored_on(trial: TrialRecord, positions: Sequence[int]) -> TrialRecord:
 def _elected(
     search: SearchOutcome,
     nominated: Sequence[Nomination],
-    judges: Sequence[_Judges],
+    benches: Sequence[tuple[Bench, float]],
     pace: Pace,
     place: Place,
     notify: Notify,
 ) -> tuple[Finals, tuple[str, ...]]:
-    """Elect on the first folds that can score the default: the fresh ones, else the search's alone."""
+    """Elect on the first bench that can score the default: the fresh folds, else the search folds."""
     default = search.default_trial
-    for judge in judges if default is None or pace.has_time_for(default.record) else ():
-        finals = _finals(search, nominated, judge, pace, place, notify)
+    for bench, passes in benches if default is None or pace.has_time_for(default.record) else ():
+        finals = _finals(search, nominated, bench, pace, place, notify, passes=passes)
         if finals is not None:
-            return finals, _notes(finals, judge.searched)
+            return finals, _notes(finals, is_fresh=bench is not benches[-1][0])
     if default is None:
         raise TrialsFailedError("The default could be scored once but not again: its fits do not repeat.")
     nominated = [Nomination(search.default, ())]
     note = "No time was left for fresh folds: the default is delivered as it was searched."
-    return assemble([default], nominated, judges[-1].bench, pace.settings, deadline=pace.deadline), (note,)
+    return assemble([default], nominated, benches[-1][0], pace.settings, deadline=pace.deadline), (note,)
 
 
 def _finals(
     search: SearchOutcome,
     nominated: Sequence[Nomination],
-    judges: _Judges,
+    bench: Bench,
     pace: Pace,
     place: Place,
     notify: Notify,
+    *,
+    passes: float,
 ) -> Finals | None:
     """Re-score the nominated, elect and assemble; None where the default fails or misses the deadline."""
     settings = pace.settings
-    nominations = pace.affordable(nominated, search.trials, judges.passes)
+    nominations = pace.affordable(nominated, search.trials, passes)
     main = place.phase == "search"
     scored = rescore(
         nominations,
         search.trials,
-        judges.bench,
+        bench,
         settings,
         place=Place(place.study, "finalist") if main else place,
         cap=search.cap,
@@ -270,14 +246,7 @@ def _finals(
         notify(trial.record)
     if scored[0].evaluation is None:
         return None
-    finals = assemble(
-        scored,
-        nominations,
-        judges.bench,
-        settings,
-        searched=judges.searched,
-        deadline=pace.deadline.earlier(ASSEMBLY_SECONDS),
-    )
+    finals = assemble(scored, nominations, bench, settings, deadline=pace.deadline.earlier(ASSEMBLY_SECONDS))
     return replace(finals, n_missed=finals.n_missed + len(nominated) - len(nominations))
 
 
@@ -317,14 +286,10 @@ def _what_was_widened(before: Sequence[SearchSpace], after: Sequence[SearchSpace
     )
 
 
-def _notes(finals: Finals, searched: Searched | None) -> tuple[str, ...]:
+def _notes(finals: Finals, *, is_fresh: bool) -> tuple[str, ...]:
     notes = []
-    if searched is None:
+    if not is_fresh:
         notes.append("Fresh folds could not be used here: finalists were re-scored on the search folds.")
-    elif searched.predictions is None:
-        notes.append(
-            "The ensemble is weighed by fresh folds alone: no time to predict the search folds again."
-        )
     if finals.n_missed:
         notes.append(f"{finals.n_missed} nominated trial(s) had no time left for the fresh folds.")
     if finals.refit_failure:

@@ -79,7 +79,7 @@ def families_disagree(winner: TrialRecord, finalists: Sequence[TrialRecord]) -> 
         for family, trial in best.items()
         if family != winner.configuration.family
     }
-    # One that does surely better there was outvoted by the search's folds, or the default is shipped.
+    # One that does surely better there, where the default is shipped, is told from it as well.
     rivals = {
         family: best[family]
         for family, difference in differences.items()

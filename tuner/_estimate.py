@@ -130,8 +130,7 @@ def crossfit(
 
     It assumes that what the search proposed, and how far it walked the paths, depends little on any one fold:
     the search is not repeated. Its trials are not raced, as a race is lost on particular folds. It leans to
-    the pessimistic side on small tables: models see n(1 - 2/K) rows, and the inner election one
-    repeat: it cannot ask the models of the search, which have seen the rows left out.
+    the pessimistic side on small tables: models see n(1 - 2/K) rows, and the inner election one repeat.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ from tuner._records import BagLosses, Scores, TrialRecord
 from tuner._reliability import Reliability
 from tuner._selection import Nomination, elect
 from tuner._settings import Settings
-from tuner._shares import Blend, Fits, blend
+from tuner._shares import Blend, blend
 from tuner._splits import Fold
 from tuner._trials import Place, Trial, run_trial
 from tuner._types import FloatArray
@@ -33,33 +33,13 @@ REFITTED_TASKS = ("regression",)  # whose ensembles are of fits on all rows
 
 
 @dataclass(frozen=True, eq=False)
-class Searched:
-    """What the folds of the search say of its trials, by models that did not train on the rows judged.
-
-    Attributes
-    ----------
-    bench : Bench
-        The choosing folds.
-    trials : tuple of TrialRecord
-        All of the search.
-    predictions : mapping of int to tuple of arrays, or None
-        Held-out predictions at p_k, fold by fold, by the number of the trial. None where some that are
-        needed are missing: then these folds elect but do not weigh.
-    """
-
-    bench: Bench
-    trials: tuple[TrialRecord, ...]
-    predictions: Mapping[int, tuple[FloatArray, ...]] | None
-
-
-@dataclass(frozen=True, eq=False)
 class Finals:
     """The finalists that completed, the elected one, and the models.
 
     Attributes
     ----------
     finalists : tuple of TrialRecord
-        On the fresh folds, or, where there are none, on those of the search; same order as ``nominations``.
+        On the fresh folds; same order as ``nominations``.
     nominations : tuple of Nomination
         The search trials they come from.
     winner : int
@@ -69,11 +49,11 @@ class Finals:
     model, default_model : Blended
         The tuned model, and the named default in the same final form.
     selection_loss : float
-        Loss of the model on the same folds.
+        Loss on the fresh folds that elected the winner.
     default_loss : float
         The same of the default.
     folds : tuple of Fold
-        These.
+        Those that elected.
     held_out, default_held_out : tuple of arrays
         Predictions of each fold's test rows, mixed and tempered as the model's, by models that did not train
         on them; of the default alone.
@@ -159,73 +139,29 @@ def rescore(
         return [running[order].result() for order in range(len(nominations))]
 
 
-def predict_again(
-    searched: Searched, nominations: Sequence[Nomination], settings: Settings, *, deadline: Deadline
-) -> Searched:
-    """Return the same with the predictions of all nominated, where they are asked for.
-
-    Of an interrupted run records alone were stored; on large tables not all predictions are kept. What is
-    missing is fitted again, on the points that the search looked at.
-    """
-    known = searched.predictions or {}
-    missing = [each.number for each in nominations if each.number not in known]
-    if not _mixes(settings) or not missing:
-        return searched
-
-    def predict(number: int) -> tuple[FloatArray, ...] | None:
-        stored = searched.trials[number]
-        assert stored.curves is not None  # the nominated are complete
-        again = run_trial(
-            stored.configuration,
-            searched.bench,
-            place=Place(stored.study, stored.phase, stored.outer),
-            number=number,
-            stop=deadline.stop,
-            n_points=len(stored.curves.path_values),
-        )
-        return again.evaluation.predictions if again.evaluation else None
-
-    n_workers = settings.n_jobs // searched.bench.n_threads
-    with ThreadPoolExecutor(n_workers, thread_name_prefix="again") as pool:
-        again = dict(zip(missing, pool.map(predict, missing), strict=True))
-    made = {number: folds for number, folds in again.items() if folds is not None}
-    return replace(searched, predictions={**known, **made} if len(made) == len(missing) else None)
-
-
 def assemble(
     trials: Sequence[Trial],
     nominations: Sequence[Nomination],
     bench: Bench,
     settings: Settings,
     *,
-    searched: Searched | None = None,
     deadline: Deadline = NO_DEADLINE,
 ) -> Finals:
     """Elect among the completed finalists and build the final model in the asked form.
 
     Parameters
     ----------
-    searched : Searched or None
-        What other folds said: they elect and weigh beside those of the bench. All else is read off the bench.
     deadline : Deadline
         When refits must be there: each is done once, whatever the time, then again while there is some.
     """
     done = [i for i, trial in enumerate(trials) if trial.evaluation is not None]
     finalists = [trials[i] for i in done]
-    numbers = [nominations[i].number for i in done]
-    searched_records = [] if searched is None else [searched.trials[number] for number in numbers]
-    winner = elect([trial.record for trial in finalists], searched_records)
+    winner = elect([trial.record for trial in finalists])
 
     on_all_rows, failure = is_refitted(bench.dataset, settings), None
     scorer = FoldScorer(bench, n_averaged=1 if on_all_rows else bench.plan.n_repeats)
     if settings.final == "ensemble":
-        fits, predictions = _weighing(finalists, numbers, bench, searched)
-        families = [trial.record.configuration.family for trial in finalists]
-        shares = blend(fits, predictions, families, elected=winner, max_members=settings.max_members)
-        mixed = tuple(
-            np.asarray(sum(weight * fold for weight, fold in zip(shares.weights, folds, strict=True)))
-            for folds in zip(*map(_predictions, finalists), strict=True)
-        )
+        shares, mixed = _shares(finalists, winner, bench, settings.max_members)
         weights = {position: weight for position, weight in enumerate(shares.weights) if weight > 0}
         threshold, fold_losses = scorer.threshold(mixed), scorer.fold_losses(mixed)
     else:
@@ -272,21 +208,18 @@ def assemble(
     )
 
 
-def _weighing(
-    finalists: Sequence[Trial], numbers: Sequence[int], bench: Bench, searched: Searched | None
-) -> tuple[Fits, list[tuple[FloatArray, ...]]]:
-    """Return what members are compared by, and each finalist's predictions, on all folds that weigh."""
+def _shares(
+    finalists: Sequence[Trial], winner: int, bench: Bench, max_members: int | None
+) -> tuple[Blend, tuple[FloatArray, ...]]:
+    """Return the ensemble's shares, and its held-out predictions fold by fold."""
     predictions = [_predictions(trial) for trial in finalists]
-    if searched is None or searched.predictions is None:
-        return fits_on(bench), predictions
-    others = [searched.predictions[number] for number in numbers]
-    both = [fresh + other for fresh, other in zip(predictions, others, strict=True)]
-    return fits_on(bench, searched.bench), both
-
-
-def _mixes(settings: Settings) -> bool:
-    """Whether the final model may have several members."""
-    return settings.final == "ensemble" and settings.max_members != 1
+    families = [trial.record.configuration.family for trial in finalists]
+    shares = blend(fits_on(bench), predictions, families, elected=winner, max_members=max_members)
+    mixed = tuple(
+        np.asarray(sum(weight * fold for weight, fold in zip(shares.weights, folds, strict=True)))
+        for folds in zip(*predictions, strict=True)
+    )
+    return shares, mixed
 
 
 def _refitted(

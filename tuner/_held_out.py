@@ -20,17 +20,12 @@ LOG_LOSS = "log_loss"  # what a temperature is fitted to; other metrics need not
 CALIBRATION_ROWS = 20_000  # know a single number well enough
 
 
-def fits_on(*benches: Bench) -> Fits:
-    """Return what members of an ensemble are compared by, given their predictions on all of these folds.
-
-    Likelihood on all rows, not the worst slice. The benches divide the same rows: one held out by each of
-    them counts as one row.
-    """
-    first = benches[0]
-    classes = first.dataset.task != "regression"
-    kind: Kind = "classes" if classes else "absolutes" if first.metric.name == "mae" else "squares"
-    targets = [bench.dataset.targets(fold.test) for bench in benches for fold in bench.plan.folds]
-    return Fits(targets, kind=kind, n_repeats=sum(bench.plan.n_repeats for bench in benches))
+def fits_on(bench: Bench) -> Fits:
+    """Return what members of an ensemble are compared by: likelihood on all rows, not the worst slice."""
+    classes = bench.dataset.task != "regression"
+    kind: Kind = "classes" if classes else "absolutes" if bench.metric.name == "mae" else "squares"
+    targets = [bench.dataset.targets(fold.test) for fold in bench.plan.folds]
+    return Fits(targets, kind=kind, n_repeats=bench.plan.n_repeats)
 
 
 class FoldScorer:

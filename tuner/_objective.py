@@ -75,7 +75,7 @@ def nested_scores(curves: Curves) -> Scores:
 
     What it estimates: the loss of this configuration when its path point is chosen on other folds.
     It assumes that folds are exchangeable within a repeat. It misleads once many configurations are
-    compared by it: the best of them is partly the luckiest (hence fresh folds, too, elect).
+    compared by it: the best of them is partly the luckiest (hence fresh folds elect).
 
     Raises
     ------

@@ -24,7 +24,7 @@ CAUTION = 1.2  # a finalist keeps its models and shares the cores: a little dear
 
 
 def wanted_repeats(n_rows: int) -> int:
-    """Return how often rows are divided anew: the fewer rows, the noisier one division of them."""
+    """Return how many fresh repeats elect: the fewer rows, the noisier one division of them."""
     return FRESH_REPEATS_SMALL if n_rows < SMALL_TABLE_ROWS else FRESH_REPEATS
 
 

@@ -74,7 +74,7 @@ class Recipe:
     temperature : float
         What the logits of the averaged probabilities are divided by.
     n_repeats : int
-        So many fresh repeats of folds it was elected on.
+        So many repeats of folds elected it.
     is_refitted : bool
         Each portion is fitted on all rows; else it is the mean of its fold models.
     """

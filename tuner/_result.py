@@ -181,9 +181,9 @@ class TuningResult:
     winner : TrialRecord
         The search trial whose configuration was shipped (an ensemble mixes others in, see ``blend``).
     shipped : TrialRecord
-        The same configuration on the fresh folds; its path point is the model's.
+        The same configuration on the fresh folds that elected it; its path point is the model's.
     selection_loss : float
-        Loss of what is claimed on the fresh folds, or, with bbc, on the rows that chose it.
+        Loss of what is claimed on the folds that elected it, or, with bbc, on the rows that chose it.
     gap : float
         Train/validation gap of ``shipped``, as a loss.
     shipped_default : bool

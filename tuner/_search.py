@@ -35,7 +35,7 @@ from tuner._trials import Place, Trial, run_trial
 from tuner._types import FloatArray, Scalar
 from tuner.exceptions import InputError, TrialsFailedError
 
-MAX_PREDICTION_BYTES = 2**28  # kept of all trials; beyond it, of those that would be nominated
+MAX_PREDICTION_BYTES = 2**28  # kept of all trials; beyond it, of those that can still be nominated
 LAG = 4  # trials in flight; a constant of the method, not of the machine
 RUNAWAY_SHARE = 0.25  # of a search's time: a trial that takes more is cut, so that one alone cannot eat it
 ASKS = 8  # one of the sampler, then random ones, before a configuration is judged a second time
@@ -53,8 +53,7 @@ class SearchOutcome:
     trials : tuple of TrialRecord
         In trial order.
     predictions : dict of int to tuple of arrays
-        Held-out predictions at p_k, fold by fold, of the complete trials fitted here; where all together are
-        too big, of those that can be nominated.
+        Held-out predictions at p_k, fold by fold, of the complete trials, where they were kept.
     study : optuna.Study
         In memory.
     cap : float
@@ -111,9 +110,9 @@ class Search:
     notify : callable
         Hears every judged record, in trial order.
     known : mapping of int to TrialRecord
-        Trials of an interrupted run of the same study.
-    fit_known : bool
-        Fit them again, for their predictions.
+        Trials of an interrupted run of the same study; they are fitted again for their predictions alone.
+    keep_predictions : bool
+        Keep held-out predictions of complete trials.
     """
 
     def __init__(
@@ -126,7 +125,7 @@ class Search:
         reserve: Reserve,
         notify: Notify,
         known: Mapping[int, TrialRecord] | None = None,
-        fit_known: bool = False,
+        keep_predictions: bool = False,
     ) -> None:
         self._bench = bench
         self._settings = settings
@@ -135,7 +134,7 @@ class Search:
         self._reserve = reserve
         self._notify = notify
         self._known = known or {}
-        self._fit_known = fit_known
+        self._keep_predictions = keep_predictions
         self._initial = initial_configurations(settings)
         self._n_defaults = len(settings.spaces)
         self._ranges: Ranges = {}  # that have been widened
@@ -246,7 +245,7 @@ class Search:
         if number in self._known:
             _check_same(number, configuration, self._known[number].configuration)
         known = self._known.get(number)
-        if known is not None and not (self._fit_known and known.curves):
+        if known is not None and not (self._keep_predictions and known.curves):
             done: Future[Trial] = Future()
             done.set_result(Trial(known, None))
             return done
@@ -328,7 +327,7 @@ class Search:
         assert self._cap is not None  # set with the first batch
         stored = self._known.get(trial.record.number, trial.record)
         record = judged(stored, weight=self._settings.search_weight, cap=self._cap)
-        if trial.evaluation is not None:
+        if self._keep_predictions and trial.evaluation is not None:
             self._predictions[record.number] = trial.evaluation.predictions
             self._drop_predictions([*self._judged, record])
         self._notify(record)  # durable first: a result influences decisions only afterwards

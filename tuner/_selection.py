@@ -117,32 +117,15 @@ def _ranking(trials: Sequence[TrialRecord], weight: float, cap: float) -> list[i
     return [trial.number for trial in sorted(trials, key=key)]
 
 
-def elect(finalists: Sequence[TrialRecord], searched: Sequence[TrialRecord] = ()) -> int:
-    """Return the position of the finalist with the smallest mean loss; on ties the earlier.
-
-    Parameters
-    ----------
-    finalists : sequence of TrialRecord
-        On the fresh folds; incomplete ones cannot win.
-    searched : sequence of TrialRecord
-        The same trials on the folds of the search, where these are to be asked, too: every division of the
-        rows has one vote. The search flatters those it made most of, but it is half of what is known where
-        the rows were divided anew once.
+def elect(finalists: Sequence[TrialRecord]) -> int:
+    """Return the position of the finalist with the smallest loss on the fresh folds; on ties the earlier.
 
     Raises
     ------
     ValueError
         If no finalist is complete.
     """
-    seen = zip(finalists, searched, strict=True) if searched else zip(finalists)
-    losses = np.array([_mean_loss(records) for records in seen])
+    losses = [trial.scores.nested_loss if trial.scores else np.inf for trial in finalists]
     if not np.isfinite(losses).any():
-        raise ValueError("No finalist has a finite loss.")
+        raise ValueError("No finalist has a finite loss on the fresh folds.")
     return int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))
-
-
-def _mean_loss(records: Sequence[TrialRecord]) -> float:
-    """Return the mean loss over the repeats of several plans; infinite where one has no scores."""
-    losses = [record.scores.nested_loss if record.scores else np.inf for record in records]
-    n_repeats = [len(set(record.curves.repeats)) if record.curves else 1 for record in records]
-    return float(np.average(losses, weights=n_repeats))

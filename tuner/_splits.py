@@ -131,7 +131,7 @@ def plan_fresh(
 ) -> FoldPlan | None:
     """Draw repeats the search never saw, of the same kind as the choosing folds.
 
-    They are fresh partitions of the same rows: they help to elect among finalists and prove nothing.
+    They are fresh partitions of the same rows: they elect among finalists and prove nothing.
     Plain rows and groups get a new seed; time gets boundaries shifted by 1/2, then 1/4, 3/4, ...
 
     Parameters

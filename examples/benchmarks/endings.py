@@ -109,7 +109,6 @@ def fits_all_rows(seen: Seen) -> bool:
 ENDINGS = {
     "gap weight 0 alone nominates": Ending(settings={"nominating_weights": (0.0,)}),
     "no best of every family": Ending(("family_bests",)),
-    "search folds without a vote": Ending(("search_folds",)),
     "no fresh folds": Ending(("fresh_folds",)),
     "no finer fresh folds": Ending(("finer_folds",), applies=divides_finer),
     "fresh folds once": Ending(("finer_folds", "repeats")),
@@ -201,7 +200,7 @@ def recorded() -> Iterator[list[Seen]]:
     def score(configuration: Configuration, bench: Bench, **options: Any) -> Trial:
         known = runs[-1].finalists
         flat = json.dumps(configuration.flat(), sort_keys=True)
-        key = (flat, bench.plan.hash, options.get("keep_models", False), options["n_points"])
+        key = (flat, bench.plan.hash, options["keep_models"], options["n_points"])
         if key not in known:
             trial = run_trial(configuration, bench, **options)
             if trial.evaluation is None:  # late: another ending may have the time

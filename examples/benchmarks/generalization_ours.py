@@ -31,7 +31,6 @@ ALIASES = {"ours": {}, "ours_bag": {"final": "bag"}, "ours_refit": {"final": "re
 LEVERS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "portfolio": lambda: mock.patch.dict("tuner._spaces.PORTFOLIOS", clear=True),
     "family_bests": lambda: mock.patch("tuner._selection._family_bests", return_value=[]),
-    "search_folds": lambda: mock.patch("tuner._choice.predict_again", return_value=None),
     "fresh_folds": lambda: mock.patch("tuner._choice.plan_fresh", return_value=None),
     "repeats": lambda: mock.patch("tuner._choice.wanted_repeats", return_value=1),
     "finer_folds": lambda: mock.patch("tuner._choice.finest_folds", return_value=0),

@@ -86,7 +86,7 @@ def _optimism_section(result: TuningResult, _: Pictures) -> list[Block]:
         (name, scores[label], "", what)
         for name, label, what in (
             ("Search", "search folds", "the winner alone, chosen among all trials: flattered by luck"),
-            ("Fresh folds", "fresh folds", "what is delivered; rows divided anew"),
+            ("Fresh folds", "fresh folds", "what is delivered, elected and mixed there; rows divided anew"),
         )
         if label in scores
     ]
@@ -230,8 +230,8 @@ def _finalists_section(result: TuningResult, _: Pictures) -> list[Block]:
     head = ("trial", "loss", "std. error", "gap", "share")
     return [
         Text(
-            "Scored again, on folds that the search never saw where that was possible (see the notes); these "
-            f"and the search's elect together; loss: {result.card.loss_name(result.metric)}."
+            f"Scored again to elect one of them, on folds that the search never saw where that was possible "
+            f"(see the notes); loss: {result.card.loss_name(result.metric)}."
         ),
         Table(head, tuple(rows)),
     ]

@@ -1,0 +1,51 @@
+"""What averaging the fits of several repeats gains, on rows that none of them trained on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tuner._bench import Bench
+from tuner._data import make_dataset
+from tuner._held_out import FoldScorer
+from tuner._metrics import resolve_metric
+from tuner._records import BagLosses
+from tuner._splits import Fold, FoldPlan
+
+
+def scorer(metric, task="regression", y=(0.0, 1.0, 2.0, 3.0), n_repeats=2):
+    """Return the scorer of four rows, halved along and across."""
+    halves = [(0, 1), (2, 3), (0, 2), (1, 3)][: 2 * n_repeats]
+    folds = tuple(
+        Fold(place // 2, place % 2, np.setdiff1d(range(4), test), np.array(test))
+        for place, test in enumerate(halves)
+    )
+    dataset = make_dataset(np.column_stack([np.arange(4.0), [0.0, 1.0, 1.0, 0.0]]), np.array(y))
+    bench = Bench(dataset, FoldPlan("iid", folds, ()), resolve_metric(metric, task), 0)
+    return FoldScorer(bench, n_averaged=n_repeats)
+
+
+# Held-out predictions of rows (0, 1), (2, 3), then of (0, 2), (1, 3).
+PREDICTIONS = [np.array([2.0, 1.0]), np.array([2.0, 1.0]), np.array([-2.0, 2.0]), np.array([3.0, 3.0])]
+
+
+def test_alone_and_averaged_by_hand():
+    """Rows 0 and 1 are missed by 2, 0, then 2, 2 (means 1 and 2); averages 0 and 2 miss by 0 and 1.
+
+    Rows 2 and 3 by 0, 2, then 0, 0 (means 1 and 0); averages 2 and 2 by 0 and 1.
+    """
+    assert scorer("mae").bag(PREDICTIONS) == BagLosses(2, (1.5, 0.5), (0.5, 0.5))
+    # Squares: (4 + 0) / 2 and (4 + 4) / 2, averages 1/2; (0 + 4) / 2 and 0, averages 1/2
+    found = scorer("rmse").bag(PREDICTIONS)
+    assert found.alone == pytest.approx((3.0, 1.0))
+    assert found.averaged == pytest.approx((0.5, 0.5))
+
+
+def test_nothing_is_said_where_it_cannot_be_told():
+    """Not with one repeat, nor for orders and decisions, which are no means over rows or have thresholds."""
+    assert scorer("mae", n_repeats=1).bag(PREDICTIONS[:2]) is None
+    labels = (0, 1, 0, 1)
+    guesses = [np.array([0.2, 0.7])] * 4
+    assert scorer("log_loss", "binary", labels).bag(guesses) is not None
+    for metric in ("roc_auc", "accuracy"):
+        assert scorer(metric, "binary", labels).bag(guesses) is None
