@@ -11,9 +11,9 @@ from scipy.special import expit
 from tuner import _bbc
 from tuner._bbc import _bootstrap_counts, bbc, within_reach
 from tuner._bench import Bench
+from tuner._claims import Build
 from tuner._data import make_dataset
 from tuner._metrics import resolve_metric
-from tuner._result import Build
 from tuner._splits import plan_choosing
 
 

@@ -77,8 +77,8 @@ def test_rows_left_out_change_nothing(choice, final):
     first = without(choice, 2, final=final)
     second = without(replace(choice, bench=other), 2, final=final)
     probe = bench.dataset.table.part(0, N_ROWS)
-    np.testing.assert_array_equal(first.model.predict(probe), second.model.predict(probe))
-    np.testing.assert_array_equal(first.default_model.predict(probe), second.default_model.predict(probe))
+    for one, other in ((first.tuned, second.tuned), (first.default, second.default)):
+        np.testing.assert_array_equal(one.model.predict(probe), other.model.predict(probe))
 
 
 def test_stored_losses_of_the_fold_left_out_have_no_say(choice):

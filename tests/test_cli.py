@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tuner._result import Estimate
+from tuner._claims import Estimate
 from tuner._secrets import mask_secrets
 from tuner._store import TrialStore
 from tuner._tracking_info import TrackingInfo

@@ -12,7 +12,7 @@ import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 
 from tuner import TuningConfig, tune
-from tuner._result import Finding
+from tuner._records import Finding
 
 pytestmark = pytest.mark.slow
 

@@ -12,13 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tuner._card import ModelCard
+from tuner._claims import Estimate, Paid, natural_estimate
 from tuner._estimate import judge_tuning
 from tuner._intervals import Interval
 from tuner._metrics import METRICS, resolve_metric
 from tuner._model import Blended, DeliveredClassifier, Latency, Member
 from tuner._objective import judged, nested_scores
+from tuner._records import Finding
 from tuner._report import metrics
-from tuner._result import Estimate, Finding, Paid, Trials, TuningResult, natural_estimate
+from tuner._result import Trials, TuningResult
 from tuner._tracking import Metric as LoggedMetric
 from tuner._tracking import Param, log_items
 

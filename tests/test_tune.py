@@ -200,7 +200,7 @@ def test_the_default_is_shipped_where_tuning_does_not_pay(monkeypatch):
 
 
 def _did_not_pay() -> object:
-    from tuner._result import Paid
+    from tuner._claims import Paid
 
     return Paid("did not pay", 0.01, -0.02, 0.04)
 

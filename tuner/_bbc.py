@@ -15,13 +15,13 @@ from functools import partial
 import numpy as np
 
 from tuner._bench import Bench
+from tuner._claims import Build, natural_estimate
 from tuner._data import Dataset
 from tuner._estimate import LEVEL, Estimates, compare
 from tuner._held_out import fits_on
 from tuner._intervals import percentile
 from tuner._objective import fold_mean
 from tuner._records import TrialRecord
-from tuner._result import Build, natural_estimate
 from tuner._seeds import child_seed
 from tuner._settings import Settings
 from tuner._shares import blend_fits

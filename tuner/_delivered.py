@@ -21,11 +21,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from tuner._claims import Build, Estimate, Step
 from tuner._diagnosis_rows import EXPONENTS
 from tuner._intervals import corrected_t
 from tuner._metrics import Metric
 from tuner._records import BagLosses, LearningCurve
-from tuner._result import Build, Estimate, Step
 from tuner._types import FloatArray
 
 

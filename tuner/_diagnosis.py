@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from search_spaces import Categorical, SearchSpace
+from tuner._claims import Paid
 from tuner._diagnosis_ablation import augmentation_helped, dropout_helped
 from tuner._diagnosis_noise import as_good as _as_good
 from tuner._diagnosis_noise import gaps as _gaps
@@ -16,7 +17,6 @@ from tuner._diagnosis_noise import surely_positive as _surely_positive
 from tuner._diagnosis_rows import data_limited, miscalibrated, new_groups, weak_slice
 from tuner._diagnosis_search import at_the_edge, families_disagree, noise_limited, unstable
 from tuner._records import Finding, GroupScores, LearningCurve, SliceScore, TrialRecord
-from tuner._result import Paid
 
 
 @dataclass(frozen=True)

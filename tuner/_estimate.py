@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tuner._claims import Build, Estimate, Paid, Scale, natural_estimate
 from tuner._data import Dataset
 from tuner._deadline import Deadline
 from tuner._intervals import Interval, corrected_t, prediction_t
 from tuner._metrics import Metric
 from tuner._model import Blended, held_out_loss
-from tuner._result import Build, Estimate, Paid, Scale, natural_estimate
 from tuner._seeds import child_seed
 from tuner._settings import Settings
 from tuner._splits import FoldPlan, plan_choosing, plan_reporting

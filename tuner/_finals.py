@@ -33,6 +33,31 @@ REFITTED_TASKS = ("regression",)  # whose ensembles are of fits on all rows
 
 
 @dataclass(frozen=True, eq=False)
+class Assembled:
+    """A final model, and what the folds that elected say of it.
+
+    Attributes
+    ----------
+    model : Blended
+    loss : float
+        On these folds.
+    held_out : tuple of arrays
+        Predictions of each fold's test rows, mixed and tempered as the model's, by models that did not train
+        on them.
+    reliability : Reliability or None
+        Of what its fold models say of rows they did not see; None on few rows.
+    bag : BagLosses or None
+        What averaging its fits over the repeats gains; None where that cannot be told.
+    """
+
+    model: Blended
+    loss: float
+    held_out: tuple[FloatArray, ...]
+    reliability: Reliability | None
+    bag: BagLosses | None
+
+
+@dataclass(frozen=True, eq=False)
 class Finals:
     """The finalists that completed, the elected one, and the models.
 
@@ -46,21 +71,10 @@ class Finals:
         Position of the elected finalist.
     blend : Blend or None
         Ensemble weights, where the final form is an ensemble.
-    model, default_model : Blended
+    tuned, default : Assembled
         The tuned model, and the named default in the same final form.
-    selection_loss : float
-        Loss on the fresh folds that elected the winner.
-    default_loss : float
-        The same of the default.
     folds : tuple of Fold
         Those that elected.
-    held_out, default_held_out : tuple of arrays
-        Predictions of each fold's test rows, mixed and tempered as the model's, by models that did not train
-        on them; of the default alone.
-    reliability, default_reliability : Reliability or None
-        Of what the two models' fold models say of rows they did not see; None on few rows.
-    bag, default_bag : BagLosses or None
-        What averaging the two models' fits over the repeats gains; None where that cannot be told.
     n_missed : int
         Nominated trials that missed the deadline or failed on the fresh folds.
     refit_failure : str or None
@@ -71,24 +85,16 @@ class Finals:
     nominations: tuple[Nomination, ...]
     winner: int
     blend: Blend | None
-    model: Blended
-    default_model: Blended
-    selection_loss: float
-    default_loss: float
+    tuned: Assembled
+    default: Assembled
     folds: tuple[Fold, ...]
-    held_out: tuple[FloatArray, ...]
-    default_held_out: tuple[FloatArray, ...]
-    reliability: Reliability | None
-    default_reliability: Reliability | None
-    bag: BagLosses | None
-    default_bag: BagLosses | None
     n_missed: int
     refit_failure: str | None = None
 
     def fit_rows(self, n_rows: int) -> float:
         """Return how many of ``n_rows`` each fit of the models saw: all where it was fitted once more."""
         seen = float(np.mean([len(fold.train) for fold in self.folds]))
-        return float(n_rows) if self.model.is_refitted else seen
+        return float(n_rows) if self.tuned.model.is_refitted else seen
 
 
 def rescore(
@@ -160,13 +166,14 @@ def assemble(
 
     on_all_rows, failure = is_refitted(bench.dataset, settings), None
     scorer = FoldScorer(bench, n_averaged=1 if on_all_rows else bench.plan.n_repeats)
+    scores, default = _scores(finalists[winner]), _scores(finalists[0])
     if settings.final == "ensemble":
         shares, mixed = _shares(finalists, winner, bench, settings.max_members)
         weights = {position: weight for position, weight in enumerate(shares.weights) if weight > 0}
         threshold, fold_losses = scorer.threshold(mixed), scorer.fold_losses(mixed)
     else:
         shares, mixed, weights = None, _predictions(finalists[winner]), {winner: 1.0}
-        threshold, fold_losses = _scores(finalists[winner]).threshold, _scores(finalists[winner]).fold_losses
+        threshold, fold_losses = scores.threshold, scores.fold_losses
     positions = list(dict.fromkeys([*weights, 0]))  # the default is often a member, or the winner
     models: dict[int, tuple[Predictor, ...]] = {}
     if on_all_rows:
@@ -177,32 +184,33 @@ def assemble(
     if not on_all_rows:
         models = {position: _fold_models(finalists[position], bench) for position in positions}
 
-    def mixture(weights: Mapping[int, float], threshold: float | None, temperature: float) -> Blended:
+    def assembled(
+        weights: Mapping[int, float],
+        held_out: tuple[FloatArray, ...],
+        threshold: float | None,
+        fold_losses: Sequence[float],
+    ) -> Assembled:
         members = tuple(
             Member(weight, finalists[position].record.configuration.family, models[position])
             for position, weight in weights.items()
         )
-        return Blended(members, bench.dataset.schema, threshold, temperature, on_all_rows)
+        temperature = scorer.temperature(held_out)
+        return Assembled(
+            model=Blended(members, bench.dataset.schema, threshold, temperature, on_all_rows),
+            loss=pooled(fold_losses, squared=bench.metric.squared_scale),
+            held_out=tuple(tempered(fold, temperature) for fold in held_out),
+            reliability=scorer.reliability(held_out, temperature),
+            bag=scorer.bag(held_out),
+        )
 
-    default, default_held_out = _scores(finalists[0]), _predictions(finalists[0])
-    model = mixture(weights, threshold, scorer.temperature(mixed))
-    default_model = mixture({0: 1.0}, default.threshold, scorer.temperature(default_held_out))
     return Finals(
         finalists=tuple(trial.record for trial in finalists),
         nominations=tuple(nominations[i] for i in done),
         winner=winner,
         blend=shares,
-        model=model,
-        default_model=default_model,
-        selection_loss=pooled(fold_losses, squared=bench.metric.squared_scale),
-        default_loss=pooled(default.fold_losses, squared=bench.metric.squared_scale),
+        tuned=assembled(weights, mixed, threshold, fold_losses),
+        default=assembled({0: 1.0}, _predictions(finalists[0]), default.threshold, default.fold_losses),
         folds=bench.plan.folds,
-        held_out=tuple(tempered(fold, model.temperature) for fold in mixed),
-        default_held_out=tuple(tempered(fold, default_model.temperature) for fold in default_held_out),
-        reliability=scorer.reliability(mixed, model.temperature),
-        default_reliability=scorer.reliability(default_held_out, default_model.temperature),
-        bag=scorer.bag(mixed),
-        default_bag=scorer.bag(default_held_out),
         n_missed=len(trials) - len(done),
         refit_failure=failure,
     )

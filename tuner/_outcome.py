@@ -10,17 +10,18 @@ import numpy as np
 from tuner._calibration import recalibration_gains
 from tuner._card import describe
 from tuner._choice import Choice
+from tuner._claims import Build, Estimate, Paid
 from tuner._data import Dataset
 from tuner._delivered import delivered_estimate
 from tuner._diagnosis import Evidence, diagnose
 from tuner._estimate import Estimates
-from tuner._finals import Finals
+from tuner._finals import Assembled, Finals
 from tuner._intervals import pooled
 from tuner._metrics import Metric
 from tuner._model import deliver, measure_latency
 from tuner._optimism import OptimismTable, ScoreRow, chance_loss, score_row
 from tuner._records import GroupScores, LearningCurve
-from tuner._result import Build, Estimate, Paid, Trials, TuningResult
+from tuner._result import Trials, TuningResult
 from tuner._settings import Settings
 from tuner._slices import slice_scores
 from tuner._splits import Fold
@@ -56,16 +57,15 @@ def conclude(
     estimate = None
     if estimates:
         estimate = estimates.default if fall_back else estimates.tuned
-    selection_loss = _selection_loss(finals, estimates, fall_back=fall_back)
-    delivered = finals.default_model if fall_back else finals.model
-    held_out = finals.default_held_out if fall_back else finals.held_out
+    selection_loss = _selection_loss(finals, estimates)
+    delivered = shipped_model(finals, estimates)
     slices = slice_scores(
         dataset,
         metric,
         finals.folds,
-        held_out,
+        delivered.held_out,
         columns=settings.slices,
-        threshold=delivered.threshold,
+        threshold=delivered.model.threshold,
         simultaneous=settings.aggregate == "worst_slice",
     )
     evidence = Evidence(
@@ -73,12 +73,12 @@ def conclude(
         finalists=finals.finalists,
         paid=paid,
         learning=probed.learning,
-        calibration_gains=_calibration_gains(dataset, finals.folds, held_out),
+        calibration_gains=_calibration_gains(dataset, finals.folds, delivered.held_out),
         slices=slices,
         groups=probed.groups,
     )
     card = describe(dataset, metric, settings)
-    scores = _score_rows(dataset, metric, choice, estimates, position, fall_back=fall_back)
+    scores = _score_rows(dataset, metric, choice, estimates)
     alone = blend is None or blend.weights[position] == 1.0
     return TuningResult(
         metric=metric.name,
@@ -101,9 +101,9 @@ def conclude(
         diagnosis=diagnose(winner, search.trials, search.spaces, evidence),
         study=search.study,
         study_name=study_name,
-        model=deliver(delivered, dataset),
-        latency=measure_latency(delivered, dataset.table),
-        reliability=finals.default_reliability if fall_back else finals.reliability,
+        model=deliver(delivered.model, dataset),
+        latency=measure_latency(delivered.model, dataset.table),
+        reliability=delivered.reliability,
         card=card,
         notes=dataset.notes + choice.notes + (estimates.notes if estimates else ()),
         seconds=0.0,
@@ -130,6 +130,11 @@ def shipped_position(choice: Choice, estimates: Estimates | None) -> int:
     return 0 if falls_back(estimates) else choice.finals.winner
 
 
+def shipped_model(finals: Finals, estimates: Estimates | None) -> Assembled:
+    """Return the tuned model, or the default's."""
+    return finals.default if falls_back(estimates) else finals.tuned
+
+
 def _delivered_estimate(
     dataset: Dataset,
     metric: Metric,
@@ -140,16 +145,16 @@ def _delivered_estimate(
     """Carry the claim over to what is shipped; not with `time`, where later rows are other rows."""
     if estimates is None or dataset.time is not None:
         return None
-    fall_back, finals = falls_back(estimates), choice.finals
-    model = finals.default_model if fall_back else finals.model
+    finals = choice.finals
+    shipped = shipped_model(finals, estimates)
     shares = [len(fold.test) / len(fold.train) for fold in finals.folds]
     return delivered_estimate(
-        estimates.default if fall_back else estimates.tuned,
+        estimates.default if falls_back(estimates) else estimates.tuned,
         metric,
         before=estimates.build,
-        after=Build(finals.fit_rows(dataset.n_rows), model.n_averaged),
+        after=Build(finals.fit_rows(dataset.n_rows), shipped.model.n_averaged),
         learning=learning,
-        bag=finals.default_bag if fall_back else finals.bag,
+        bag=shipped.bag,
         test_share=float(np.mean(shares)),
     )
 
@@ -174,22 +179,17 @@ def _score_rows(
     metric: Metric,
     choice: Choice,
     estimates: Estimates | None,
-    position: int,
-    *,
-    fall_back: bool,
 ) -> tuple[ScoreRow, ...]:
     """Line up what the search, the fresh folds and the estimate say of what is shipped."""
-    finals = choice.finals
-    searched = choice.search.trials[finals.nominations[position].number].scores
+    position = shipped_position(choice, estimates)
+    searched = choice.search.trials[choice.finals.nominations[position].number].scores
     assert searched is not None  # finalists are complete trials
-    fresh = finals.default_loss if fall_back else finals.selection_loss
-    squared = metric.squared_scale
     rows = [
-        score_row("search folds", metric, pooled(searched.fold_losses, squared=squared)),
-        score_row("fresh folds", metric, fresh),
+        score_row("search folds", metric, pooled(searched.fold_losses, squared=metric.squared_scale)),
+        score_row("fresh folds", metric, shipped_model(choice.finals, estimates).loss),
     ]
     if estimates:
-        claimed = estimates.default if fall_back else estimates.tuned
+        claimed = estimates.default if falls_back(estimates) else estimates.tuned
         rows.append(score_row("estimate", metric, claimed.loss, (claimed.low, claimed.high)))
         default = estimates.default
         rows.append(score_row("default", metric, default.loss, (default.low, default.high)))
@@ -197,11 +197,9 @@ def _score_rows(
     return tuple(rows)
 
 
-def _selection_loss(finals: Finals, estimates: Estimates | None, *, fall_back: bool) -> float:
+def _selection_loss(finals: Finals, estimates: Estimates | None) -> float:
     """Return the internal loss of what is claimed: on the rows of the search for bbc, else on fresh folds."""
     apparent = None
     if estimates:
-        apparent = estimates.default_apparent_loss if fall_back else estimates.apparent_loss
-    if apparent is not None:
-        return apparent
-    return finals.default_loss if fall_back else finals.selection_loss
+        apparent = estimates.default_apparent_loss if falls_back(estimates) else estimates.apparent_loss
+    return shipped_model(finals, estimates).loss if apparent is None else apparent

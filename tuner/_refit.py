@@ -63,7 +63,8 @@ def renew(recipe: Recipe, dataset: Dataset, metric: Metric, settings: Settings) 
     weights = [float(position == finals.winner) for position in range(len(done))]
     if finals.blend is not None:
         weights = list(finals.blend.weights)
-    return Renewed(finals.model, recipe_of(list(zip(weights, finals.finalists, strict=True)), finals.model))
+    model = finals.tuned.model
+    return Renewed(model, recipe_of(list(zip(weights, finals.finalists, strict=True)), model))
 
 
 def fit_as_elected(recipe: Recipe, dataset: Dataset, metric: Metric, settings: Settings) -> Blended:

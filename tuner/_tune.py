@@ -327,7 +327,7 @@ class _Line:
 
 
 def _elected(finals: Finals, n_rows: int) -> Elected:
-    return Elected(finals.model, finals.default_model, finals.fit_rows(n_rows))
+    return Elected(finals.tuned.model, finals.default.model, finals.fit_rows(n_rows))
 
 
 def _no_time_for_outer_folds(needed: float, share: float) -> str:

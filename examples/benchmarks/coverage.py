@@ -41,11 +41,11 @@ from provenance import commit
 
 from tuner import TuningConfig, tune
 from tuner import _estimate as estimate_module
+from tuner._claims import Estimate
 from tuner._data import Dataset, make_dataset
 from tuner._metrics import METRICS as KNOWN
 from tuner._metrics import Metric
 from tuner._model import Blended, held_out_loss
-from tuner._result import Estimate
 
 TEST_ROWS = 10_000
 METHODS = ("nested", "crossfit", "bbc")

@@ -176,9 +176,9 @@ def run(problem: Problem, seconds: float) -> list[Result]:
         )
 
     return [
-        *(result(name, finals, finals.model) for name, finals in made.items()),
-        result(DEFAULT, intact, intact.default_model),
-        result(INTACT, intact, intact.model),
+        *(result(name, finals, finals.tuned.model) for name, finals in made.items()),
+        result(DEFAULT, intact, intact.default.model),
+        result(INTACT, intact, intact.tuned.model),
     ]
 
 

@@ -12,8 +12,9 @@ from tuner._page.blocks import Answer, Block, Note, Picture, Section, Table, Tex
 from tuner.findings import codes, page
 
 if TYPE_CHECKING:
+    from tuner._claims import Estimate
     from tuner._records import Finding
-    from tuner._result import Estimate, TuningResult
+    from tuner._result import TuningResult
 
 Pictures = Mapping[str, bytes]
 
