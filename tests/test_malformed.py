@@ -98,7 +98,7 @@ CLASS_TARGETS = {
     "continuous": NUMBERS,
     "a text among numbers": vector(LABELS, cell="yes"),
     "a number among texts": vector(np.where(LABELS, "yes", "no"), cell=1),
-    "truth among numbers": vector(LABELS, cell=True),
+    "a truth value among numbers": vector(LABELS, cell=True),
     "bytes": np.where(LABELS, b"yes", b"no"),
     "lists": [[1], [0]] * (N // 2 - 1) + [[1], [0, 1]],
     "infinity": np.where(np.arange(N) == 5, INF, LABELS),
