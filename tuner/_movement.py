@@ -11,15 +11,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy.stats import ks_2samp, norm
+from scipy.stats import norm
 
-from tuner._columns import encode_columns, plain_columns
-from tuner._drift import CLEAR, SLIGHT, table_drift
+from tuner._column_drift import ColumnDrift, by_column, is_readable, told_apart
+from tuner._drift import CLEAR, SLIGHT
 from tuner._intervals import Interval
 from tuner._records import Finding
 from tuner._reference import ColumnFacts, Reference
-from tuner._table import Schema, Table
-from tuner.exceptions import InputError
 
 LEVEL = 0.95
 MORE_UNSEEN = 0.05  # of the rows, beyond what was to be expected
@@ -30,33 +28,6 @@ FEW = 0.01  # of the rows; less is not worth a word
 # contest counts 1% as equal; fewer rows bring less than anybody could see.
 GROWN = 0.1
 SHOWN = 3
-
-
-@dataclass(frozen=True)
-class ColumnDrift:
-    """How one column of the new rows differs from the version's training rows.
-
-    Attributes
-    ----------
-    name, kind : str
-    share : float or None
-        Of the splits of the classifier that tells the rows apart; None where it does not see the column.
-    distance : float or None
-        Largest difference of the distribution functions (numbers), half the sum of differences of shares
-        (categories): 0 alike, 1 nothing in common.
-    missing_before, missing_now : float
-        Share of the rows.
-    outside : float
-        Share of new rows outside the known range, or of a category no training row has.
-    """
-
-    name: str
-    kind: str
-    share: float | None
-    distance: float | None
-    missing_before: float
-    missing_now: float
-    outside: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,9 +106,9 @@ def measure_movement(
         As in `Movement`.
     """
     schema = [*check_schema(reference, features), *_check_labels(new_labels)]
-    readable = [facts for facts in reference.columns if _is_readable(facts, features)]
-    auc, shares = _told_apart(reference, features, readable, seed)
-    columns = _by_column(reference, features, readable, shares)
+    readable = [facts for facts in reference.columns if is_readable(facts, features)]
+    auc, shares = told_apart(reference, features, readable, seed)
+    columns = by_column(reference, features, readable, shares)
     shifts = (
         _check_categories(readable, columns, len(features)),
         _check_missing(reference.n_rows, columns, len(features)),
@@ -213,7 +184,7 @@ def check_schema(reference: Reference, features: pd.DataFrame) -> Iterator[Findi
     there = [str(name) for name in features.columns]
     missing = [each.name for each in reference.columns if each.name not in there]
     changed = [
-        each.name for each in reference.columns if each.name in there and not _is_readable(each, features)
+        each.name for each in reference.columns if each.name in there and not is_readable(each, features)
     ]
     new = [name for name in there if name not in reference.inputs]
     if missing or changed:
@@ -351,61 +322,6 @@ def share_interval(share: float, n_rows: int) -> Interval:
     # Rounding must not keep an end off the share of no row, or of all.
     low = 0.0 if share == 0 else max(0.0, float(centre - half))
     return Interval(share, low, 1.0 if share == 1 else min(1.0, float(centre + half)))
-
-
-def _told_apart(
-    reference: Reference, features: pd.DataFrame, readable: Sequence[ColumnFacts], seed: int
-) -> tuple[Interval | None, dict[str, float]]:
-    """Return the AUC of a classifier between sample and new rows, and each column's share of its splits."""
-    columns = tuple(each.column for each in readable if not each.tells_rows_apart)
-    if not columns:
-        return None, {}
-    names = [column.name for column in columns]
-    schema = Schema(columns, tuple(names), len(names))
-    before, now = (Table(*encode_columns(frame[names], columns)) for frame in (reference.rows, features))
-    drift = table_drift(schema, before, now, seed=seed)
-    return Interval(drift.auc, drift.low, drift.high), dict(drift.columns)
-
-
-def _by_column(
-    reference: Reference, features: pd.DataFrame, readable: Sequence[ColumnFacts], shares: dict[str, float]
-) -> tuple[ColumnDrift, ...]:
-    plain = plain_columns(features, [each.column for each in readable])
-    drifts = [
-        _column_drift(each, reference.rows[each.name], plain[each.name], shares.get(each.name))
-        for each in readable
-    ]
-    return tuple(sorted(drifts, key=lambda each: (-(each.share or 0.0), each.name)))
-
-
-def _column_drift(facts: ColumnFacts, before: pd.Series, now: pd.Series, share: float | None) -> ColumnDrift:
-    known_before, known_now = before.dropna(), now.dropna()
-    distance, outside = None, 0.0
-    both = len(known_before) > 0 and len(known_now) > 0
-    if facts.kind == "categorical":
-        outside = float((~known_now.isin(facts.categories)).sum()) / max(1, len(now))
-        if both:
-            shares = [known.value_counts(normalize=True) for known in (known_before, known_now)]
-            distance = float(shares[0].sub(shares[1], fill_value=0.0).abs().sum()) / 2
-    else:
-        if facts.low is not None and facts.high is not None:
-            outside = float(((known_now < facts.low) | (known_now > facts.high)).sum()) / max(1, len(now))
-        if both:
-            distance = float(ks_2samp(known_before, known_now, method="asymp").statistic)
-    return ColumnDrift(
-        facts.name, facts.kind, share, distance, facts.missing, float(now.isna().mean()), outside
-    )
-
-
-def _is_readable(facts: ColumnFacts, features: pd.DataFrame) -> bool:
-    """Whether the column is there and of the kind it was."""
-    if facts.name not in features.columns:
-        return False
-    try:
-        plain_columns(features, [facts.column])
-    except InputError:
-        return False
-    return True
 
 
 def _listed(names: Sequence[str]) -> str:
