@@ -37,6 +37,7 @@ from unittest import mock
 import numpy as np
 from coverage_processes import METRICS, PROCESSES
 from coverage_table import interval_by_rows, print_table
+from json_lines import read_lines
 from provenance import commit
 
 from tuner import TuningConfig, tune
@@ -95,7 +96,7 @@ def main() -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     once = partial(run, families=arguments.families)
     run_all(list(cells(arguments)), path, once, seconds=arguments.seconds, workers=arguments.workers)
-    print(json.dumps(print_table(read(path))))
+    print(json.dumps(print_table(read_lines(path))))
 
 
 def cells(arguments: argparse.Namespace) -> Iterator[Cell]:
@@ -107,20 +108,9 @@ def cells(arguments: argparse.Namespace) -> Iterator[Cell]:
             yield Cell(*where, replicate)
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    """Return the finished runs; a line torn by an interruption is dropped."""
-    found = []
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            found.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
-    return found
-
-
 def run_all(wanted: list[Cell], path: Path, once: Run, *, seconds: float, workers: int) -> None:
     """Run what is not there yet, a line a run."""
-    known = read(path)
+    known = read_lines(path)
     path.write_text("".join(json.dumps(line) + "\n" for line in known))  # without a torn line
     done = {line["key"] for line in known}
     left = iter([cell for cell in wanted if cell.key not in done])

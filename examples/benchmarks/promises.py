@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 from generalization_data import load_suite
+from json_lines import read_lines
 from provenance import commit
 
 from tuner import InputError, TuningConfig, tune
@@ -45,7 +46,7 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     suite = load_suite(arguments.data)
-    done = {row["key"] for row in read(arguments.out)}
+    done = {row["key"] for row in read_lines(arguments.out)}
     for cut, table, has_roles in itertools.product(range(len(CUTS)), arguments.tables, (True, False)):
         key = f"{table}/{cut}/{'roles' if has_roles else 'random'}/{arguments.seconds:g}"
         if key in done:
@@ -56,18 +57,7 @@ def main() -> None:
             found = {"table": table, "roles": has_roles, "promise": None, "refused": str(error)}
         with arguments.out.open("a") as file:
             file.write(json.dumps({"key": key, **found}) + "\n")
-    print(json.dumps(print_table(read(arguments.out))))
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    """Return the finished runs; a line torn by an interruption is dropped."""
-    found = []
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            found.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
-    return found
+    print(json.dumps(print_table(read_lines(arguments.out))))
 
 
 def window(time: np.ndarray, cut: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
