@@ -13,9 +13,12 @@ from tuner._records import Configuration, Curves, Scores, TrialRecord
 from tuner._settings import resolve
 
 
+LONGEST = ("test_year_on_postgres.py", "test_tune.py", "test_estimators.py")
+
+
 def pytest_collection_modifyitems(items):
-    """Let the longest test begin first: two workers then end together."""
-    items.sort(key=lambda item: item.path.name != "test_year_on_postgres.py")
+    """Let the longest files begin first: two workers then end together."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(autouse=True, scope="session")
