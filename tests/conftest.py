@@ -12,7 +12,6 @@ from tuner._config import TuningConfig
 from tuner._records import Configuration, Curves, Scores, TrialRecord
 from tuner._settings import resolve
 
-
 LONGEST = ("test_year_on_postgres.py", "test_tune.py", "test_estimators.py")
 
 
