@@ -18,7 +18,7 @@ from tuner._metrics import resolve_metric
 from tuner._objective import nested_scores, others_mean
 from tuner._racing import Race
 from tuner._records import Configuration
-from tuner._splits import plan_choosing
+from tuner._splits import Fold, FoldPlan, plan_choosing
 from tuner.exceptions import DeadlineReachedError, RaceLostError
 from tuner.families import FAMILIES
 
@@ -495,6 +495,22 @@ def test_evaluation_is_a_function_of_the_seed():
     )
     assert first == again
     assert first != other
+
+
+def test_the_only_fold_of_a_repeat_that_can_be_scored_is_predicted_all_the_same():
+    """Nothing tells its p_k: it is skipped and predicted at the first point, as its score is."""
+    y = np.r_[np.ones(10, dtype=int), np.zeros(30, dtype=int)]
+    data = make_dataset(np.column_stack([np.arange(40.0) % 7, y + np.arange(40) % 3]), y)
+    parts = [np.r_[0:5, 10:25], np.r_[5:10, 25:40], np.r_[0:9, 10:25], np.r_[25:40]]
+    folds = tuple(
+        Fold(place // 2, place % 2, np.setdiff1d(np.arange(40), test), test)
+        for place, test in enumerate(parts)
+    )
+    bench = Bench(data, FoldPlan("groups", folds, ()), resolve_metric("roc_auc", "binary"), 0)
+    result = evaluate(configuration(), bench)
+    assert result.scores.skipped_folds == 2
+    assert result.scores.fold_points[2] == 0
+    assert [len(kept) for kept in result.predictions] == [20, 20, 24, 15]
 
 
 def test_a_fold_without_a_class_is_skipped_and_counted():

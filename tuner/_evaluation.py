@@ -311,7 +311,9 @@ class _Walk:
         self._remember(size, predictions)
 
     def _remember(self, size: int, predictions: list[FloatArray]) -> None:
-        """Keep each fold's predictions at the point its other folds like best so far."""
+        """Keep each fold's predictions at the point its other folds like best so far, or at the first."""
+        if not size:
+            self._kept = [prediction.astype(np.float32, copy=False) for prediction in predictions]
         validation = np.array([track.validation[size] for track in self._tracks])
         elsewhere = others_mean(validation, self._repeats)
         reached = np.where(np.isfinite(elsewhere), elsewhere, np.inf).min(axis=1)
