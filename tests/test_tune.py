@@ -12,7 +12,7 @@ import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 
 from search_spaces import Int
-from tuner import InputError, TrialsFailedError, TuningConfig, tune
+from tuner import InputError, TrialsFailedError, TuningConfig, _tune, tune
 from tuner._data import make_dataset
 from tuner._records import Configuration, TrialRecord
 from tuner._tune import _begun_with, check_run
@@ -242,6 +242,31 @@ def test_a_time_budget_holds_and_leaves_a_model():
     assert result.seconds < 12.0
     assert result.estimate.low <= result.estimate.value <= result.estimate.high
     assert np.isfinite(result.model.predict_proba(X)).all()
+
+
+@pytest.mark.parametrize("failing", [{1}, {1, 2, 3}])
+def test_outer_folds_that_cannot_be_scored_cost_no_model(monkeypatch, failing):
+    """Few positives in few groups may leave an outer fold without a scorable division of its own."""
+    choose = _tune.choose
+    begun = []
+
+    def fail_at_times(*arguments, place, **options):
+        begun.append(place.phase)
+        if place.phase == "outer_fold" and begun.count("outer_fold") in failing:
+            raise TrialsFailedError("No default configuration could be scored, so no other will.")
+        return choose(*arguments, place=place, **options)
+
+    monkeypatch.setattr(_tune, "choose", fail_at_times)
+    X, y = load_breast_cancer(return_X_y=True)
+    result = tune(X[:150], y[:150], config=config(estimate="nested"))
+    assert np.isfinite(result.model.predict_proba(X)).all()
+    assert begun.count("outer_fold") == 3
+    if len(failing) == 1:
+        assert np.isfinite(result.estimate.fold_losses).sum() == 2
+        assert "1 outer fold(s) could not be scored." in result.notes
+    else:
+        assert result.estimate is None
+        assert "No estimate: no outer fold could be scored." in result.notes
 
 
 def test_a_budget_too_short_for_anything_delivers_the_default_and_says_so():

@@ -31,7 +31,7 @@ class Elected(NamedTuple):
     fit_rows: float
 
 
-Chooser = Callable[[Dataset, int, Deadline, int], Elected]
+Chooser = Callable[[Dataset, int, Deadline, int], Elected | None]
 Elector = Callable[[int, Deadline], Elected | None]
 
 
@@ -74,13 +74,13 @@ def nested(
     Parameters
     ----------
     choose : callable
-        ``choose(dataset, seed, deadline, outer)`` returns what is delivered.
+        ``choose(dataset, seed, deadline, outer)`` returns what is delivered, or None.
     deadline : Deadline
         The time left is shared equally by the outer folds.
     """
     plan = plan_outer(dataset, settings)
 
-    def once(outer: int, end: Deadline) -> Elected:
+    def once(outer: int, end: Deadline) -> Elected | None:
         rows = dataset.take(plan.folds[outer].train)
         return choose(rows, child_seed(settings.seed, "outer", outer), end, outer)
 

@@ -32,6 +32,7 @@ from tuner._study import FOLD_PLAN_HASH, begun, check_same, held, study_hash
 from tuner._threads import one_thread_a_fit
 from tuner._trials import Place
 from tuner.checks import check_dataset, refuse, with_copies
+from tuner.exceptions import TrialsFailedError
 
 TRACKING_RESERVE = 5.0  # seconds to log the model and the last trials
 TRACKING_SHARE = 0.15  # of the budget, at most
@@ -296,7 +297,7 @@ class _Line:
         if default.shortened or needed > end.left:
             return None, (_no_time_for_outer_folds(needed, self.settings.outer_share),)
         if is_nested:
-            return nested(self.dataset, self.metric, self.settings, self._choose_outer, end), ()
+            return _if_scored(nested(self.dataset, self.metric, self.settings, self._choose_outer, end))
         plan = choice.bench.plan
         plan = replace(plan, folds=tuple(plan.folds[position] for position in first_repeat(plan)), notes=())
         if len(plan.folds) < LEAST_CROSSFIT_FOLDS:
@@ -309,21 +310,31 @@ class _Line:
             )
             return None if finals is None else _elected(finals, len(plan.folds[outer].train))
 
-        return crossfit(self.dataset, self.metric, plan, elect, end), ()
+        return _if_scored(crossfit(self.dataset, self.metric, plan, elect, end))
 
-    def _choose_outer(self, rows: Dataset, seed: int, deadline: Deadline, outer: int) -> Elected:
-        """Repeat the choice on the rows of an outer fold."""
+    def _choose_outer(self, rows: Dataset, seed: int, deadline: Deadline, outer: int) -> Elected | None:
+        """Repeat the choice on the rows of an outer fold; None where its own folds cannot be scored."""
         settings = replace(self.settings, seed=seed)
-        choice = choose(
-            rows,
-            self.metric,
-            settings,
-            choosing_plan(rows, settings),
-            place=Place(self.study_name, "outer_fold", outer),
-            deadline=deadline,
-            notify=self.notify,
-        )
+        try:
+            choice = choose(
+                rows,
+                self.metric,
+                settings,
+                choosing_plan(rows, settings),
+                place=Place(self.study_name, "outer_fold", outer),
+                deadline=deadline,
+                notify=self.notify,
+            )
+        except TrialsFailedError:
+            return None
         return _elected(choice.finals, rows.n_rows)
+
+
+def _if_scored(estimates: Estimates) -> tuple[Estimates | None, tuple[str, ...]]:
+    """Return the estimates, or none with a note where no outer fold has a loss."""
+    if math.isfinite(estimates.tuned.value):
+        return estimates, ()
+    return None, (*estimates.notes, "No estimate: no outer fold could be scored.")
 
 
 def _elected(finals: Finals, n_rows: int) -> Elected:
