@@ -51,6 +51,15 @@ def test_an_ensemble_of_all_rows_is_elected_on_finer_folds_too(make_trial, make_
     assert pace.fresh_folds([trial]) == division
 
 
+def test_a_dear_default_and_a_dear_family_are_reckoned_with(make_trial, make_settings):
+    """6 s and, the worst of all, 2 s; of twelve at .1 s eight more: 1.2 * (6 + 2 + .8) + .3 = 10.86 s."""
+    default = replace(make_trial(0), objective=0.8, fit_seconds=6.0)
+    cheap = [replace(make_trial(number), objective=0.5, fit_seconds=0.1) for number in range(1, 13)]
+    other = replace(make_trial(13, family="other"), objective=0.9, fit_seconds=2.0)
+    pace = Pace(make_settings("binary", n_folds=N_FOLDS), Deadline.after(1000.0), wanted_repeats=1)
+    assert pace.finals_seconds([default, *cheap, other]) == pytest.approx(10.86)
+
+
 def test_the_finals_never_take_more_than_their_share(make_trial, make_settings):
     """However dear the trials, the search keeps the larger part of the time."""
     trial = replace(make_trial(0), objective=0.5, fit_seconds=1e6)

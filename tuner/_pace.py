@@ -63,12 +63,19 @@ class Pace:
         object.__setattr__(self, "total", self.deadline.left)
 
     def finals_seconds(self, trials: Sequence[TrialRecord]) -> float:
-        """Return the seconds to leave for the finals, judged by the best trials so far."""
+        """Return the seconds to leave for the finals: for the default, the bests of families and the best.
+
+        The default is always scored again, and first: were it dear and not reckoned with, it would leave no
+        time for any other.
+        """
         if not np.isfinite(self.total):
             return 0.0
         complete = [trial for trial in trials if trial.objective is not None]
-        best = sorted(complete, key=lambda trial: trial.objective or 0.0)[:N_FINALISTS]
-        return min(self._cost(best, self.wanted_repeats), FINALS_SHARE * self.total)
+        ranked = sorted(complete, key=lambda trial: trial.objective or 0.0)
+        families = {trial.configuration.family: trial for trial in reversed(ranked)}
+        likely = {trial.number: trial for trial in (*complete[:1], *families.values(), *ranked)}
+        finalists = list(likely.values())[:N_FINALISTS]
+        return min(self._cost(finalists, self.wanted_repeats), FINALS_SHARE * self.total)
 
     def fresh_folds(self, finalists: Sequence[TrialRecord]) -> tuple[int, int]:
         """Return how many folds, how often: the dearest division that fits into the time left.
