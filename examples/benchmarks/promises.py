@@ -57,7 +57,10 @@ def main() -> None:
             found = {"table": table, "roles": has_roles, "promise": None, "refused": str(error)}
         with arguments.out.open("a") as file:
             file.write(json.dumps({"key": key, **found}) + "\n")
-    print(json.dumps(print_table(read_lines(arguments.out))))
+    lines = read_lines(arguments.out)
+    print(
+        json.dumps(print_table([each for each in lines if each["key"].endswith(f"/{arguments.seconds:g}")]))
+    )
 
 
 def window(time: np.ndarray, cut: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
