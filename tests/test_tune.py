@@ -269,6 +269,24 @@ def test_outer_folds_that_cannot_be_scored_cost_no_model(monkeypatch, failing):
         assert "No estimate: no outer fold could be scored." in result.notes
 
 
+def test_bootstraps_need_the_default(monkeypatch):
+    """A resumed run may find no time to predict with it again: there is a model, and no claim."""
+    choose = _tune.choose
+
+    def forget(*arguments, **options):
+        choice = choose(*arguments, **options)
+        known = dict(choice.search.predictions)
+        del known[choice.search.default]
+        return dataclasses.replace(choice, search=dataclasses.replace(choice.search, predictions=known))
+
+    monkeypatch.setattr(_tune, "choose", forget)
+    X, y = load_breast_cancer(return_X_y=True)
+    result = tune(X[:150], y[:150], config=config(estimate="bbc"))
+    assert result.estimate is None
+    assert "No estimate: no time was left to predict with the default again." in result.notes
+    assert np.isfinite(result.model.predict_proba(X)).all()
+
+
 def test_a_budget_too_short_for_anything_delivers_the_default_and_says_so():
     """With half a second there is still a model; there is no estimate, and both are said."""
     X, y = load_breast_cancer(return_X_y=True)

@@ -257,7 +257,7 @@ class Search:
             number=number,
             stop=self._stopped if number < self._n_defaults else self._stopped_or_runaway(),
             # The named default ends where time does: whatever the budget, there is a model to deliver.
-            shorten="never" if known else "late" if number else "always",
+            shorten="always" if not number else "never" if known else "late",
             race=None if known else self._race(number, configuration.family),
             n_points=len(known.curves.path_values) if known and known.curves else None,
             keep_models=number == 0 and self._deadline.at is not None,

@@ -276,10 +276,8 @@ class _Line:
             choice = replace(choice, notes=(*choice.notes, OLD_WINNER))
         estimates: Estimates | None = None
         if self.settings.estimate == "bbc":
-            search = choice.search
-            estimates = bbc(
-                search.trials, search.predictions, choice.bench, self.settings, default=search.default
-            )
+            estimates, notes = self._bootstrapped(choice)
+            choice = replace(choice, notes=choice.notes + notes)
         elif self.settings.outer_share:
             estimates, notes = self._outer_estimates(choice, clock.end)
             choice = replace(choice, notes=choice.notes + notes)
@@ -287,6 +285,13 @@ class _Line:
         probe = Probe(choice.search.trials[shipped], choice.bench, self.settings, clock.probes)
         probed = Probed(probe.learning_curve(), probe.groups())
         return conclude(self.dataset, self.metric, self.settings, self.study_name, choice, estimates, probed)
+
+    def _bootstrapped(self, choice: Choice) -> tuple[Estimates | None, tuple[str, ...]]:
+        """Estimate by bootstraps over the search's predictions, the default's among them."""
+        search = choice.search
+        if search.default not in search.predictions:  # of an interrupted run, without time to fit it again
+            return None, ("No estimate: no time was left to predict with the default again.",)
+        return bbc(search.trials, search.predictions, choice.bench, self.settings, default=search.default), ()
 
     def _outer_estimates(self, choice: Choice, end: Deadline) -> tuple[Estimates | None, tuple[str, ...]]:
         """Estimate by folds around the procedure, or say why that is not possible."""
