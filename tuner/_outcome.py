@@ -54,9 +54,7 @@ def conclude(
     shipped = finals.finalists[position]
     assert shipped.scores is not None  # finalists are complete
     blend = None if fall_back else finals.blend
-    estimate = None
-    if estimates:
-        estimate = estimates.default if fall_back else estimates.tuned
+    estimate = _claimed(estimates) if estimates else None
     selection_loss = _selection_loss(finals, estimates)
     delivered = shipped_model(finals, estimates)
     slices = slice_scores(
@@ -135,6 +133,11 @@ def shipped_model(finals: Finals, estimates: Estimates | None) -> Assembled:
     return finals.default if falls_back(estimates) else finals.tuned
 
 
+def _claimed(estimates: Estimates) -> Estimate:
+    """Return the estimate of what is shipped."""
+    return estimates.default if falls_back(estimates) else estimates.tuned
+
+
 def _delivered_estimate(
     dataset: Dataset,
     metric: Metric,
@@ -149,7 +152,7 @@ def _delivered_estimate(
     shipped = shipped_model(finals, estimates)
     shares = [len(fold.test) / len(fold.train) for fold in finals.folds]
     return delivered_estimate(
-        estimates.default if falls_back(estimates) else estimates.tuned,
+        _claimed(estimates),
         metric,
         before=estimates.build,
         after=Build(finals.fit_rows(dataset.n_rows), shipped.model.n_averaged),
@@ -189,7 +192,7 @@ def _score_rows(
         score_row("fresh folds", metric, shipped_model(choice.finals, estimates).loss),
     ]
     if estimates:
-        claimed = estimates.default if falls_back(estimates) else estimates.tuned
+        claimed = _claimed(estimates)
         rows.append(score_row("estimate", metric, claimed.loss, (claimed.low, claimed.high)))
         default = estimates.default
         rows.append(score_row("default", metric, default.loss, (default.low, default.high)))

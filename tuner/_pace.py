@@ -11,7 +11,7 @@ from tuner._data import Dataset
 from tuner._deadline import Deadline
 from tuner._metrics import Metric
 from tuner._records import TrialRecord
-from tuner._selection import N_FINALISTS, Nomination
+from tuner._selection import N_FINALISTS, Nomination, family_bests
 from tuner._settings import Settings
 from tuner._splits import finer
 
@@ -72,8 +72,7 @@ class Pace:
             return 0.0
         complete = [trial for trial in trials if trial.objective is not None]
         ranked = sorted(complete, key=lambda trial: trial.objective or 0.0)
-        families = {trial.configuration.family: trial for trial in reversed(ranked)}
-        likely = {trial.number: trial for trial in (*complete[:1], *families.values(), *ranked)}
+        likely = {trial.number: trial for trial in (*complete[:1], *family_bests(ranked), *ranked)}
         finalists = list(likely.values())[:N_FINALISTS]
         return min(self._cost(finalists, self.wanted_repeats), FINALS_SHARE * self.total)
 

@@ -170,7 +170,7 @@ class Search:
                 raise
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
-        default = next(record.number for record in self._judged if record.scores is not None)
+        default = _named_default(self._judged)
         study = self._published()
         first = self._first
         has_models = default == 0 and first and first.evaluation and first.evaluation.models
@@ -242,10 +242,11 @@ class Search:
 
     def _submit(self, pool: ThreadPoolExecutor, number: int) -> Future[Trial]:
         configuration = self._ask(number)
-        if number in self._known:
-            _check_same(number, configuration, self._known[number].configuration)
         known = self._known.get(number)
-        if known is not None and not (self._keep_predictions and known.curves):
+        if known is not None:
+            _check_same(number, configuration, known.configuration)
+        curves = known.curves if known is not None and self._keep_predictions else None
+        if known is not None and curves is None:
             done: Future[Trial] = Future()
             done.set_result(Trial(known, None))
             return done
@@ -257,9 +258,9 @@ class Search:
             number=number,
             stop=self._stopped if number < self._n_defaults else self._stopped_or_runaway(),
             # The named default ends where time does: whatever the budget, there is a model to deliver.
-            shorten="always" if not number else "never" if known else "late",
-            race=None if known else self._race(number, configuration.family),
-            n_points=len(known.curves.path_values) if known and known.curves else None,
+            shorten="always" if not number else "never" if curves else "late",
+            race=None if curves else self._race(number, configuration.family),
+            n_points=len(curves.path_values) if curves else None,
             keep_models=number == 0 and self._deadline.at is not None,
         )
 
@@ -348,10 +349,15 @@ class Search:
             weights=self._settings.nominating_weights,
             cap=self._cap or 0.0,
             n_finalists=N_FINALISTS,
-            default=next(record.number for record in records if record.scores is not None),
+            default=_named_default(records),
         )
         kept = {each.number for each in nominated}
         self._predictions = {n: folds for n, folds in self._predictions.items() if n in kept}
+
+
+def _named_default(records: Sequence[TrialRecord]) -> int:
+    """Return the number of the first family's default that could be scored."""
+    return next(record.number for record in records if record.scores is not None)
 
 
 def _check_same(number: int, asked: Configuration, stored: Configuration) -> None:

@@ -66,8 +66,10 @@ def nominate(
     rankings = {weight: _ranking(list(unique.values()), weight, cap) for weight in weights}
     turns = [[ranking[place] for ranking in rankings.values()] for place in range(len(numbers))]
     leading = next(iter(rankings.values()), [])
-    turns.insert(1, _family_bests(list(unique.values()), leading))
-    turns.insert(2, _contrasts(list(unique.values()), leading))
+    by_number = {trial.number: trial for trial in unique.values()}
+    ranked = [by_number[number] for number in leading]
+    turns.insert(1, [trial.number for trial in family_bests(ranked)])
+    turns.insert(2, [trial.number for trial in _contrasts(ranked)])
     ordered = dict.fromkeys(number for turn in turns for number in turn if number != default)
     chosen = [*((default,) if default in numbers else ()), *ordered][:n_finalists]
     return tuple(
@@ -89,23 +91,20 @@ def drops(trial: TrialRecord) -> bool:
     return bool(trial.configuration.params.get("dropout"))
 
 
-def _family_bests(trials: Sequence[TrialRecord], ranking: Sequence[int]) -> list[int]:
-    """Return the first of each family in a ranking."""
-    families = {trial.number: trial.configuration.family for trial in trials}
-    return list({families[number]: number for number in reversed(ranking)}.values())[::-1]
+def family_bests(ranked: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Return the first trial of each family."""
+    return list({trial.configuration.family: trial for trial in reversed(ranked)}.values())[::-1]
 
 
-def _contrasts(trials: Sequence[TrialRecord], ranking: Sequence[int]) -> list[int]:
+def _contrasts(ranked: Sequence[TrialRecord]) -> list[TrialRecord]:
     """Return, for the best of each family that has augmentation or dropout, the best without it."""
-    by_number = {trial.number: trial for trial in trials}
-    ranked = [by_number[number] for number in ranking]
     found = []
-    for best in (by_number[number] for number in _family_bests(trials, ranking)):
+    for best in family_bests(ranked):
         family = best.configuration.family
         for has_it in (augments, drops):
             without = (t for t in ranked if t.configuration.family == family and not has_it(t))
             if has_it(best) and (other := next(without, None)):
-                found.append(other.number)
+                found.append(other)
     return found
 
 

@@ -274,17 +274,18 @@ class _Line:
         )
         if self.begin_with and self.settings.estimate in ("bbc", "crossfit"):
             choice = replace(choice, notes=(*choice.notes, OLD_WINNER))
-        estimates: Estimates | None = None
-        if self.settings.estimate == "bbc":
-            estimates, notes = self._bootstrapped(choice)
-            choice = replace(choice, notes=choice.notes + notes)
-        elif self.settings.outer_share:
-            estimates, notes = self._outer_estimates(choice, clock.end)
-            choice = replace(choice, notes=choice.notes + notes)
+        estimates, notes = self._estimates(choice, clock.end)
+        choice = replace(choice, notes=choice.notes + notes)
         shipped = choice.finals.nominations[shipped_position(choice, estimates)].number
         probe = Probe(choice.search.trials[shipped], choice.bench, self.settings, clock.probes)
         probed = Probed(probe.learning_curve(), probe.groups())
         return conclude(self.dataset, self.metric, self.settings, self.study_name, choice, estimates, probed)
+
+    def _estimates(self, choice: Choice, end: Deadline) -> tuple[Estimates | None, tuple[str, ...]]:
+        """Estimate in the way asked for, or say why that is not possible."""
+        if self.settings.estimate == "bbc":
+            return self._bootstrapped(choice)
+        return self._outer_estimates(choice, end) if self.settings.outer_share else (None, ())
 
     def _bootstrapped(self, choice: Choice) -> tuple[Estimates | None, tuple[str, ...]]:
         """Estimate by bootstraps over the search's predictions, the default's among them."""

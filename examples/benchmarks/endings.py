@@ -47,6 +47,7 @@ from tuner._splits import FoldPlan
 from tuner._threads import one_thread_a_fit
 from tuner._trials import Trial, run_trial
 
+TABLES = {**HALVES, "more": MORE}
 INTACT, DEFAULT = "ours", "the default alone"
 
 
@@ -125,7 +126,7 @@ ENDINGS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", required=True, help="folder with load.py and the tables")
-    parser.add_argument("--half", default="settle", choices=[*sorted(HALVES), "more"])
+    parser.add_argument("--half", default="settle", choices=sorted(TABLES))
     parser.add_argument("--tables", nargs="+", help="some tables instead of a half")
     parser.add_argument("--seeds", nargs="+", type=int, default=[4])
     parser.add_argument("--seconds", type=float, default=60.0)
@@ -133,10 +134,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=default_out)
     arguments = parser.parse_args()
     use_same_cores()
-    tables = arguments.tables or list({**HALVES, "more": MORE}[arguments.half])
+    tables = arguments.tables or list(TABLES[arguments.half])
+    done = read_results(arguments.out)
     for table in tables:
         for seed in arguments.seeds:
-            if (table, seed, INTACT, arguments.seconds) not in read_results(arguments.out):
+            if (table, seed, INTACT, arguments.seconds) not in done:
                 for result in run(problem_of(arguments.data, table, seed), arguments.seconds):
                     append_result(arguments.out, result)
                 print(f"{table}, seed {seed}", file=sys.stderr)
