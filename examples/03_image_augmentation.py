@@ -19,7 +19,7 @@ from sklearn.model_selection import train_test_split
 
 from search_spaces import augmentation
 from tuner import TunedClassifier, TuningResult
-from tuner._augment_images import IMAGE_TRANSFORMS
+from tuner._augmentation.images import IMAGE_TRANSFORMS
 
 COPIES = 6
 

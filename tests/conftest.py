@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from tuner._config import TuningConfig
+from tuner._options.config import TuningConfig
+from tuner._options.settings import resolve
 from tuner._records import Configuration, Curves, Scores, TrialRecord
-from tuner._settings import resolve
 
 LONGEST = ("test_year_on_postgres.py", "test_tune.py", "test_estimators.py")
 
@@ -30,8 +30,8 @@ def _one_blas_thread():
 @pytest.fixture
 def one_fresh_repeat(monkeypatch):
     """Elect on one division of the rows: most fits are for these, and few tests are about them."""
-    monkeypatch.setattr("tuner._choice.wanted_repeats", lambda _: 1)
-    monkeypatch.setattr("tuner._choice.finest_folds", lambda *_: 0)
+    monkeypatch.setattr("tuner._line.choice.wanted_repeats", lambda _: 1)
+    monkeypatch.setattr("tuner._line.choice.finest_folds", lambda *_: 0)
 
 
 @pytest.fixture(scope="session")

@@ -11,16 +11,31 @@ import pytest
 from search_spaces import SPACES, augmentation
 from search_spaces.augmentation import augmentation_of
 from tuner import TuningConfig, tune
-from tuner._augment_images import IMAGE_TRANSFORMS, cut_out, flipped_horizontally, rotated, shifted, zoomed
-from tuner._augment_tables import TABLE_TRANSFORMS, masked, minority_rows, mixed_rows, noisy, spreads, swapped
-from tuner._augmentation import TABLE_COPIES, made_rows
-from tuner._bench import Bench, augmented, training_rows
-from tuner._data import make_dataset
-from tuner._metrics import resolve_metric
-from tuner._preparation import Design
-from tuner._settings import resolve
-from tuner._splits import Fold, FoldPlan, plan_choosing
-from tuner._table import Table
+from tuner._augmentation.augmentation import TABLE_COPIES, made_rows
+from tuner._augmentation.images import (
+    IMAGE_TRANSFORMS,
+    cut_out,
+    flipped_horizontally,
+    rotated,
+    shifted,
+    zoomed,
+)
+from tuner._augmentation.tables import (
+    TABLE_TRANSFORMS,
+    masked,
+    minority_rows,
+    mixed_rows,
+    noisy,
+    spreads,
+    swapped,
+)
+from tuner._folds.splits import Fold, FoldPlan, plan_choosing
+from tuner._metrics.metrics import resolve_metric
+from tuner._options.settings import resolve
+from tuner._rows.data import make_dataset
+from tuner._rows.preparation import Design
+from tuner._rows.table import Table
+from tuner._trials.bench import Bench, augmented, training_rows
 from tuner.checks import with_copies
 from tuner.exceptions import InputError
 from tuner.families import FAMILIES, Designed, Designs, TrainingRows

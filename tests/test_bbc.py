@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from tuner import _bbc
-from tuner._bbc import _bootstrap_counts, bbc, within_reach
-from tuner._bench import Bench
-from tuner._claims import Build
-from tuner._data import make_dataset
-from tuner._metrics import resolve_metric
-from tuner._splits import plan_choosing
+from tuner._claims import bbc as _bbc
+from tuner._claims.bbc import _bootstrap_counts, bbc, within_reach
+from tuner._claims.claims import Build
+from tuner._folds.splits import plan_choosing
+from tuner._metrics.metrics import resolve_metric
+from tuner._rows.data import make_dataset
+from tuner._trials.bench import Bench
 
 
 @pytest.fixture

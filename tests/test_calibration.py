@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from tuner._calibration import choose_temperature, fit_temperature, row_losses, tempered
+from tuner._statistics.calibration import choose_temperature, fit_temperature, row_losses, tempered
 
 
 def rows(n_rows, temperature, seed=0):

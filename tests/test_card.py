@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tuner._card import describe
-from tuner._config import TuningConfig
-from tuner._data import make_dataset, with_log_target
-from tuner._metrics import resolve_metric
-from tuner._settings import resolve
+from tuner._metrics.metrics import resolve_metric
+from tuner._options.config import TuningConfig
+from tuner._options.settings import resolve
+from tuner._report.card import describe
+from tuner._rows.data import make_dataset, with_log_target
 
 
 def card_of(X, y, *, metric=None, log_target=False, **roles):

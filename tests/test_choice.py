@@ -5,18 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tuner._choice import (
+from tuner._line.choice import (
     choose,
     choosing_plan,
     elect_without,
     first_repeat,
 )
-from tuner._config import TuningConfig
-from tuner._data import make_dataset
-from tuner._deadline import Deadline
-from tuner._metrics import resolve_metric
-from tuner._settings import resolve
-from tuner._trials import Place
+from tuner._metrics.metrics import resolve_metric
+from tuner._options.config import TuningConfig
+from tuner._options.settings import resolve
+from tuner._process.deadline import Deadline
+from tuner._rows.data import make_dataset
+from tuner._trials.trials import Place
 
 PLACE = Place("s", "search")
 N_ROWS, N_FOLDS = 120, 4

@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tuner._claims import Estimate
-from tuner._secrets import mask_secrets
+from tuner._claims.claims import Estimate
+from tuner._process.secrets import mask_secrets
 from tuner._store import TrialStore
-from tuner._tracking_info import TrackingInfo
+from tuner._tracking.info import TrackingInfo
 from tuner.cli import main
 from tuner.exceptions import InputError, TrialsFailedError
 from tuner.jobs import _opened
@@ -635,13 +635,13 @@ def test_what_mlflow_misses_is_synced(job, capsys, monkeypatch):
     from mlflow import MlflowClient
 
     for name in ("FLUSH_SECONDS", "PATIENT_FLUSH_SECONDS"):
-        monkeypatch.setattr(f"tuner._listeners.{name}", 0.2)
+        monkeypatch.setattr(f"tuner._line.listeners.{name}", 0.2)
     path = str(job(SMALL + STORED))
     away = ["--set", f"tracking.uri=http://127.0.0.1:{free_port()}"]
     assert main(["run", path, "--json", *away]) == 0
     assert json.loads(capsys.readouterr().out)["run_id"] is None
     with monkeypatch.context() as patched:
-        patched.setattr("tuner._listeners.CONNECT_SECONDS", 0.2)
+        patched.setattr("tuner._line.listeners.CONNECT_SECONDS", 0.2)
         assert main(["sync", path, "--json", *away]) == 1
     assert json.loads(capsys.readouterr().out)["rule"] == "MLflow must take every trial."
     assert main(["sync", path, "--json", "--run-key", "another"]) == 78

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from search_spaces import DEFAULT_FAMILIES, PORTFOLIOS, SPACES, Categorical, Float, Int
-from tuner._config import TuningConfig, check_config
-from tuner._settings import AUTO_NOMINATING_WEIGHTS, AUTO_SEARCH_WEIGHT, resolve
-from tuner._spaces import resolve_spaces
+from tuner._options.config import TuningConfig, check_config
+from tuner._options.settings import AUTO_NOMINATING_WEIGHTS, AUTO_SEARCH_WEIGHT, resolve
+from tuner._options.spaces import resolve_spaces
 from tuner.exceptions import InputError
 
 
@@ -279,7 +279,7 @@ def test_changes_reach_the_space_they_name():
 
 def test_a_family_whose_package_is_missing_says_how_to_install_it(monkeypatch):
     """Asking for networks without torch is an error with its cure; the default families do without."""
-    monkeypatch.setattr("tuner._spaces.find_spec", lambda _: None)
+    monkeypatch.setattr("tuner._options.spaces.find_spec", lambda _: None)
     with pytest.raises(InputError) as caught:
         check_config(TuningConfig(families=["lightgbm", "mlp"]))
     assert "torch" in caught.value.rule
@@ -290,7 +290,7 @@ def test_a_family_whose_package_is_missing_says_how_to_install_it(monkeypatch):
 def test_the_default_families_are_fixed(monkeypatch):
     """They do not depend on what is installed, nor on whether rows are images."""
     for installed in (True, False):
-        monkeypatch.setattr("tuner._spaces.find_spec", lambda _, there=installed: there or None)
+        monkeypatch.setattr("tuner._options.spaces.find_spec", lambda _, there=installed: there or None)
         families = {
             tuple(space.family for space in settings(has_images=each).spaces) for each in (True, False)
         }

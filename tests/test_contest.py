@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from tuner._contest import Contestant, group_blocks, hold_contest, loss_interval, time_blocks
-from tuner._metrics import METRICS, Metric
+from tuner._metrics.metrics import METRICS, Metric
+from tuner._schedule.contest import Contestant, group_blocks, hold_contest, loss_interval, time_blocks
 
 
 def _contest(metric, y, old, new, blocks, **options):

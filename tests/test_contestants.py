@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tuner._contestants import _in_words_of
+from tuner._schedule.contestants import _in_words_of
 
 
 def test_a_label_the_model_does_not_know_gets_what_one_row_more_would_give():

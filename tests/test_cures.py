@@ -11,8 +11,8 @@ from sklearn.datasets import load_breast_cancer
 
 from search_spaces import SPACES, Float, Int
 from tuner import TuningConfig, tune
-from tuner._data import make_dataset
-from tuner._diagnosis_search import at_the_edge, families_disagree
+from tuner._diagnosis.search import at_the_edge, families_disagree
+from tuner._rows.data import make_dataset
 from tuner.checks import check_dataset, with_copies
 from tuner.findings import codes
 

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from scipy import sparse
 
-from tuner._data import SAMPLE_ROWS, make_dataset, with_log_target
+from tuner._rows.data import SAMPLE_ROWS, make_dataset, with_log_target
 from tuner.exceptions import InputError
 
 X = np.arange(12.0).reshape(6, 2)

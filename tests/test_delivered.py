@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import t as student
 
-from tuner._claims import Build, natural_estimate
-from tuner._delivered import delivered_estimate, model_steps, row_steps
-from tuner._intervals import Interval
-from tuner._metrics import resolve_metric
+from tuner._claims.claims import Build, natural_estimate
+from tuner._claims.delivered import delivered_estimate, model_steps, row_steps
+from tuner._metrics.metrics import resolve_metric
 from tuner._records import BagLosses, LearningCurve
+from tuner._statistics.intervals import Interval
 
 # Folds lose 1 + 10 / sqrt(n) and 2 + 20 / sqrt(n) after training on n rows.
 CURVE = LearningCurve((100, 400, 1600), ((2.0, 4.0), (1.5, 3.0), (1.25, 2.5)))

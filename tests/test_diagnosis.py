@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from search_spaces import Categorical, Float, Int, SearchSpace
-from tuner._diagnosis import diagnose
+from tuner._diagnosis.diagnosis import diagnose
 
 SPACE = SearchSpace(
     "toy",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tuner._diagnosis_ablation import augmentation_helped, dropout_helped
+from tuner._diagnosis.ablation import augmentation_helped, dropout_helped
 from tuner.findings import codes
 
 LOSSES = (0.50, 0.52, 0.48, 0.51, 0.49)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tuner._calibration import recalibration_gains
-from tuner._diagnosis_rows import data_limited, loss_at, miscalibrated, new_groups, weak_slice
+from tuner._diagnosis.rows import data_limited, miscalibrated, new_groups, weak_slice
 from tuner._records import GroupScores, LearningCurve, SliceScore
+from tuner._statistics.calibration import recalibration_gains
+from tuner._statistics.learning_curve import loss_at
 
 OFFSETS = np.array([0.02, 0.0, -0.02, 0.01, -0.01])  # between folds, the same at every size
 

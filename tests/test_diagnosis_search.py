@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from search_spaces import Float, Int, SearchSpace
-from tuner._claims import Paid
-from tuner._diagnosis import Evidence, diagnose
-from tuner._diagnosis_search import at_the_edge, families_disagree, noise_limited, unstable
+from tuner._claims.claims import Paid
+from tuner._diagnosis.diagnosis import Evidence, diagnose
+from tuner._diagnosis.search import at_the_edge, families_disagree, noise_limited, unstable
 
 SPACE = SearchSpace(
     "toy",

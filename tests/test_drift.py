@@ -8,7 +8,7 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 
 from tuner import InputError
-from tuner._drift import _auc_error, check_drift, check_later_rows, drift_between
+from tuner._movement.drift import _auc_error, check_drift, check_later_rows, drift_between
 
 
 @pytest.fixture(scope="module")

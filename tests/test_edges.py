@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from search_spaces import Float, Int, SearchSpace
-from tuner._edges import Edge, find_edge, reaching, widened
+from tuner._decisions.edges import Edge, find_edge, reaching, widened
 
 SPACE = SearchSpace("toy", {"leaves": Int(4, 64, log=True, default=31), "rate": Float(0.0, 0.5, default=0.1)})
 OTHER = SearchSpace("other", {"leaves": Int(4, 64, log=True)})

@@ -9,14 +9,14 @@ import pytest
 from scipy.stats import t as student
 
 from tuner import tune
-from tuner._claims import Build
-from tuner._config import TuningConfig
-from tuner._data import make_dataset
-from tuner._deadline import Deadline
-from tuner._estimate import Elected, crossfit, judge_tuning, nested, plan_outer
-from tuner._intervals import Interval
-from tuner._metrics import resolve_metric
-from tuner._splits import plan_choosing
+from tuner._claims.claims import Build
+from tuner._claims.estimate import Elected, crossfit, judge_tuning, nested, plan_outer
+from tuner._folds.splits import plan_choosing
+from tuner._metrics.metrics import resolve_metric
+from tuner._options.config import TuningConfig
+from tuner._process.deadline import Deadline
+from tuner._rows.data import make_dataset
+from tuner._statistics.intervals import Interval
 from tuner.exceptions import InputError
 
 

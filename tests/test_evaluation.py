@@ -9,16 +9,17 @@ import pandas as pd
 import pytest
 
 from search_spaces import EXTRAS, SPACES
-from tuner import _bench, _evaluation
-from tuner._bench import Bench, threads_a_fit, training_rows
-from tuner._data import make_dataset
-from tuner._deadline import Deadline
-from tuner._evaluation import evaluate
-from tuner._metrics import resolve_metric
-from tuner._objective import nested_scores, others_mean
-from tuner._racing import Race
+from tuner._decisions.objective import nested_scores, others_mean
+from tuner._decisions.racing import Race
+from tuner._folds.splits import Fold, FoldPlan, plan_choosing
+from tuner._metrics.metrics import resolve_metric
+from tuner._process.deadline import Deadline
 from tuner._records import Configuration
-from tuner._splits import Fold, FoldPlan, plan_choosing
+from tuner._rows.data import make_dataset
+from tuner._trials import bench as _bench
+from tuner._trials import evaluation as _evaluation
+from tuner._trials.bench import Bench, threads_a_fit, training_rows
+from tuner._trials.evaluation import evaluate
 from tuner.exceptions import DeadlineReachedError, RaceLostError
 from tuner.families import FAMILIES
 

@@ -8,9 +8,9 @@ from scipy import sparse
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.tree import DecisionTreeRegressor, ExtraTreeClassifier
 
-from tuner._bench import all_rows
-from tuner._data import make_dataset
-from tuner._metrics import METRICS
+from tuner._metrics.metrics import METRICS
+from tuner._rows.data import make_dataset
+from tuner._trials.bench import all_rows
 from tuner.families.extra_trees import ExtraTreesFamily, Nodes, _rounded_down, _smoothed
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tuner._failpoints import VARIABLE, failpoint
+from tuner._process.failpoints import VARIABLE, failpoint
 
 ROOT = Path(__file__).parents[1]
 CODE = (
-    "from tuner._failpoints import failpoint\nfor place in 'abab':\n    failpoint(place)\n    print(place)\n"
+    "from tuner._process.failpoints import failpoint\n"
+    "for place in 'abab':\n    failpoint(place)\n    print(place)\n"
 )
 
 

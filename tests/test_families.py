@@ -13,10 +13,10 @@ import pytest
 from scipy import sparse
 
 from search_spaces import EXTRAS, PORTFOLIOS, SPACES
-from tuner._bench import training_rows
-from tuner._data import make_dataset
-from tuner._metrics import resolve_metric
-from tuner._splits import Fold
+from tuner._folds.splits import Fold
+from tuner._metrics.metrics import resolve_metric
+from tuner._rows.data import make_dataset
+from tuner._trials.bench import training_rows
 from tuner.families import FAMILIES, Designs, TrainingRows
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -8,15 +8,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tuner import _finals, tune
-from tuner._config import TuningConfig
-from tuner._data import make_dataset
-from tuner._deadline import Deadline
-from tuner._finals import N_REFITS, is_refitted, n_refits, rescore
-from tuner._reference import recipe_of_result
-from tuner._selection import Nomination
-from tuner._trials import Place, Trial
-from tuner._tune import check_run
+from tuner import tune
+from tuner._decisions.selection import Nomination
+from tuner._finals import finals as _finals
+from tuner._finals.finals import N_REFITS, is_refitted, n_refits, rescore
+from tuner._line.tune import check_run
+from tuner._movement.reference import recipe_of_result
+from tuner._options.config import TuningConfig
+from tuner._process.deadline import Deadline
+from tuner._rows.data import make_dataset
+from tuner._trials.trials import Place, Trial
 
 
 def checked(task, final, **roles):
@@ -105,7 +106,7 @@ def test_without_a_fit_on_all_rows_the_fold_models_are_delivered(monkeypatch):
     def fails(*_, **__):
         raise FloatingPointError("no tree")
 
-    monkeypatch.setattr("tuner._whole.refit", fails)
+    monkeypatch.setattr("tuner._trials.whole.refit", fails)
     generator = np.random.default_rng(0)
     X = generator.normal(size=(80, 3))
     config = TuningConfig(

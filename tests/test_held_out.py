@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tuner._bench import Bench
-from tuner._data import make_dataset
-from tuner._held_out import FoldScorer
-from tuner._metrics import resolve_metric
+from tuner._finals.held_out import FoldScorer
+from tuner._folds.splits import Fold, FoldPlan
+from tuner._metrics.metrics import resolve_metric
 from tuner._records import BagLosses
-from tuner._splits import Fold, FoldPlan
+from tuner._rows.data import make_dataset
+from tuner._trials.bench import Bench
 
 
 def scorer(metric, task="regression", y=(0.0, 1.0, 2.0, 3.0), n_repeats=2):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import optuna
 import pytest
 
-from tuner._importance import LEAST_TRIALS, importances
+from tuner._search.importance import LEAST_TRIALS, importances
 
 
 def objective(trial):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuner._intervals import corrected_t, percentile, prediction_t
+from tuner._statistics.intervals import corrected_t, percentile, prediction_t
 
 # Student's t, from tables: two-sided 95% and 90% with 4 degrees of freedom, 95% with 1.
 T_4, T_4_AT_90, T_1 = 2.776445, 2.131847, 12.706205

@@ -112,7 +112,7 @@ def test_every_key_of_the_contract_reaches_the_config(write_job):
 
 def test_absent_keys_keep_the_defaults_of_python(write_job):
     """A minimal job is TuningConfig() with the job's name as experiment and MLflow's own URI."""
-    from tuner._config import TuningConfig
+    from tuner._options.config import TuningConfig
 
     assert job_config(load_job(write_job())) == TuningConfig(experiment_name="churn")
 

@@ -9,15 +9,15 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 
 from tuner import TuningConfig, tune
-from tuner._bench import Bench
-from tuner._data import make_dataset
-from tuner._deadline import Deadline
-from tuner._learning import Probe, leave_groups_out
-from tuner._metrics import resolve_metric
-from tuner._search import initial_configurations
-from tuner._settings import resolve
-from tuner._splits import plan_choosing
-from tuner._trials import Place, run_trial
+from tuner._claims.learning import Probe, leave_groups_out
+from tuner._folds.splits import plan_choosing
+from tuner._metrics.metrics import resolve_metric
+from tuner._options.settings import resolve
+from tuner._process.deadline import Deadline
+from tuner._rows.data import make_dataset
+from tuner._search.search import initial_configurations
+from tuner._trials.bench import Bench
+from tuner._trials.trials import Place, run_trial
 
 CONFIG = TuningConfig(max_trials=1, time_budget=None, families=["linear"], random_state=0, n_jobs=1)
 

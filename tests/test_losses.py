@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from tuner._losses import decide
-from tuner._metrics import DECISION_THRESHOLDS, METRICS, resolve_metric
+from tuner._metrics.losses import decide
+from tuner._metrics.metrics import DECISION_THRESHOLDS, METRICS, resolve_metric
 
 BINARY = [name for name, metric in METRICS.items() if "binary" in metric.tasks]
 REGRESSION = [name for name, metric in METRICS.items() if "regression" in metric.tasks]
@@ -222,7 +222,7 @@ def test_chunks_do_not_show(task, name, monkeypatch):
     weights = rng.integers(0, 4, (7, 30))
     metric = resolve_metric(name, task)
     together = metric.losses(y, p, weights)
-    monkeypatch.setattr("tuner._metrics._CHUNK_ELEMENTS", 60)
+    monkeypatch.setattr("tuner._metrics.metrics._CHUNK_ELEMENTS", 60)
     assert together.shape == (7, len(metric.thresholds or (None,)))
     assert metric.losses(y, p, weights) == pytest.approx(together, abs=1e-12)
 

@@ -7,8 +7,8 @@ import pytest
 from scipy import sparse
 
 from tuner import TuningConfig, tune
-from tuner._memory import FIXED_BYTES, available_bytes, check_memory, table_bytes
-from tuner._table import Table
+from tuner._rows.memory import FIXED_BYTES, available_bytes, check_memory, table_bytes
+from tuner._rows.table import Table
 from tuner.exceptions import InputError
 
 

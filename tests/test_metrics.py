@@ -10,7 +10,7 @@ from sklearn import metrics as sk
 from sklearn.base import is_classifier, is_regressor
 from sklearn.metrics import get_scorer_names, make_scorer
 
-from tuner._metrics import DECISION_THRESHOLDS, METRICS, resolve_metric
+from tuner._metrics.metrics import DECISION_THRESHOLDS, METRICS, resolve_metric
 from tuner.exceptions import InputError
 
 Y = np.array([0, 1, 0, 1, 1, 0])

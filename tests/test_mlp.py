@@ -15,12 +15,12 @@ torch = pytest.importorskip("torch", reason="torch is not installed: the neural 
 
 from search_spaces import SPACES  # noqa: E402 - nothing here makes sense without torch
 from tuner import TuningConfig, tune  # noqa: E402
-from tuner._bench import Bench  # noqa: E402
-from tuner._data import make_dataset  # noqa: E402
-from tuner._evaluation import evaluate  # noqa: E402
-from tuner._metrics import resolve_metric  # noqa: E402
+from tuner._folds.splits import plan_choosing  # noqa: E402
+from tuner._metrics.metrics import resolve_metric  # noqa: E402
 from tuner._records import Configuration  # noqa: E402
-from tuner._splits import plan_choosing  # noqa: E402
+from tuner._rows.data import make_dataset  # noqa: E402
+from tuner._trials.bench import Bench  # noqa: E402
+from tuner._trials.evaluation import evaluate  # noqa: E402
 from tuner.families import FAMILIES  # noqa: E402
 from tuner.families._front import Front  # noqa: E402
 from tuner.families._network import Layout, Network  # noqa: E402
@@ -473,7 +473,7 @@ def test_a_delivered_network_survives_mlflow_without_torch_types(tmp_path):
     """The stored model holds trusted types only, and predicts the same once loaded by skops."""
     import skops.io
 
-    from tuner._tracking_model import trusted_types
+    from tuner._tracking.model import trusted_types
 
     bench = make_bench("binary", n_rows=150)
     X = pd.DataFrame(bench.dataset.table.numeric)

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tuner._data import make_dataset
-from tuner._intervals import Interval
-from tuner._movement import measure_movement, share_interval
-from tuner._page import draw_movement
-from tuner._reference import Promise, Reference, remember
+from tuner._movement.movement import measure_movement, share_interval
+from tuner._movement.reference import Promise, Reference, remember
+from tuner._report.page import draw_movement
+from tuner._rows.data import make_dataset
+from tuner._statistics.intervals import Interval
 
 
 def table(n_rows: int, seed: int, *, shift: float = 0.0) -> pd.DataFrame:

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuner._metrics import resolve_metric
-from tuner._objective import (
+from tuner._decisions.objective import (
     first_minimum,
     fold_mean,
     gap_penalty,
@@ -20,6 +19,7 @@ from tuner._objective import (
     others_mean,
     penalty_cap,
 )
+from tuner._metrics.metrics import resolve_metric
 from tuner._records import TrialRecord
 
 NAN = math.nan

@@ -9,9 +9,9 @@ import pytest
 from sklearn.datasets import load_wine
 
 from tuner import TuningConfig, tune
-from tuner._data import make_dataset
-from tuner._metrics import resolve_metric
-from tuner._optimism import OptimismTable, ScoreRow, chance_loss
+from tuner._claims.optimism import OptimismTable, ScoreRow, chance_loss
+from tuner._metrics.metrics import resolve_metric
+from tuner._rows.data import make_dataset
 
 
 @pytest.mark.parametrize(

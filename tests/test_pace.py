@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from tuner._deadline import Deadline
-from tuner._pace import FINALS_SHARE, Pace, wanted_repeats
+from tuner._finals.pace import FINALS_SHARE, Pace, wanted_repeats
+from tuner._process.deadline import Deadline
 
 N_FOLDS = 4
 

@@ -12,11 +12,11 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 
 from tuner import TuningConfig, tune
-from tuner._claims import Paid
-from tuner._optimism import OptimismTable, ScoreRow
-from tuner._page import draw, render, sections
-from tuner._page.blocks import Section, Text, number
+from tuner._claims.claims import Paid
+from tuner._claims.optimism import OptimismTable, ScoreRow
 from tuner._records import Configuration, Finding, GroupScores, SliceScore
+from tuner._report.page import draw, render, sections
+from tuner._report.page.blocks import Section, Text, number
 
 NASTY = "<script>alert('$x$')</script>{{ 7 * 7 }}<img src=x onerror=\"y\">"
 

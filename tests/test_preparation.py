@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from tuner import _preparation
-from tuner._preparation import (
+from tuner._rows import preparation as _preparation
+from tuner._rows.preparation import (
     CLIP,
     MAX_CATEGORIES,
     N_RAMPS,
@@ -17,7 +17,7 @@ from tuner._preparation import (
     present_classes,
     spread_classes,
 )
-from tuner._table import MISSING, Table
+from tuner._rows.table import MISSING, Table
 
 NAN = float("nan")
 SCALINGS = ("standardize", "piecewise_linear", "quantile_normal", "common")

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from tuner._metrics import resolve_metric
-from tuner._progress import Progress
+from tuner._line.progress import Progress
+from tuner._metrics.metrics import resolve_metric
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tuner._racing import Race, make_race
+from tuner._decisions.racing import Race, make_race
 
 
 @pytest.fixture

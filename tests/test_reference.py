@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tuner._data import make_dataset
-from tuner._intervals import Interval
-from tuner._metrics import METRICS
+from tuner._metrics.metrics import METRICS
+from tuner._movement.reference import MAX_SAMPLE, Promise, Reference, measured_promise, remember
 from tuner._records import Configuration, Portion, Recipe
-from tuner._reference import MAX_SAMPLE, Promise, Reference, measured_promise, remember
+from tuner._rows.data import make_dataset
+from tuner._statistics.intervals import Interval
 
 
 def remembered(frame: pd.DataFrame, target: pd.Series, **roles) -> Reference:

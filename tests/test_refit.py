@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tuner._config import TuningConfig
-from tuner._data import make_dataset
-from tuner._listeners import Listeners, RunContext
+from tuner._line.listeners import Listeners, RunContext
+from tuner._line.tune import check_run, tune_checked
+from tuner._movement.reference import recipe_of_result
+from tuner._options.config import TuningConfig
+from tuner._process.threads import one_thread_a_fit
 from tuner._records import Configuration
-from tuner._reference import recipe_of_result
-from tuner._refit import fit_as_elected, renew
-from tuner._threads import one_thread_a_fit
-from tuner._tracking_info import TrackingInfo
-from tuner._tune import check_run, tune_checked
+from tuner._rows.data import make_dataset
+from tuner._schedule.refit import fit_as_elected, renew
+from tuner._tracking.info import TrackingInfo
 
 
 def table(n_rows: int, seed: int = 0) -> tuple[pd.DataFrame, pd.Series]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuner._reliability import N_BINS, reliability
+from tuner._statistics.reliability import N_BINS, reliability
 
 
 def test_binary_bins_by_hand():

@@ -11,18 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuner._card import ModelCard
-from tuner._claims import Estimate, Paid, natural_estimate
-from tuner._estimate import judge_tuning
-from tuner._intervals import Interval
-from tuner._metrics import METRICS, resolve_metric
+from tuner._claims.claims import Estimate, Paid, natural_estimate
+from tuner._claims.estimate import judge_tuning
+from tuner._decisions.objective import judged, nested_scores
+from tuner._metrics.metrics import METRICS, resolve_metric
 from tuner._model import Blended, DeliveredClassifier, Latency, Member
-from tuner._objective import judged, nested_scores
 from tuner._records import Finding
-from tuner._report import metrics
-from tuner._result import Trials, TuningResult
-from tuner._tracking import Metric as LoggedMetric
-from tuner._tracking import Param, log_items
+from tuner._report.card import ModelCard
+from tuner._report.report import metrics
+from tuner._report.result import Trials, TuningResult
+from tuner._statistics.intervals import Interval
+from tuner._tracking.tracking import Metric as LoggedMetric
+from tuner._tracking.tracking import Param, log_items
 
 NASTY = "<script>alert('x')</script> & <img src=x onerror=\"y\">"
 STEPPED = {"fold_loss", "validation_curve", "train_curve"}

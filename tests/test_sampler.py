@@ -11,7 +11,7 @@ from optuna.distributions import FloatDistribution
 from optuna.samplers import TPESampler
 from optuna.trial import TrialState, create_trial
 
-from tuner._sampler import MOST_OTHERS, Ranking, ThinnedTPE, in_ranges, n_good
+from tuner._search.sampler import MOST_OTHERS, Ranking, ThinnedTPE, in_ranges, n_good
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 

@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tuner._config import TuningConfig
-from tuner._contest import Contestant, hold_contest, time_blocks
-from tuner._contestants import Truth
-from tuner._job_file import load_job
-from tuner._metrics import METRICS
-from tuner._registry import DecisionRun
-from tuner._schedule_outcome import model_description
-from tuner._scheduled import read_scheduled
-from tuner._workshop import cheaper_config
+from tuner._jobs.file import load_job
+from tuner._metrics.metrics import METRICS
+from tuner._options.config import TuningConfig
+from tuner._schedule.contest import Contestant, hold_contest, time_blocks
+from tuner._schedule.contestants import Truth
+from tuner._schedule.outcome import model_description
+from tuner._schedule.scheduled import read_scheduled
+from tuner._schedule.workshop import cheaper_config
+from tuner._tracking.registry import DecisionRun
 from tuner.exceptions import InputError
 from tuner.schedule import check_job, report_job, retune_job, status_job
 

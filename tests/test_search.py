@@ -9,21 +9,21 @@ import pytest
 from optuna.trial import TrialState
 
 from search_spaces import PORTFOLIOS, Categorical, Float, Int
-from tuner import _search
-from tuner._bench import Bench
-from tuner._config import TuningConfig
-from tuner._data import make_dataset
-from tuner._deadline import Deadline
-from tuner._diagnosis_search import at_the_edge
-from tuner._evaluation import evaluate
-from tuner._metrics import resolve_metric
-from tuner._objective import objective
-from tuner._search import LAG, Search, initial_configurations
+from tuner._decisions.objective import objective
+from tuner._decisions.selection import N_FINALISTS, nominate
+from tuner._diagnosis.search import at_the_edge
+from tuner._folds.splits import plan_choosing
+from tuner._metrics.metrics import resolve_metric
+from tuner._options.config import TuningConfig
+from tuner._options.settings import resolve
+from tuner._process.deadline import Deadline
+from tuner._rows.data import make_dataset
+from tuner._search import search as _search
+from tuner._search.search import LAG, Search, initial_configurations
 from tuner._seeds import child_seed
-from tuner._selection import N_FINALISTS, nominate
-from tuner._settings import resolve
-from tuner._splits import plan_choosing
-from tuner._trials import Place, Trial, run_trial
+from tuner._trials.bench import Bench
+from tuner._trials.evaluation import evaluate
+from tuner._trials.trials import Place, Trial, run_trial
 from tuner.exceptions import TrialsFailedError
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

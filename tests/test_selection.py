@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuner._objective import objective
-from tuner._selection import elect, nominate
+from tuner._decisions.objective import objective
+from tuner._decisions.selection import elect, nominate
 
 WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.2)
 

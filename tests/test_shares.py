@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuner import _shares
-from tuner._shares import Fits, blend, blend_fits, choose_members
+from tuner._decisions import shares as _shares
+from tuner._decisions.shares import Fits, blend, blend_fits, choose_members
 
 
 def test_the_elected_the_best_of_families_then_the_next_best():

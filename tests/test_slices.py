@@ -10,15 +10,15 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 
 from tuner import InputError, TuningConfig, tune
-from tuner._bench import Bench
-from tuner._data import make_dataset
-from tuner._held_out import FoldScorer, fits_on
-from tuner._metrics import resolve_metric
-from tuner._page import render
-from tuner._shares import blend
-from tuner._slices import skipped_slices, slice_labels, slice_scores, with_slices
-from tuner._splits import Fold, FoldPlan
-from tuner._study import study_hash
+from tuner._decisions.shares import blend
+from tuner._finals.held_out import FoldScorer, fits_on
+from tuner._folds.splits import Fold, FoldPlan
+from tuner._line.study import study_hash
+from tuner._metrics.metrics import resolve_metric
+from tuner._report.page import render
+from tuner._rows.data import make_dataset
+from tuner._rows.slices import skipped_slices, slice_labels, slice_scores, with_slices
+from tuner._trials.bench import Bench
 
 
 def test_labels_by_hand():

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 
-from tuner._data import make_dataset
-from tuner._splits import finer, plan_choosing, plan_fresh, plan_reporting
+from tuner._folds.splits import finer, plan_choosing, plan_fresh, plan_reporting
+from tuner._rows.data import make_dataset
 from tuner.checks import with_copies
 from tuner.exceptions import InputError
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tuner._stopping import LEAST_TRIALS, is_settled
+from tuner._decisions.stopping import LEAST_TRIALS, is_settled
 
 
 @pytest.fixture

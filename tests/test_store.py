@@ -14,18 +14,18 @@ import pytest
 from optuna.trial import TrialState
 
 from search_spaces import SPACES
-from tuner import _search
-from tuner._bench import Bench
-from tuner._config import TuningConfig
-from tuner._data import make_dataset
-from tuner._deadline import Deadline
-from tuner._metrics import resolve_metric
+from tuner._folds.splits import plan_choosing
+from tuner._metrics.metrics import resolve_metric
+from tuner._options.config import TuningConfig
+from tuner._options.settings import resolve
+from tuner._process.deadline import Deadline
 from tuner._records import Configuration
-from tuner._search import LAG, Search
-from tuner._settings import resolve
-from tuner._splits import plan_choosing
+from tuner._rows.data import make_dataset
+from tuner._search import search as _search
+from tuner._search.search import LAG, Search
 from tuner._store import TrialStore
-from tuner._trials import Place
+from tuner._trials.bench import Bench
+from tuner._trials.trials import Place
 from tuner.exceptions import InputError, LockedError, StoreError
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from scipy import sparse
 
-from tuner._table import DATE_PARTS, MISSING, read_schema
+from tuner._rows.table import DATE_PARTS, MISSING, read_schema
 from tuner.exceptions import InputError
 
 NAN = float("nan")

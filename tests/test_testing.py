@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from search_spaces import SPACES, augmentation
-from tuner._augment_images import IMAGE_TRANSFORMS, shifted
-from tuner._augment_tables import TABLE_TRANSFORMS
-from tuner._table import Table
+from tuner._augmentation.images import IMAGE_TRANSFORMS, shifted
+from tuner._augmentation.tables import TABLE_TRANSFORMS
+from tuner._rows.table import Table
 from tuner.families import FAMILIES
 from tuner.families.kernel import KernelFamily
 from tuner.testing import check_augmentation, check_family

@@ -29,15 +29,15 @@ from packaging.requirements import Requirement
 from scipy import sparse
 
 from search_spaces import EXTRAS, SPACES
-from tuner._data import Dataset, make_dataset
 from tuner._model import Blended, Delivered, Member, deliver
+from tuner._process.secrets import mask_secrets
 from tuner._records import Configuration, Curves, Scores, TrialRecord
-from tuner._secrets import mask_secrets
-from tuner._tracking import Tracker
-from tuner._tracking_info import DatasetInfo, RunSummary, TrackingInfo
-from tuner._tracking_items import BestSoFar, Metric, Param, Tag, log_items
-from tuner._tracking_model import REQUIRED_PACKAGES, UntrustedTypeError, input_schema, trusted_types
-from tuner._tracking_write import Place, artifacts_beside, create_database, writer_settings
+from tuner._rows.data import Dataset, make_dataset
+from tuner._tracking.info import DatasetInfo, RunSummary, TrackingInfo
+from tuner._tracking.items import BestSoFar, Metric, Param, Tag, log_items
+from tuner._tracking.model import REQUIRED_PACKAGES, UntrustedTypeError, input_schema, trusted_types
+from tuner._tracking.tracking import Tracker
+from tuner._tracking.write import Place, artifacts_beside, create_database, writer_settings
 from tuner.families import FAMILIES, TrainingRows
 
 pytestmark = [
@@ -635,7 +635,7 @@ def test_a_tracker_that_never_started_reports_it() -> None:
 
 def test_mlflow_is_imported_by_the_writer_only() -> None:
     """Importing the listener and handing it a record does not import MLflow."""
-    code = "import sys, tuner._tracking, tuner._tracking_model; print('mlflow' in sys.modules)"
+    code = "import sys, tuner._tracking.tracking, tuner._tracking.model; print('mlflow' in sys.modules)"
     assert run_python(code, cwd=ROOT) == "False"
 
 
@@ -974,7 +974,7 @@ def test_polars_is_imported_whole_before_the_writer_starts(tmp_path: Path) -> No
     pytest.importorskip("polars")
     code = (
         "import sys\n"
-        "from tuner._tracking import DatasetInfo, Tracker\n"
+        "from tuner._tracking.tracking import DatasetInfo, Tracker\n"
         "assert 'polars' not in sys.modules\n"
         "info = DatasetInfo(name='d', digest='d', n_rows=1, n_columns=1)\n"
         "names = dict(experiment='e', run_name='r', study='s', job_key=None)\n"

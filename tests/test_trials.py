@@ -5,13 +5,13 @@ import pandas as pd
 import pytest
 
 from search_spaces import SPACES
-from tuner._bench import Bench
-from tuner._data import make_dataset
-from tuner._deadline import Deadline
-from tuner._metrics import resolve_metric
+from tuner._folds.splits import plan_choosing
+from tuner._metrics.metrics import resolve_metric
+from tuner._process.deadline import Deadline
 from tuner._records import Configuration, TrialRecord
-from tuner._splits import plan_choosing
-from tuner._trials import Place, run_trial
+from tuner._rows.data import make_dataset
+from tuner._trials.bench import Bench
+from tuner._trials.trials import Place, run_trial
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -84,6 +84,6 @@ def test_interrupts_are_not_failures(bench, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tuner._trials.evaluate", interrupted)
+    monkeypatch.setattr("tuner._trials.trials.evaluate", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run_trial(configuration(), bench, place=PLACE, number=1)

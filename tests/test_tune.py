@@ -12,10 +12,11 @@ import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 
 from search_spaces import Int
-from tuner import InputError, TrialsFailedError, TuningConfig, _tune, tune
-from tuner._data import make_dataset
+from tuner import InputError, TrialsFailedError, TuningConfig, tune
+from tuner._line import tune as _tune
+from tuner._line.tune import _begun_with, check_run
 from tuner._records import Configuration, TrialRecord
-from tuner._tune import _begun_with, check_run
+from tuner._rows.data import make_dataset
 from tuner.exceptions import TimeBudgetWarning
 from tuner.families.lightgbm import LightGBMFamily
 
@@ -188,7 +189,7 @@ def test_weights_reach_fits_and_scores():
 @pytest.mark.usefixtures("one_fresh_repeat")
 def test_the_default_is_shipped_where_tuning_does_not_pay(monkeypatch):
     """If the tuned model is not better on the outer folds, the default ships and the result says so."""
-    monkeypatch.setattr("tuner._estimate.judge_tuning", lambda _: _did_not_pay())
+    monkeypatch.setattr("tuner._claims.estimate.judge_tuning", lambda _: _did_not_pay())
     X, y = load_wine(return_X_y=True)
     result = tune(X, y, config=config(estimate="nested", max_trials=2))
     assert result.shipped_default
@@ -200,7 +201,7 @@ def test_the_default_is_shipped_where_tuning_does_not_pay(monkeypatch):
 
 
 def _did_not_pay() -> object:
-    from tuner._claims import Paid
+    from tuner._claims.claims import Paid
 
     return Paid("did not pay", 0.01, -0.02, 0.04)
 
@@ -340,7 +341,7 @@ def test_a_dataset_that_no_default_can_score_stops_at_once(monkeypatch):
     def fail(*_: object, **__: object) -> object:
         raise RuntimeError("no fit today")
 
-    monkeypatch.setattr("tuner._trials.evaluate", fail)
+    monkeypatch.setattr("tuner._trials.trials.evaluate", fail)
     X, y = load_wine(return_X_y=True)
     with pytest.raises(TrialsFailedError, match="no fit today"):
         tune(X, y, config=config())

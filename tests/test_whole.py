@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from search_spaces import SPACES
-from tuner import _whole
-from tuner._bench import all_rows
-from tuner._data import make_dataset
-from tuner._deadline import Deadline
-from tuner._metrics import resolve_metric
+from tuner._metrics.metrics import resolve_metric
+from tuner._process.deadline import Deadline
 from tuner._records import Configuration
-from tuner._whole import Refit, refits
+from tuner._rows.data import make_dataset
+from tuner._trials import whole as _whole
+from tuner._trials.bench import all_rows
+from tuner._trials.whole import Refit, refits
 
 BAGGED = {"bagging_fraction": 0.5, "min_data_in_leaf": 5}
 

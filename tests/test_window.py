@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuner._window import newest, split_window
+from tuner._schedule.window import newest, split_window
 
 
 def test_the_newest_half_of_the_unseen_rows_is_held_out():

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tuner._config import TuningConfig
-from tuner._result import TuningResult
-from tuner._tune import tune
+from tuner._line.tune import tune
+from tuner._options.config import TuningConfig
+from tuner._report.result import TuningResult
 from tuner.estimators import TunedClassifier, TunedRegressor
 from tuner.exceptions import ChecksFailedError, InputError, TrialsFailedError, TunerError
 

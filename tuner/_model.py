@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
-from tuner._calibration import tempered
-from tuner._data import Dataset
-from tuner._metrics import Metric, decide
-from tuner._table import Schema, Table
+from tuner._metrics.metrics import Metric, decide
+from tuner._rows.data import Dataset
+from tuner._rows.table import Schema, Table
+from tuner._statistics.calibration import tempered
 from tuner._types import FloatArray
 from tuner.exceptions import InputError
 from tuner.families import Predictor

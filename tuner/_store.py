@@ -20,11 +20,11 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from search_spaces import Categorical, Float, Int, SearchSpace
-from tuner._failpoints import failpoint
-from tuner._lock import StudyLock
+from tuner._process.failpoints import failpoint
+from tuner._process.lock import StudyLock
+from tuner._process.secrets import mask_secrets
 from tuner._records import Configuration, TrialRecord
-from tuner._sampler import range_of
-from tuner._secrets import mask_secrets
+from tuner._search.sampler import range_of
 from tuner.exceptions import InputError, StoreError
 
 BUSY_SECONDS = 10.0  # to wait for an SQLite file that another process is writing

@@ -16,12 +16,12 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, NoReturn
 
-from tuner._secrets import mask_secrets
+from tuner._process.secrets import mask_secrets
 from tuner.exceptions import InputError, LockedError, RuleError, TrialsFailedError
 
 if TYPE_CHECKING:
-    from tuner._job_outcome import JobOutcome
-    from tuner._tracking_info import TrackingInfo
+    from tuner._jobs.outcome import JobOutcome
+    from tuner._tracking.info import TrackingInfo
 
 DONE, FAILED, LOCKED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 75, 78, 130, 143
 

@@ -10,13 +10,13 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from tuner._config import TuningConfig, check_config
-from tuner._data import make_dataset
-from tuner._listeners import RunContext
-from tuner._result import TuningResult
-from tuner._spaces import SpaceChanges
-from tuner._table import as_frame, is_named
-from tuner._tune import tune_dataset
+from tuner._line.listeners import RunContext
+from tuner._line.tune import tune_dataset
+from tuner._options.config import TuningConfig, check_config
+from tuner._options.spaces import SpaceChanges
+from tuner._report.result import TuningResult
+from tuner._rows.data import make_dataset
+from tuner._rows.table import as_frame, is_named
 from tuner._types import FloatArray
 
 

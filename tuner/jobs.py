@@ -13,19 +13,19 @@ from time import monotonic, time
 from typing import Any
 
 from search_spaces import SPACES, Dimension, dimension_from_toml
-from tuner._config import TuningConfig, check_config
-from tuner._data import Dataset
-from tuner._failpoints import failpoint
-from tuner._job_file import KEYS, Job, absolute_uri, load_job, unknown_key_error
-from tuner._job_outcome import JobOutcome, make_outcome
-from tuner._job_table import JobRows, read_raw_rows, read_rows, read_table
-from tuner._listeners import RunContext, replay, start_tracker
-from tuner._reference import remember
-from tuner._report import config_params
+from tuner._jobs.file import KEYS, Job, absolute_uri, load_job, unknown_key_error
+from tuner._jobs.outcome import JobOutcome, make_outcome
+from tuner._jobs.table import JobRows, read_raw_rows, read_rows, read_table
+from tuner._line.listeners import RunContext, replay, start_tracker
+from tuner._line.study import FOLD_PLAN_HASH, begun, study_hash
+from tuner._line.tune import check_run, tune_checked, with_metric
+from tuner._movement.reference import remember
+from tuner._options.config import TuningConfig, check_config
+from tuner._process.failpoints import failpoint
+from tuner._report.report import config_params
+from tuner._rows.data import Dataset
 from tuner._store import TrialStore
-from tuner._study import FOLD_PLAN_HASH, begun, study_hash
-from tuner._tracking_info import TrackingInfo
-from tuner._tune import check_run, tune_checked, with_metric
+from tuner._tracking.info import TrackingInfo
 from tuner._types import Scalar
 from tuner.exceptions import ChecksFailedError, InputError
 

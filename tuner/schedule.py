@@ -8,13 +8,12 @@ from pathlib import Path
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
-from tuner._failpoints import failpoint
-from tuner._job_file import Job
-from tuner._job_outcome import plain
-from tuner._lock import StudyLock
-from tuner._registry import CHALLENGER, CHAMPION, KEY, PREVIOUS, DecisionRun, Made, Registry, Version
-from tuner._retune import BEFORE, NONE, Verdict, decide
-from tuner._schedule_outcome import (
+from tuner._jobs.file import Job
+from tuner._jobs.outcome import plain
+from tuner._line.study import study_hash
+from tuner._process.failpoints import failpoint
+from tuner._process.lock import StudyLock
+from tuner._schedule.outcome import (
     RetuneOutcome,
     contest_text,
     contests_summary,
@@ -25,11 +24,12 @@ from tuner._schedule_outcome import (
     movement_text,
     promise_text,
 )
-from tuner._schedule_views import check_job, report_job, status_job
-from tuner._scheduled import Scheduled, checked_job, open_registry, read_scheduled
-from tuner._study import study_hash
-from tuner._tracking_items import Tag
-from tuner._workshop import MADE
+from tuner._schedule.retune import BEFORE, NONE, Verdict, decide
+from tuner._schedule.scheduled import Scheduled, checked_job, open_registry, read_scheduled
+from tuner._schedule.views import check_job, report_job, status_job
+from tuner._schedule.workshop import MADE
+from tuner._tracking.items import Tag
+from tuner._tracking.registry import CHALLENGER, CHAMPION, KEY, PREVIOUS, DecisionRun, Made, Registry, Version
 from tuner.exceptions import InputError
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from tuner._bench import training_rows
-from tuner._columns import MISSING
-from tuner._data import make_dataset
-from tuner._metrics import resolve_metric
-from tuner._splits import Fold
-from tuner._table import Table
+from tuner._folds.splits import Fold
+from tuner._metrics.metrics import resolve_metric
+from tuner._rows.columns import MISSING
+from tuner._rows.data import make_dataset
+from tuner._rows.table import Table
+from tuner._trials.bench import training_rows
 from tuner._types import FloatArray, Scalar
 from tuner.families import Designs, Family, PathFit, TrainingRows
 
@@ -78,7 +78,7 @@ def check_augmentation(
     copies: FloatArray | Table,
     strength: Scalar,
 ) -> None:
-    """Check that a transform keeps the contract of `tuner._augment_images` or `tuner._augment_tables`.
+    """Check that a transform keeps the contract of `tuner._augmentation.images` or `.tables`.
 
     Parameters
     ----------

@@ -28,13 +28,13 @@ from scipy.stats import rankdata, spearmanr
 from threadpoolctl import threadpool_limits
 
 from search_spaces import PORTFOLIOS, SPACES, Categorical, Float, Int
-from tuner._bench import Bench, all_rows, training_rows
-from tuner._data import Dataset
-from tuner._evaluation import evaluate
-from tuner._metrics import Metric, resolve_metric
+from tuner._folds.splits import plan_choosing, plan_reporting
+from tuner._metrics.metrics import Metric, resolve_metric
 from tuner._model import Blended, Member
 from tuner._records import Configuration, Scores
-from tuner._splits import plan_choosing, plan_reporting
+from tuner._rows.data import Dataset
+from tuner._trials.bench import Bench, all_rows, training_rows
+from tuner._trials.evaluation import evaluate
 from tuner._types import IntArray
 from tuner.families import FAMILIES, TrainingRows
 

@@ -41,12 +41,12 @@ from json_lines import read_lines
 from provenance import commit
 
 from tuner import TuningConfig, tune
-from tuner import _estimate as estimate_module
-from tuner._claims import Estimate
-from tuner._data import Dataset, make_dataset
-from tuner._metrics import METRICS as KNOWN
-from tuner._metrics import Metric
+from tuner._claims import estimate as estimate_module
+from tuner._claims.claims import Estimate
+from tuner._metrics.metrics import METRICS as KNOWN
+from tuner._metrics.metrics import Metric
 from tuner._model import Blended, held_out_loss
+from tuner._rows.data import Dataset, make_dataset
 
 TEST_ROWS = 10_000
 METHODS = ("nested", "crossfit", "bbc")

@@ -31,21 +31,23 @@ from generalization_results import Result, append_result, read_results
 from more_tables import TABLES, problem_of
 from provenance import commit
 
-from tuner import _choice, _finals, _tune
-from tuner._bench import Bench
-from tuner._choice import Choice, choose
-from tuner._data import Dataset
-from tuner._deadline import Deadline
-from tuner._finals import Finals, is_refitted
-from tuner._metrics import Metric
+from tuner._finals import finals as _finals
+from tuner._finals.finals import Finals, is_refitted
+from tuner._finals.pace import finest_folds
+from tuner._folds.splits import FoldPlan
+from tuner._line import choice as _choice
+from tuner._line import tune as _tune
+from tuner._line.choice import Choice, choose
+from tuner._metrics.metrics import Metric
 from tuner._model import Blended
-from tuner._pace import finest_folds
+from tuner._options.settings import Settings
+from tuner._process.deadline import Deadline
+from tuner._process.threads import one_thread_a_fit
 from tuner._records import Configuration
-from tuner._search import Search, SearchOutcome
-from tuner._settings import Settings
-from tuner._splits import FoldPlan
-from tuner._threads import one_thread_a_fit
-from tuner._trials import Trial, run_trial
+from tuner._rows.data import Dataset
+from tuner._search.search import Search, SearchOutcome
+from tuner._trials.bench import Bench
+from tuner._trials.trials import Trial, run_trial
 
 INTACT, DEFAULT = "ours", "the default alone"
 

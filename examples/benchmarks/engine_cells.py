@@ -21,13 +21,13 @@ from threadpoolctl import threadpool_limits
 
 from search_spaces import SPACES
 from tuner import TuningConfig, tune
-from tuner._bench import Bench
-from tuner._data import make_dataset
-from tuner._evaluation import evaluate
-from tuner._listeners import Listeners
-from tuner._metrics import resolve_metric
+from tuner._folds.splits import plan_choosing
+from tuner._line.listeners import Listeners
+from tuner._metrics.metrics import resolve_metric
 from tuner._records import Configuration, TrialRecord
-from tuner._splits import plan_choosing
+from tuner._rows.data import make_dataset
+from tuner._trials.bench import Bench
+from tuner._trials.evaluation import evaluate
 from tuner.families import FAMILIES
 from tuner.families.lightgbm import LightGBMFamily, booster_params
 

@@ -23,9 +23,12 @@ import numpy as np
 from generalization_data import Problem
 from more_tables import KEEL, KEEL_RARE, problem_of
 
-from tuner import TunedClassifier, TunedRegressor, _choice, _finals, _shares
-from tuner._metrics import Metric, resolve_metric
-from tuner._shares import Fits, blend
+from tuner import TunedClassifier, TunedRegressor
+from tuner._decisions import shares as _shares
+from tuner._decisions.shares import Fits, blend
+from tuner._finals import finals as _finals
+from tuner._line import choice as _choice
+from tuner._metrics.metrics import Metric, resolve_metric
 
 SETTLE = {"breast_cancer": 100, "credit_data": 100, "ames": 60, "nass_cds": 80}  # trials
 KEEL_TRIALS = 60

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tuner._metrics import Metric, resolve_metric
+from tuner._metrics.metrics import Metric, resolve_metric
 
 # Fixed. Settle: tune settings, look as often as you like. Report: figures that are quoted.
 HALVES = {

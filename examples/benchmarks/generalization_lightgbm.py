@@ -13,8 +13,8 @@ import pandas as pd
 from generalization_data import Problem
 from sklearn.model_selection import train_test_split
 
-from tuner._preparation import categorical_indices, code_matrix
-from tuner._table import Schema, read_schema
+from tuner._rows.preparation import categorical_indices, code_matrix
+from tuner._rows.table import Schema, read_schema
 
 N_CORES = 2
 

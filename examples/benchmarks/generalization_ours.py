@@ -17,27 +17,27 @@ from generalization_optuna import MAX_INCUMBENTS, N_FOLDS, evenly_spaced
 
 from search_spaces import DEFAULT_FAMILIES, Float
 from tuner import TunedClassifier, TunedRegressor
-from tuner._bench import all_rows
-from tuner._data import Dataset, make_dataset, with_log_target
-from tuner._metrics import resolve_metric
+from tuner._decisions.selection import N_FINALISTS
+from tuner._metrics.metrics import resolve_metric
 from tuner._model import Blended, Member, deliver
 from tuner._records import TrialRecord
-from tuner._selection import N_FINALISTS
-from tuner._whole import refit as fit_again
+from tuner._rows.data import Dataset, make_dataset, with_log_target
+from tuner._trials.bench import all_rows
+from tuner._trials.whole import refit as fit_again
 
 PREFIX = "ours:"
 ALIASES = {"ours": {}, "ours_bag": {"final": "bag"}, "ours_refit": {"final": "refit"}}
 # Constants of the method, no options of a user: `ours:off=LEVER[+LEVER]` switches them off for an ablation.
 LEVERS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
-    "portfolio": lambda: mock.patch.dict("tuner._spaces.PORTFOLIOS", clear=True),
-    "family_bests": lambda: mock.patch("tuner._selection.family_bests", return_value=[]),
-    "fresh_folds": lambda: mock.patch("tuner._choice.plan_fresh", return_value=None),
-    "repeats": lambda: mock.patch("tuner._choice.wanted_repeats", return_value=1),
-    "finer_folds": lambda: mock.patch("tuner._choice.finest_folds", return_value=0),
-    "calibration": lambda: mock.patch("tuner._held_out.choose_temperature", return_value=1.0),
-    "stopping": lambda: mock.patch("tuner._search.is_settled", return_value=False),
-    "racing": lambda: mock.patch("tuner._search.make_race", return_value=None),
-    "refits": lambda: mock.patch("tuner._finals.REFITTED_TASKS", ()),
+    "portfolio": lambda: mock.patch.dict("tuner._options.spaces.PORTFOLIOS", clear=True),
+    "family_bests": lambda: mock.patch("tuner._decisions.selection.family_bests", return_value=[]),
+    "fresh_folds": lambda: mock.patch("tuner._line.choice.plan_fresh", return_value=None),
+    "repeats": lambda: mock.patch("tuner._line.choice.wanted_repeats", return_value=1),
+    "finer_folds": lambda: mock.patch("tuner._line.choice.finest_folds", return_value=0),
+    "calibration": lambda: mock.patch("tuner._finals.held_out.choose_temperature", return_value=1.0),
+    "stopping": lambda: mock.patch("tuner._search.search.is_settled", return_value=False),
+    "racing": lambda: mock.patch("tuner._search.search.make_race", return_value=None),
+    "refits": lambda: mock.patch("tuner._finals.finals.REFITTED_TASKS", ()),
 }
 # What a user would fix in `search_space`.
 DIMENSIONS: dict[str, dict[str, dict[str, Any]]] = {

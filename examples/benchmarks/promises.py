@@ -27,7 +27,7 @@ from json_lines import read_lines
 from provenance import commit
 
 from tuner import InputError, TuningConfig, tune
-from tuner._metrics import resolve_metric
+from tuner._metrics.metrics import resolve_metric
 
 TABLES = ("nlswork", "hotel_rates", "nyc_flights_late", "nass_cds")
 CUTS = np.linspace(0.40, 0.85, 10)  # of the rows in time order; a sixth of 85% more still lies within

@@ -20,9 +20,9 @@ import numpy as np
 from generalization import load_suite
 
 from tuner import TuningConfig, tune
-from tuner._racing import Race, make_race
+from tuner._decisions.racing import Race, make_race
 from tuner._records import TrialRecord
-from tuner._search import LAG
+from tuner._search.search import LAG
 
 SETTLE = ("breast_cancer", "credit_data", "ames", "keel_satimage", "nass_cds", "hotel_rates", "nlswork")
 
@@ -79,7 +79,7 @@ def record(arguments: argparse.Namespace, table: str, seed: int, path: Path) -> 
         verbose=0,
     )
     print(f"searching {table}, seed {seed}", file=sys.stderr)
-    with mock.patch("tuner._search.make_race", return_value=None):
+    with mock.patch("tuner._search.search.make_race", return_value=None):
         result = tune(
             rows.X.iloc[chosen],
             rows.y[chosen],

@@ -27,7 +27,7 @@ import pandas as pd
 from generalization_data import load_suite
 from scheduled_year_report import draw, print_alarms, print_years
 
-from tuner._metrics import resolve_metric
+from tuner._metrics.metrics import resolve_metric
 from tuner.jobs import run_job
 from tuner.schedule import retune_job
 

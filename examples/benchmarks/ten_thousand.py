@@ -19,18 +19,18 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 
-from tuner._bench import Bench
-from tuner._config import TuningConfig
-from tuner._data import make_dataset
-from tuner._deadline import Deadline
-from tuner._metrics import resolve_metric
-from tuner._objective import nested_scores
+from tuner._decisions.objective import nested_scores
+from tuner._folds.splits import plan_choosing
+from tuner._metrics.metrics import resolve_metric
+from tuner._options.config import TuningConfig
+from tuner._options.settings import resolve
+from tuner._process.deadline import Deadline
 from tuner._records import Configuration, Curves, TrialRecord
-from tuner._search import LAG, Search
-from tuner._settings import resolve
-from tuner._splits import plan_choosing
+from tuner._rows.data import make_dataset
+from tuner._search.search import LAG, Search
 from tuner._store import TrialStore
-from tuner._trials import Place, Trial
+from tuner._trials.bench import Bench
+from tuner._trials.trials import Place, Trial
 
 WINDOW = 100  # trials over which a cost is averaged
 N_POINTS = 40  # of a path
@@ -85,8 +85,8 @@ def run(n_trials: int, url: str) -> dict[str, float]:
             saves.append(ends[-1] - began)
 
         with (
-            mock.patch("tuner._search.run_trial", bowl),
-            mock.patch("tuner._search.make_race", return_value=None),
+            mock.patch("tuner._search.search.run_trial", bowl),
+            mock.patch("tuner._search.search.make_race", return_value=None),
         ):
             bench = Bench(data, plan, resolve_metric("rmse", "regression"), 0)
             Search(

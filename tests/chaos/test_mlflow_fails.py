@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 
 from tuner import TuningConfig, tune
-from tuner._data import make_dataset
-from tuner._listeners import RunContext, start_tracker
-from tuner._listeners import replay as replay_store
+from tuner._line.listeners import RunContext, start_tracker
+from tuner._line.listeners import replay as replay_store
+from tuner._rows.data import make_dataset
 from tuner._store import TrialStore
-from tuner._tracking import Tracker
+from tuner._tracking.tracking import Tracker
 
 pytestmark = [
     pytest.mark.chaos,
@@ -251,7 +251,7 @@ def test_a_server_that_is_paused_or_killed_and_comes_back(server, tmp_path, harm
             server.send(signal.SIGSTOP if harm == "paused" else signal.SIGKILL)
 
     monkeypatch.setattr(Tracker, "trial", timed)
-    monkeypatch.setattr("tuner._listeners.PATIENT_FLUSH_SECONDS", 3.0)
+    monkeypatch.setattr("tuner._line.listeners.PATIENT_FLUSH_SECONDS", 3.0)
     began = time.perf_counter()
     result, dataset, config = run(server.uri, tmp_path)
     wall = time.perf_counter() - began

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 
 from tuner import ChecksFailedError, InputError, TuningConfig, tune
-from tuner._data import make_dataset
+from tuner._rows.data import make_dataset
 from tuner.checks import check_dataset, refuse, with_copies
 from tuner.checks._features import centred_target, features
 from tuner.checks._giveaway import told_by
@@ -285,7 +285,7 @@ def test_target_means_over_all_rows_are_found(smoothing):
 
 def test_target_means_of_numbers_are_found():
     """G009 in a regression, on the target's own scale even where models see its logarithm."""
-    from tuner._data import with_log_target
+    from tuner._rows.data import with_log_target
 
     X, y = diabetes()
     ward = np.random.default_rng(0).integers(0, 40, len(y))

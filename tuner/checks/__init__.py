@@ -16,7 +16,7 @@ from tuner.checks._shape import check_rare, check_standardized
 from tuner.exceptions import ChecksFailedError
 
 if TYPE_CHECKING:
-    from tuner._data import Dataset
+    from tuner._rows.data import Dataset
 
 __all__ = ["check_dataset", "refuse", "with_copies"]
 

@@ -13,7 +13,7 @@ from tuner.checks._features import Feature, explained, sample
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tuner._data import Dataset
+    from tuner._rows.data import Dataset
 
     Hashes = NDArray[np.uint64]
 

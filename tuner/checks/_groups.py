@@ -11,7 +11,7 @@ from tuner._types import FloatArray
 from tuner.checks._features import Feature, Rows
 
 if TYPE_CHECKING:
-    from tuner._data import Dataset
+    from tuner._rows.data import Dataset
 
 LEAST_LEVELS, MOST_ROWS_A_LEVEL = 20, 20.0
 LEAST_PAIRS = 50

@@ -14,7 +14,7 @@ from tuner._types import FloatArray, IntArray
 from tuner.checks._features import Feature, Rows
 
 if TYPE_CHECKING:
-    from tuner._data import Dataset
+    from tuner._rows.data import Dataset
 
 N_BLOCKS = 20
 MATTERS = 0.005  # of the target's variance

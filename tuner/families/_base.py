@@ -9,9 +9,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from tuner._augmentation import MadeRows
-from tuner._preparation import Design, stacked
-from tuner._table import Table
+from tuner._augmentation.augmentation import MadeRows
+from tuner._rows.preparation import Design, stacked
+from tuner._rows.table import Table
 from tuner._types import FloatArray, Scalar, Task
 
 Check = Callable[[], None]

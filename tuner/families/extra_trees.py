@@ -19,8 +19,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.tree import ExtraTreeRegressor
 
-from tuner._preparation import Design, local_labels, spread_classes
-from tuner._table import Table, as_csr
+from tuner._rows.preparation import Design, local_labels, spread_classes
+from tuner._rows.table import Table, as_csr
 from tuner._types import FloatArray, IntArray, Scalar
 from tuner.families._base import Check, TrainingRows, unchecked
 

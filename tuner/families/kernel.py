@@ -19,7 +19,7 @@ from scipy.linalg import eigh
 from sklearn.linear_model import RidgeCV
 from sklearn.metrics.pairwise import euclidean_distances
 
-from tuner._table import Table, as_csr
+from tuner._rows.table import Table, as_csr
 from tuner._types import FloatArray, IntArray, Scalar
 from tuner.families.linear import Features, LinearFamily, LinearPath, PreparedLinear
 

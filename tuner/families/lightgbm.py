@@ -10,8 +10,8 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 
-from tuner._preparation import categorical_indices, code_matrix, local_labels, spread_classes
-from tuner._table import Table
+from tuner._rows.preparation import categorical_indices, code_matrix, local_labels, spread_classes
+from tuner._rows.table import Table
 from tuner._types import FloatArray, IntArray, Scalar
 from tuner.families._base import Check, TrainingRows, unchecked
 

@@ -14,8 +14,8 @@ import numpy as np
 from scipy.special import expit, softmax
 from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
 
-from tuner._preparation import Design, local_labels, spread_classes
-from tuner._table import Table
+from tuner._rows.preparation import Design, local_labels, spread_classes
+from tuner._rows.table import Table
 from tuner._types import FloatArray, IntArray, Scalar
 from tuner.families._base import Check, TrainingRows, unchecked
 from tuner.families._penalized import MAX_COLUMNS, LeastSquaresPath, LogisticPath, PenalizedPath
@@ -23,7 +23,7 @@ from tuner.families._penalized import MAX_COLUMNS, LeastSquaresPath, LogisticPat
 ALPHAS = tuple(float(alpha) for alpha in np.logspace(1, -5, 19))  # strong to weak: three a decade
 L1_RATIO = {"l2": 0.0, "l1": 1.0}
 # The path is judged by held-out loss, not by optimality: a fit that stops at the iteration limit is a
-# slightly more regularized point of the path. `tuner._threads` silences the warning for the whole run.
+# slightly more regularized point of the path. `tuner._process.threads` silences the warning for a whole run.
 MAX_ITERATIONS = {"lbfgs": 200, "saga": 40, "coordinate descent": 1000}
 TOLERANCE = 1e-3
 MAX_TARGETS = 2**22  # rows times penalties of one factorization: Ridge wants the target once for each

@@ -18,8 +18,8 @@ from scipy import sparse
 from scipy.special import expit, softmax
 from sklearn.utils.extmath import randomized_svd
 
-from tuner._preparation import Design, local_labels, spread_classes
-from tuner._table import Table, as_csr
+from tuner._rows.preparation import Design, local_labels, spread_classes
+from tuner._rows.table import Table, as_csr
 from tuner._types import FloatArray, IntArray, Scalar
 from tuner.families._base import Check, TrainingRows, unchecked
 from tuner.families._front import Front

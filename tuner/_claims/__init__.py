@@ -1,0 +1,1 @@
+"""What is claimed of new rows, and how it is estimated."""

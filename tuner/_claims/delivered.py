@@ -1,0 +1,157 @@
+"""The delivered model's estimate: the procedure's, carried over to the rows and models that are delivered.
+
+An estimate by folds is about models that saw fewer rows than the delivered one and, but for "nested", average
+fewer fits. Both differences are measured inside the run, on held-out rows that chose nothing but the winner:
+
+* rows: folds of the learning curve follow a_k + b_k n^-c, c common to all by least squares on their mean, so
+  that a fit on n rows instead of m changes the loss by b_k (n^-c - m^-c);
+* models: the loss of an average of B exchangeable models is a + D / B (exact for squared errors), and on R
+  repeats D = (loss alone - loss of the average) / (1 - 1/R).
+
+What it assumes: that the winner's curve is that of the whole procedure, and that errors of procedure and
+steps are independent. It misleads where more rows would have chosen another model. The last point of the
+curve is the search's own and flattered by it: a little too much is credited to rows. Steps keep their sign: a
+curve that rises by chance makes the claim worse, so that noise cancels out on average.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from tuner._claims.claims import Build, Estimate, Step
+from tuner._metrics.metrics import Metric
+from tuner._records import BagLosses, LearningCurve
+from tuner._statistics.intervals import corrected_t
+from tuner._statistics.learning_curve import EXPONENTS
+from tuner._types import FloatArray
+
+
+def delivered_estimate(
+    estimate: Estimate,
+    metric: Metric,
+    *,
+    before: Build,
+    after: Build,
+    learning: LearningCurve | None,
+    bag: BagLosses | None,
+    test_share: float,
+) -> Estimate | None:
+    """Return the estimate of the delivered model, or None where nothing can be corrected.
+
+    Its interval: half-widths of the procedure's (the larger side) and of the steps, added in squares; on
+    squared losses for RMSE and RMSLE.
+
+    Parameters
+    ----------
+    estimate : Estimate
+        Of the procedure.
+    before, after : Build
+        What the models behind the estimate and the delivered one are made of.
+    learning : LearningCurve or None
+        Without it nothing is claimed where the number of rows differs.
+    bag : BagLosses or None
+        Without it a difference in models is named and not corrected.
+    test_share : float
+        n_test / n_train of the folds of both.
+    """
+    needs_rows, needs_models = not math.isclose(before.rows, after.rows), before.models != after.models
+    if not math.isfinite(estimate.loss) or (needs_rows and learning is None):
+        return None
+    changes = {}
+    if needs_rows and learning is not None:
+        changes["rows"] = row_steps(learning, before.rows, after.rows, squared=metric.squared_scale)
+    if needs_models and bag is not None:
+        changes["models"] = model_steps(bag, before.models, after.models)
+    steps = tuple(
+        _step(what, getattr(before, what), getattr(after, what), folds, estimate.level, test_share)
+        for what, folds in changes.items()
+    )
+    if not steps or not all(math.isfinite(step.change) for step in steps):
+        return None
+    power = 2 if metric.squared_scale else 1
+    ends = [metric.natural(end) ** power for end in (estimate.low, estimate.high)]  # its own inverse
+    loss = estimate.loss**power
+    half = math.hypot(max(abs(end - loss) for end in ends), *(step.half_width for step in steps))
+    loss += sum(step.change for step in steps)
+    if metric.value != "minus_loss":
+        loss = max(loss, 0.0)  # before its interval is drawn, which would vanish beyond the end
+    low, value, high = (_root(each, power) for each in (loss - half, loss, loss + half))
+    natural_low, natural_high = metric.natural_ends(low, high)
+    left_out = before if needs_models and bag is None else None
+    return Estimate(
+        value=metric.natural(value),
+        low=natural_low,
+        high=natural_high,
+        level=estimate.level,
+        method=estimate.method,
+        loss=value,
+        fold_losses=(),
+        estimand=_estimand(steps, metric, left_out, after),
+        steps=steps,
+    )
+
+
+def row_steps(curve: LearningCurve, before: float, after: float, *, squared: bool) -> FloatArray:
+    """Return by how much the loss changes on each fold where fits see ``after`` instead of ``before`` rows.
+
+    Least squares on n^-c fold by fold; folds that could not be scored everywhere are left out.
+    """
+    losses = np.asarray(curve.losses)
+    losses = losses[:, np.isfinite(losses).all(axis=0)] ** (2 if squared else 1)
+    if not losses.size:
+        return np.empty(0)
+    exponent = min(EXPONENTS, key=lambda each: _misfit(curve.rows, losses.mean(axis=1), each))
+    step: FloatArray = _slopes(curve.rows, losses, exponent) * (after**-exponent - before**-exponent)
+    return step
+
+
+def _slopes(rows: tuple[int, ...], losses: FloatArray, exponent: float) -> FloatArray:
+    design = np.asarray(rows, dtype=float) ** -exponent
+    centred = design - design.mean()
+    slopes: FloatArray = centred @ losses / (centred @ centred)
+    return slopes
+
+
+def _misfit(rows: tuple[int, ...], means: FloatArray, exponent: float) -> float:
+    design = np.asarray(rows, dtype=float) ** -exponent
+    rest = means - means.mean() - _slopes(rows, means, exponent) * (design - design.mean())
+    return float(rest @ rest)
+
+
+def model_steps(bag: BagLosses, before: float, after: float) -> FloatArray:
+    """Return by how much the loss of each fold changes where ``after``, not ``before`` fits are averaged."""
+    gains = np.subtract(bag.alone, bag.averaged) / (1 - 1 / bag.n_models)
+    steps: FloatArray = gains * (1 / after - 1 / before)
+    return steps
+
+
+def _step(what: str, before: float, after: float, folds: FloatArray, level: float, test_share: float) -> Step:
+    interval = corrected_t(folds.tolist(), test_share=test_share, level=level)
+    return Step(what, before, after, interval.value, interval.high - interval.value)
+
+
+def _root(value: float, power: int) -> float:
+    return value if power == 1 else math.sqrt(max(value, 0.0))
+
+
+def _estimand(steps: tuple[Step, ...], metric: Metric, left_out: Build | None, after: Build) -> str:
+    """Say what was corrected by how much, and what was not."""
+    scale = "squared loss" if metric.squared_scale else "loss"
+    text = f"the delivered model: {', '.join(_clauses(steps, scale))}"
+    if left_out is None:
+        return text
+    return f"{text}; averages of {after.models:g} instead of {left_out.models:g} models are not corrected for"
+
+
+def _clauses(steps: tuple[Step, ...], scale: str) -> Iterator[str]:
+    kinds = {"rows": ("fits on", "rows"), "models": ("averages of", "models")}
+    for place, step in enumerate(steps):
+        verb, noun = kinds[step.what]
+        effect = "by" if place else f"change the {scale} by"
+        yield (
+            f"{verb} {step.after:.0f} instead of {step.before:.0f} {noun} {effect} "
+            f"{step.change:+.4g} +- {step.half_width:.3g}"
+        )

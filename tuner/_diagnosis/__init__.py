@@ -1,0 +1,1 @@
+"""What a result says of the model, the rows and the search."""

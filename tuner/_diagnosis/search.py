@@ -1,0 +1,123 @@
+"""What the trials say of the search: noise, edges of the space, families, folds; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from search_spaces import Float, Int, SearchSpace
+from tuner._decisions.edges import find_edge
+from tuner._records import Finding, TrialRecord
+from tuner._statistics.fold_noise import by_repeat, losses, noise, surely_positive
+
+LEAST_TRIALS = 5  # of which half can be counted
+
+
+def noise_limited(winner: TrialRecord, trials: Sequence[TrialRecord]) -> Finding | None:
+    """D003: half of the other trials or more cannot be told from the winner on the folds of the search."""
+    others = [trial for trial in trials if trial.number != winner.number]
+    if len(others) < LEAST_TRIALS:
+        return None
+    alike = sum(not surely_positive(losses(trial) - losses(winner)) for trial in others)
+    if 2 * alike < len(others):
+        return None
+    assert winner.scores is not None  # checked by the caller
+    return Finding(
+        "D003",
+        "info",
+        f"Fold noise hides the best trial: {alike} of {len(others)} others cannot be told from the winner.",
+        f"standard error of the winner's loss {winner.scores.standard_error:.2g}; paired one-sided t at 95%",
+        "More trials will not help. Raise `n_repeats`, or collect more rows.",
+    )
+
+
+def at_the_edge(winner: TrialRecord, trials: Sequence[TrialRecord], space: SearchSpace) -> Finding | None:
+    """D005: the winner lies at an end of a range, and no trial away from that end does as well."""
+    edge = find_edge(winner, trials, space)
+    if edge is None:
+        return None
+    dimension, wider = (each.dimensions[edge.name] for each in (space, space.widened(edge.name, edge.end)))
+    assert isinstance(dimension, Float | Int)  # only ranges have ends
+    assert isinstance(wider, Float | Int)
+    name = f"{space.family}.{edge.name}"
+    return Finding(
+        "D005",
+        "warning",
+        f"The winner lies at the {edge.end} end of {name}: better values may lie beyond.",
+        f"range [{dimension.low:g}, {dimension.high:g}]; all {edge.n_inside} trials outside its outer "
+        "quarter are worse beyond fold noise",
+        f'Widen it: search_space={{"{space.family}": {{"{edge.name}": {_written(wider)}}}}}; '
+        "or let the search do it: widen=True.",
+    )
+
+
+def _written(dimension: Float | Int) -> str:
+    """Return a range as it is written in Python."""
+    log = ", log=True" if dimension.log else ""
+    if isinstance(dimension, Int):
+        return f"Int({dimension.low}, {dimension.high}{log})"
+    return f"Float({dimension.low:.3g}, {dimension.high:.3g}{log})"
+
+
+def families_disagree(winner: TrialRecord, finalists: Sequence[TrialRecord]) -> Finding | None:
+    """D007: on the fresh folds another family's best cannot be told from the elected one.
+
+    Parameters
+    ----------
+    winner : TrialRecord
+        The elected, on the fresh folds.
+    finalists : sequence of TrialRecord
+        All of them, on the same folds.
+    """
+    best: dict[str, TrialRecord] = {}
+    for trial in sorted(finalists, key=lambda each: each.scores.nested_loss if each.scores else np.inf):
+        if trial.scores is not None:
+            best.setdefault(trial.configuration.family, trial)
+    differences = {
+        family: by_repeat(losses(trial) - losses(winner), winner)
+        for family, trial in best.items()
+        if family != winner.configuration.family
+    }
+    # One that does surely better there, where the default is shipped, is told from it as well.
+    rivals = {
+        family: best[family]
+        for family, difference in differences.items()
+        if not (surely_positive(difference) or surely_positive(-difference))
+    }
+    if not rivals:
+        return None
+    family, trial = next(iter(rivals.items()))
+    difference = losses(trial) - losses(winner)
+    return Finding(
+        "D007",
+        "info",
+        f"On fresh folds {family} cannot be told from {winner.configuration.family}: the noise hides which "
+        "does better.",
+        f"loss difference {np.nanmean(difference):+.3g}, fold noise {noise(difference):.2g}",
+        f'Keep final="ensemble", which mixes them; or choose by cost: families=["{family}"].',
+    )
+
+
+def unstable(winner: TrialRecord) -> Finding | None:
+    """D008: the size the other folds choose for a fold costs it, beyond noise, against the common one.
+
+    Repeats are averaged place by place: they share rows, and more of them would only make a small cost sure.
+    """
+    curves, scores = winner.curves, winner.scores
+    if curves is None or scores is None:
+        return None
+    common = np.asarray(curves.validation)[:, scores.path_point]
+    costs = by_repeat(losses(winner) - common, winner)
+    if not surely_positive(costs):
+        return None
+    sizes = [curves.at(point)[0] for point in scores.fold_points]
+    return Finding(
+        "D008",
+        "warning",
+        "The choice of the model's size is unstable: each fold's own choice costs against the common one.",
+        f"sizes chosen from {min(sizes):g} to {max(sizes):g}; cost {np.nanmean(costs):.3g}, "
+        f"fold noise {noise(costs):.2g}",
+        "Collect more rows. What is delivered has the common size, which all folds of all repeats chose: "
+        "`n_repeats` makes that one steadier, not the choice of a fold.",
+    )

@@ -1,0 +1,1 @@
+"""Finalists judged on fresh folds, and the final model made of them."""

@@ -1,0 +1,129 @@
+"""How one choice shares its time between search and finals, and how often these divide the rows anew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tuner._decisions.selection import N_FINALISTS, Nomination, family_bests
+from tuner._folds.splits import finer
+from tuner._metrics.metrics import Metric
+from tuner._options.settings import Settings
+from tuner._process.deadline import Deadline
+from tuner._records import TrialRecord
+from tuner._rows.data import Dataset
+
+FRESH_REPEATS = 2  # if there is time; six were no better than three in some thirty searches
+FRESH_REPEATS_SMALL = 3
+SMALL_TABLE_ROWS = 2000  # fewer: one division of them is a noisier judge
+FINALS_SHARE = 0.45  # of the time of one choice, at most
+ASSEMBLY_SECONDS = 0.3
+CAUTION = 1.2  # a finalist keeps its models and shares the cores: a little dearer than its trial
+
+
+def wanted_repeats(n_rows: int) -> int:
+    """Return how many fresh repeats elect: the fewer rows, the noisier one division of them."""
+    return FRESH_REPEATS_SMALL if n_rows < SMALL_TABLE_ROWS else FRESH_REPEATS
+
+
+def finest_folds(dataset: Dataset, metric: Metric, settings: Settings) -> int:
+    """Return the most folds that fresh repeats may have; as many as choose where slices must fill them."""
+    if settings.slices:
+        return settings.n_folds
+    return finer(dataset, settings.n_folds, judges_rows=metric.judges_rows)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How the time of one choice is shared between search and finals; without a deadline, freely.
+
+    Attributes
+    ----------
+    n_workers : int
+        Trials that run side by side.
+    refits : bool
+        Each member of the final model is fitted once more, on all rows.
+    wanted_repeats : int
+        Fresh repeats of the choosing folds' number that time is reserved for.
+    finest : int
+        Folds that two fresh repeats have instead, where the time left allows it.
+    """
+
+    settings: Settings
+    deadline: Deadline
+    n_workers: int = 1
+    refits: bool = False
+    wanted_repeats: int = FRESH_REPEATS
+    finest: int = 0
+    total: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "total", self.deadline.left)
+
+    def finals_seconds(self, trials: Sequence[TrialRecord]) -> float:
+        """Return the seconds to leave for the finals: for the default, the bests of families and the best.
+
+        The default is always scored again, and first: were it dear and not reckoned with, it would leave no
+        time for any other.
+        """
+        if not np.isfinite(self.total):
+            return 0.0
+        complete = [trial for trial in trials if trial.objective is not None]
+        ranked = sorted(complete, key=lambda trial: trial.objective or 0.0)
+        likely = {trial.number: trial for trial in (*complete[:1], *family_bests(ranked), *ranked)}
+        finalists = list(likely.values())[:N_FINALISTS]
+        return min(self._cost(finalists, self.wanted_repeats), FINALS_SHARE * self.total)
+
+    def fresh_folds(self, finalists: Sequence[TrialRecord]) -> tuple[int, int]:
+        """Return how many folds, how often: the dearest division that fits into the time left.
+
+        Twice the folds train each model on more rows. That lowers the loss of the averaged model by more than
+        a further repeat does, and what they choose fits an ensemble of all rows better. "refit" is spared
+        them: there it has not been measured.
+        """
+        usual, left = self.settings.n_folds, self.deadline.left
+        wanted = [(usual, n) for n in range(self.wanted_repeats, 1, -1)]
+        if self.finest > usual and self.settings.final != "refit":
+            wanted = [(self.finest, FRESH_REPEATS), *wanted]
+        fits = (each for each in wanted if self._cost(finalists, self.passes(*each)) <= left)
+        return next(fits, (usual, 1))
+
+    def passes(self, n_folds: int, n_repeats: int) -> float:
+        """Return how many times the work of one search repeat: J folds train on J - 1 times all rows."""
+        return n_repeats * (n_folds - 1) / (self.settings.n_folds - 1)
+
+    def has_time_for(self, trial: TrialRecord) -> bool:
+        """Whether the trial can be fitted once more, on one fresh repeat."""
+        return bool(self._seconds(trial, 1) <= self.deadline.left - self.assembly_seconds([trial]))
+
+    def assembly_seconds(self, finalists: Sequence[TrialRecord]) -> float:
+        """Return what is left to do once finalists are scored; a fit on all rows costs J / (J - 1) folds."""
+        seconds = [trial.fit_seconds / self.settings.n_repeats for trial in finalists]
+        longest = max(max(seconds, default=0.0), sum(seconds) / self.n_workers)  # one fit is not divided
+        return ASSEMBLY_SECONDS + (CAUTION * longest / (self.settings.n_folds - 1) if self.refits else 0.0)
+
+    def affordable(
+        self, nominations: Sequence[Nomination], trials: Sequence[TrialRecord], passes: float
+    ) -> tuple[Nomination, ...]:
+        """Return the default and, in their order, the nominations whose fits fit into the time left."""
+        spent = 0.0
+        kept: list[Nomination] = []
+        for nomination in nominations:
+            seconds = self._seconds(trials[nomination.number], passes)
+            finalists = [trials[each.number] for each in (*kept, nomination)]
+            left = self.deadline.left - self.assembly_seconds(finalists)
+            fits = seconds <= left and (spent + seconds) / self.n_workers <= left
+            if fits or not kept:
+                spent += seconds
+                kept.append(nomination)
+        return tuple(kept)
+
+    def _cost(self, finalists: Sequence[TrialRecord], passes: float) -> float:
+        seconds = sum(self._seconds(trial, passes) for trial in finalists)
+        return seconds / self.n_workers + self.assembly_seconds(finalists)
+
+    def _seconds(self, trial: TrialRecord, passes: float) -> float:
+        """Return what so many times the work of one search repeat will cost, in one worker."""
+        return CAUTION * trial.fit_seconds * passes / self.settings.n_repeats

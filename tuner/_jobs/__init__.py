@@ -1,0 +1,1 @@
+"""A job: its file, its table, what it says at its end."""

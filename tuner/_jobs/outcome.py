@@ -1,0 +1,111 @@
+"""What a job says at its end: the contract's JSON object, and the same for people."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from tuner._line.listeners import RunContext
+from tuner._process.secrets import mask_secrets
+from tuner._report.result import TuningResult
+
+MLFLOW_UI = "http://127.0.0.1:5000"  # where `mlflow ui` listens
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobOutcome:
+    """What a job gave.
+
+    Attributes
+    ----------
+    summary : mapping
+        The contract's JSON object, of JSON's types.
+    text : str
+        The result for people, then where to look next.
+    was_done : bool
+        The job had finished before: this is what came out then, and nothing was done now.
+    """
+
+    summary: Mapping[str, Any]
+    text: str
+    was_done: bool = False
+
+    def to_json(self) -> str:
+        """Return the outcome as text for the trial store."""
+        return json.dumps({"summary": self.summary, "text": self.text})
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Return an outcome that was kept: its job is done."""
+        return cls(**json.loads(text), was_done=True)
+
+
+def make_outcome(result: TuningResult, context: RunContext) -> JobOutcome:
+    """Return what a job says of its result."""
+    names = {"status": "done", "job": context.name, "job_key": context.job_key}
+    return JobOutcome(summary=plain({**names, **_summary(result)}), text=_text(result))
+
+
+def plain(value: Any) -> Any:
+    """Turn a value into JSON's types: NaN and infinity become null, secrets in texts are masked."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if hasattr(value, "item"):  # a numpy scalar
+        value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int):
+        return value
+    return mask_secrets(str(value))
+
+
+def _text(result: TuningResult) -> str:
+    tracking = result.tracking
+    text = f"{result}\n"
+    if tracking is not None and tracking.run_id is not None:
+        run = f"#/experiments/{tracking.experiment_id}/runs/{tracking.run_id}"
+        uri = mask_secrets(str(tracking.uri))
+        if uri.startswith(("http://", "https://")):
+            text += f"\nEvery trial:  {uri.rstrip('/')}/{run}\n"
+        else:
+            text += f"\nEvery trial:  mlflow ui --backend-store-uri {shlex.quote(uri)}\n"
+            text += f"       then:  {MLFLOW_UI}/{run}\n"
+    return mask_secrets(text)
+
+
+def _summary(result: TuningResult) -> dict[str, Any]:
+    tracking = result.tracking
+    states = [trial.state for trial in result.trials]
+    winner = dict(result.best_params)
+    return {
+        "study": result.study_name,
+        "metric": result.metric,
+        "estimate": _estimate(result.estimate),
+        "default_estimate": _estimate(result.default_estimate),
+        "optimism": result.optimism,
+        "gap": result.gap,
+        "winner": {"family": winner.pop("family"), "params": winner},
+        "shipped_default": result.shipped_default,
+        "trials": {
+            "finished": states.count("COMPLETE"),
+            "pruned": states.count("PRUNED"),
+            "failed": states.count("FAIL"),
+        },
+        "seconds": result.seconds,
+        "tracking_uri": None if tracking is None else tracking.uri,
+        "run_id": None if tracking is None else tracking.run_id,
+        "model_uri": None if tracking is None else tracking.model_uri,
+    }
+
+
+def _estimate(estimate: Any) -> Any:
+    if estimate is None:
+        return None
+    values = asdict(estimate)
+    return {name: values[name] for name in ("value", "low", "high", "level", "method")}

@@ -1,0 +1,1 @@
+"""The straight line: choose, estimate, conclude; who listens."""

@@ -1,0 +1,297 @@
+"""One choice: rows, fold plan, trials, finalists, final model. Outer folds repeat exactly this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from search_spaces import Float, Int, SearchSpace
+from tuner._decisions.objective import nested_scores
+from tuner._decisions.selection import N_FINALISTS, Nomination, nominate
+from tuner._finals.finals import Finals, assemble, is_refitted, rescore
+from tuner._finals.pace import ASSEMBLY_SECONDS, Pace, finest_folds, wanted_repeats
+from tuner._folds.splits import Fold, FoldPlan, can_train, plan_choosing, plan_fresh
+from tuner._metrics.metrics import Metric
+from tuner._options.settings import Settings
+from tuner._process.deadline import Deadline
+from tuner._process.failpoints import failpoint
+from tuner._records import TrialRecord
+from tuner._rows.data import Dataset
+from tuner._rows.slices import skipped_slices
+from tuner._search.search import Notify, Search, SearchOutcome
+from tuner._seeds import child_seed
+from tuner._trials.bench import Bench, threads_a_fit
+from tuner._trials.trials import Place
+from tuner.exceptions import TrialsFailedError
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """The outcome of one choice.
+
+    Attributes
+    ----------
+    bench : Bench
+        The choosing folds.
+    search : SearchOutcome
+    finals : Finals
+    notes : tuple of str
+    """
+
+    bench: Bench
+    search: SearchOutcome
+    finals: Finals
+    notes: tuple[str, ...]
+
+
+def choosing_plan(dataset: Dataset, settings: Settings) -> FoldPlan:
+    """Draw the folds that choose."""
+    return plan_choosing(dataset, n_folds=settings.n_folds, n_repeats=settings.n_repeats, seed=settings.seed)
+
+
+def choose(
+    dataset: Dataset,
+    metric: Metric,
+    settings: Settings,
+    plan: FoldPlan,
+    *,
+    place: Place,
+    deadline: Deadline,
+    notify: Notify,
+    known: Mapping[int, TrialRecord] | None = None,
+) -> Choice:
+    """Search on the choosing folds, elect on fresh ones, assemble the final model.
+
+    Parameters
+    ----------
+    plan : FoldPlan
+        The folds that choose: `choosing_plan`.
+    place : Place
+        Phase "search" in the main run, "outer_fold" inside the estimate.
+    deadline : Deadline
+        When the model must be there.
+    notify : callable
+        Hears every judged record.
+    known : mapping or None
+        Search trials of an interrupted run.
+    """
+    n_threads = threads_a_fit(dataset, settings.n_jobs)
+    bench = Bench(dataset, plan, metric, settings.seed, n_threads)
+    pace = Pace(
+        settings,
+        deadline,
+        n_workers=settings.n_jobs // n_threads,
+        refits=is_refitted(dataset, settings),
+        wanted_repeats=wanted_repeats(dataset.n_rows),
+        finest=finest_folds(dataset, metric, settings),
+    )
+    search = Search(
+        bench,
+        settings,
+        place,
+        deadline=deadline,
+        reserve=pace.finals_seconds,
+        notify=notify,
+        known=known,
+        keep_predictions=settings.estimate == "bbc" and place.phase == "search",
+    ).run()
+    nominated = _nominated(search, settings)
+    n_folds, n_repeats = pace.fresh_folds([search.trials[each.number] for each in nominated])
+    fresh = plan_fresh(
+        dataset,
+        n_folds=n_folds,
+        n_repeats=n_repeats,
+        seed=settings.seed,
+        n_choosing_folds=settings.n_folds,
+        n_choosing_repeats=settings.n_repeats,
+    )
+    benches = [(bench, float(settings.n_repeats))]
+    if fresh is not None:
+        bench.let_go()
+        finals_bench = Bench(dataset, fresh, metric, settings.seed, n_threads)
+        benches = [(finals_bench, pace.passes(n_folds, n_repeats)), *benches]
+    failpoint("finals.before")
+    finals, notes = _elected(search, nominated, benches, pace, place, notify)
+    failpoint("finals.after")
+    bench.let_go()
+    known_notes = plan.notes if fresh is None else tuple(dict.fromkeys(plan.notes + fresh.notes))
+    known_notes += skipped_slices(dataset, plan.folds)
+    notes = _how_it_ended(search, finals) + _what_was_widened(settings.spaces, search.spaces) + notes
+    return Choice(bench, search, finals, known_notes + notes)
+
+
+def elect_without(
+    choice: Choice, settings: Settings, outer: int, *, place: Place, deadline: Deadline, notify: Notify
+) -> Finals | None:
+    """Nominate, elect and assemble as if the rows of one choosing fold did not exist; the search stays.
+
+    Nominations are by the stored losses of the other folds of the first repeat. Their models have seen the
+    rows left out, so nothing else is taken from them: the nominated are fitted again, without the fold that
+    scores them and without the one left out.
+
+    Parameters
+    ----------
+    outer : int
+        Position of the fold in the first repeat of the choosing plan.
+
+    Returns
+    -------
+    Finals or None
+        None where the default cannot be scored on the remaining folds.
+    """
+    bench, search = choice.bench, choice.search
+    positions = first_repeat(bench.plan)
+    left_out = bench.plan.folds[positions.pop(outer)]
+    rows = bench.dataset.take(left_out.train)
+    within = {position: _within(bench.plan.folds[position], left_out) for position in positions}
+    positions = [position for position in positions if can_train(rows, within[position])]
+    plan = FoldPlan(bench.plan.kind, tuple(within[position] for position in positions), ())
+    seed = child_seed(settings.seed, "crossfit", outer)
+    inner = Bench(rows, plan, bench.metric, seed, bench.n_threads)
+    trials = tuple(_scored_on(trial, positions) for trial in search.trials)
+    if trials[search.default].scores is None:
+        return None
+    pace = Pace(
+        settings,
+        deadline,
+        n_workers=settings.n_jobs // bench.n_threads,
+        refits=is_refitted(rows, settings),
+        wanted_repeats=1,
+    )
+    search = replace(search, trials=trials, default_trial=None)
+    return _finals(search, _nominated(search, settings), inner, pace, place, notify, passes=1.0)
+
+
+def first_repeat(plan: FoldPlan) -> list[int]:
+    """Return the positions of the folds that test every row once."""
+    return [position for position, fold in enumerate(plan.folds) if fold.repeat == 0]
+
+
+def _within(fold: Fold, left_out: Fold) -> Fold:
+    """Return a fold of the rows that another one trains on, numbered among these."""
+    rows = left_out.train
+    train = np.intersect1d(fold.train, rows, assume_unique=True)
+    test = np.intersect1d(fold.test, rows, assume_unique=True)
+    return Fold(0, fold.index, np.searchsorted(rows, train), np.searchsorted(rows, test))
+
+
+def _scored_on(trial: TrialRecord, positions: Sequence[int]) -> TrialRecord:
+    """Return a search trial as some of its folds alone score it; pruned where they cannot."""
+    curves = trial.curves
+    if curves is None:
+        return trial
+    some = replace(
+        curves,
+        repeats=tuple(curves.repeats[i] for i in positions),
+        train=tuple(curves.train[i] for i in positions),
+        validation=tuple(curves.validation[i] for i in positions),
+    )
+    try:
+        return replace(trial, scores=nested_scores(some))
+    except ValueError as error:
+        return replace(trial, scores=None, state="PRUNED", reason=str(error))
+
+
+def _elected(
+    search: SearchOutcome,
+    nominated: Sequence[Nomination],
+    benches: Sequence[tuple[Bench, float]],
+    pace: Pace,
+    place: Place,
+    notify: Notify,
+) -> tuple[Finals, tuple[str, ...]]:
+    """Elect on the first bench that can score the default: the fresh folds, else the search folds."""
+    default = search.default_trial
+    for bench, passes in benches if default is None or pace.has_time_for(default.record) else ():
+        finals = _finals(search, nominated, bench, pace, place, notify, passes=passes)
+        if finals is not None:
+            return finals, _notes(finals, is_fresh=bench is not benches[-1][0])
+    if default is None:
+        raise TrialsFailedError("The default could be scored once but not again: its fits do not repeat.")
+    nominated = [Nomination(search.default, ())]
+    note = "No time was left for fresh folds: the default is delivered as it was searched."
+    return assemble([default], nominated, benches[-1][0], pace.settings, deadline=pace.deadline), (note,)
+
+
+def _finals(
+    search: SearchOutcome,
+    nominated: Sequence[Nomination],
+    bench: Bench,
+    pace: Pace,
+    place: Place,
+    notify: Notify,
+    *,
+    passes: float,
+) -> Finals | None:
+    """Re-score the nominated, elect and assemble; None where the default fails or misses the deadline."""
+    settings = pace.settings
+    nominations = pace.affordable(nominated, search.trials, passes)
+    main = place.phase == "search"
+    scored = rescore(
+        nominations,
+        search.trials,
+        bench,
+        settings,
+        place=Place(place.study, "finalist") if main else place,
+        cap=search.cap,
+        first_number=None if main else len(search.trials),
+        may_cut_default=search.default_trial is not None,
+        deadline=pace.deadline.earlier(
+            pace.assembly_seconds([search.trials[each.number] for each in nominations])
+        ),
+    )
+    for trial in scored:
+        notify(trial.record)
+    if scored[0].evaluation is None:
+        return None
+    finals = assemble(scored, nominations, bench, settings, deadline=pace.deadline.earlier(ASSEMBLY_SECONDS))
+    return replace(finals, n_missed=finals.n_missed + len(nominated) - len(nominations))
+
+
+def _nominated(search: SearchOutcome, settings: Settings) -> tuple[Nomination, ...]:
+    return nominate(
+        search.trials,
+        weights=settings.nominating_weights,
+        cap=search.cap,
+        n_finalists=N_FINALISTS,
+        default=search.default,
+    )
+
+
+def _how_it_ended(search: SearchOutcome, finals: Finals) -> tuple[str, ...]:
+    default = search.trials[search.default]
+    if default.shortened and default.curves is not None:
+        reached = default.curves.path_values[-1]
+        return (f"Time ended the default's path at {reached:g}: no model was fitted to its end.",)
+    notes = []
+    winner = search.trials[finals.nominations[finals.winner].number]
+    if winner.shortened and winner.curves is not None:
+        reached = winner.curves.path_values[-1]
+        notes.append(f"Time ended the winner's path at {reached:g}: it may gain beyond.")
+    if search.is_settled:
+        n_trials = len(search.trials)
+        notes.append(f"The search ended after {n_trials} trials: the later half brought only noise.")
+    return tuple(notes)
+
+
+def _what_was_widened(before: Sequence[SearchSpace], after: Sequence[SearchSpace]) -> tuple[str, ...]:
+    return tuple(
+        f"The search widened {new.family}.{name} to [{dimension.low:g}, {dimension.high:g}]: "
+        "the best trial lay at its end."
+        for old, new in zip(before, after, strict=True)
+        for name, dimension in new.dimensions.items()
+        if dimension != old.dimensions[name] and isinstance(dimension, Float | Int)
+    )
+
+
+def _notes(finals: Finals, *, is_fresh: bool) -> tuple[str, ...]:
+    notes = []
+    if not is_fresh:
+        notes.append("Fresh folds could not be used here: finalists were re-scored on the search folds.")
+    if finals.n_missed:
+        notes.append(f"{finals.n_missed} nominated trial(s) had no time left for the fresh folds.")
+    if finals.refit_failure:
+        notes.append(f"Fold models are delivered: a fit on all rows failed ({finals.refit_failure}).")
+    return tuple(notes)

@@ -1,0 +1,239 @@
+"""Who hears of a run: the trial store, the progress line, MLflow. The search knows none of them."""
+
+from __future__ import annotations
+
+import math
+import sys
+import warnings
+from dataclasses import dataclass, field, replace
+from time import monotonic
+from types import TracebackType
+
+from tuner._line.progress import Progress
+from tuner._metrics.metrics import Metric
+from tuner._movement.reference import Reference, promise_of, recipe_of_result
+from tuner._options.config import TuningConfig
+from tuner._records import Configuration, TrialRecord
+from tuner._report import report as _report
+from tuner._report.page import draw
+from tuner._report.result import TuningResult
+from tuner._rows.data import Dataset
+from tuner._store import TrialStore
+from tuner._tracking.info import TrackingInfo
+from tuner._tracking.tracking import DatasetInfo, RunSummary, Tracker
+from tuner.exceptions import TimeBudgetWarning
+
+SUMMARY = "mlflow summary"  # its name in the store
+FLUSH_SECONDS = 5.0
+PATIENT_FLUSH_SECONDS = 60.0  # where no time budget presses
+CONNECT_SECONDS = 30.0  # a replay waits for MLflow
+OVERRUN_SECONDS, OVERRUN_SHARE = 2.0, 0.05  # what a run may take beyond its budget, the larger of both
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunContext:
+    """Who runs: what a job adds to a tuning run.
+
+    Attributes
+    ----------
+    name : str
+        Job name.
+    run_name : str or None
+        Of the run in MLflow; None: the job's name.
+    job_key : str or None
+    register_as : str or None
+        Registered model name in MLflow.
+    study_name : str or None
+    store : TrialStore or None
+        The study's store, held by the caller; None: the run holds it itself.
+    begin_with : tuple of Configuration
+        The search begins with them; empty: with the best of the job's latest other study.
+    reference : Reference or None
+        What a registered version remembers of its rows.
+    flush_seconds : float
+        What MLflow's last writes may take at least, whatever is left of a time budget.
+    """
+
+    name: str = "tuner"
+    run_name: str | None = None
+    job_key: str | None = None
+    register_as: str | None = None
+    study_name: str | None = None
+    store: TrialStore | None = None
+    begin_with: tuple[Configuration, ...] = ()
+    reference: Reference | None = None
+    flush_seconds: float = FLUSH_SECONDS
+
+
+@dataclass(eq=False)
+class Listeners:
+    """Passes every record on, and tells the trackers how the run ended."""
+
+    dataset: Dataset
+    metric: Metric
+    config: TuningConfig
+    context: RunContext
+    study_name: str
+    store: TrialStore | None
+    started: float
+    fold_plan_hash: str = ""
+    _tracker: Tracker | None = field(default=None, init=False)
+    _progress: Progress | None = field(default=None, init=False)
+    _best: TrialRecord | None = field(default=None, init=False)
+    _n_judged: int = field(default=0, init=False)
+
+    def __enter__(self) -> Listeners:
+        if self.config.verbose:
+            self._progress = Progress(
+                self.metric, self.config.time_budget, self.config.max_trials, self.started
+            )
+            self._progress.say(self._opening())
+        if self.config.tracking:
+            self._tracker = start_tracker(
+                self.dataset,
+                self.config,
+                self.context,
+                self.study_name,
+                fold_plan_hash=self.fold_plan_hash,
+                is_stored=self.store is not None,
+            )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        if error is not None and not isinstance(error, Exception):
+            error.add_note(self._so_far())
+        if kind is not None and self._tracker is not None:
+            status = "FAILED" if issubclass(kind, Exception) else "KILLED"
+            self._tracker.abort(status, f"{kind.__name__}: {error}")
+
+    def notify(self, record: TrialRecord) -> None:
+        """Hear of a judged record: durable first, then shown, then logged."""
+        self._n_judged += 1
+        if record.phase == "search" and record.objective is not None:
+            self._best = min(self._best or record, record, key=lambda each: each.objective or 0.0)
+        if self.store is not None:
+            self.store.save(record)
+        if self._progress is not None:
+            self._progress.trial(record)
+        if self._tracker is not None:
+            self._tracker.trial(record)
+
+    def finish(self, result: TuningResult) -> TuningResult:
+        """Log the parent run and return the result with what tracking says, and what it took."""
+        result = replace(result, seconds=monotonic() - self.started)
+        overrun = _overrun(result)
+        if overrun is not None:
+            warnings.warn(overrun, TimeBudgetWarning, stacklevel=2)
+            result = replace(result, notes=(*result.notes, overrun))
+        if self._tracker is None:
+            return result
+        pictures = draw(result)
+        promise = promise_of(result, self.metric)
+        summary = RunSummary(
+            params=_report.config_params(self.config),
+            metrics=_report.metrics(result),
+            tags=_report.tags(result),
+            note=_report.markdown(result),
+            texts=_report.texts(result, self.config, pictures),
+            figures={f"{name}.svg": picture for name, picture in pictures.items()},
+            model=result.model,
+            sample=self.dataset.sample,
+            register_as=self.context.register_as,
+            files={}
+            if self.context.reference is None
+            else replace(self.context.reference, promise=promise, recipe=recipe_of_result(result)).paths(),
+            version_tags={"tuner.job_key": str(self.context.job_key), **promise.tags()},
+        )
+        if self.store is not None:
+            self.store.keep(SUMMARY, summary.to_json())
+        budget = self.config.time_budget
+        left = PATIENT_FLUSH_SECONDS if budget is None else self.started + budget - monotonic()
+        info = self._tracker.finish(summary, timeout=max(self.context.flush_seconds, left))
+        notes = result.notes + _notes(info)
+        return replace(result, tracking=info, notes=notes, seconds=monotonic() - self.started)
+
+    def _so_far(self) -> str:
+        """Say what a run that is stopped has reached."""
+        kept = "in memory only" if self.store is None else "kept in the trial store"
+        text = f"after {self._n_judged} trials, {kept}"
+        if self._best is None:
+            return text
+        configuration = self._best.configuration
+        settings = ", ".join(f"{name}={value}" for name, value in configuration.params.items())
+        return f"{text}; best so far {self._best.objective:.4g} by {configuration.family} ({settings})"
+
+    def _opening(self) -> str:
+        dataset = self.dataset
+        limits = [] if self.config.time_budget is None else [f"{self.config.time_budget:g} s"]
+        limits += [] if self.config.max_trials is None else [f"{self.config.max_trials} trials"]
+        return (
+            f"Tuning {dataset.task} on {dataset.n_rows} rows x {dataset.schema.n_inputs} columns "
+            f"for {self.metric.name}, at most {' or '.join(limits)}"
+        )
+
+
+def start_tracker(
+    dataset: Dataset,
+    config: TuningConfig,
+    context: RunContext,
+    study_name: str,
+    *,
+    fold_plan_hash: str,
+    is_stored: bool,
+) -> Tracker:
+    """Begin, or with a stored study continue, the study's run in MLflow."""
+    tracker = Tracker(
+        uri=config.tracking_uri,
+        experiment=config.experiment_name,
+        run_name=context.run_name or context.name,
+        study=study_name,
+        job_key=context.job_key,
+        run_key=context.job_key or study_name if is_stored else None,
+        dataset=DatasetInfo(
+            name=context.name,
+            digest=dataset.fingerprint(),
+            fold_plan_hash=fold_plan_hash,
+            n_rows=dataset.n_rows,
+            n_columns=dataset.schema.n_inputs,
+        ),
+    )
+    tracker.start()
+    return tracker
+
+
+def replay(store: TrialStore, tracker: Tracker, *, timeout: float) -> TrackingInfo:
+    """Tell the tracker again all that the store holds: what MLflow has is left alone, the rest written.
+
+    The store keeps neither figures nor the model: run the job again for these.
+    """
+    for record in store.records():
+        tracker.trial(record)
+    if not tracker.connects(timeout=min(CONNECT_SECONDS, timeout)):
+        return tracker.abort("KILLED", timeout=0.0)
+    summary = store.kept(SUMMARY)
+    if summary is None:
+        return tracker.abort("KILLED", "not finished; run the job again to go on", timeout=timeout)
+    return tracker.finish(RunSummary.from_json(summary), timeout=timeout)
+
+
+def _overrun(result: TuningResult) -> str | None:
+    """Say by how much a run took longer than its budget and the tolerance of max(2 s, 5 percent)."""
+    budget = result.time_budget
+    if budget is None or result.seconds <= budget + max(OVERRUN_SECONDS, OVERRUN_SHARE * budget):
+        return None
+    return (
+        f"The run took {result.seconds:.1f} s where `time_budget` is {budget:g}: a step that cannot be "
+        f"divided (a fold's preparation, one boosting round, one penalty) took longer than the time left. "
+        f"Set `time_budget` to at least {math.ceil(result.seconds)}, or tune on fewer rows."
+    )
+
+
+def _notes(info: TrackingInfo) -> tuple[str, ...]:
+    notes = tuple(f"MLflow: {problem}" for problem in info.problems)
+    if info.n_missing:
+        notes += (f"MLflow misses {info.n_missing} trial(s); the result and the trial store have them all.",)
+    for note in notes:
+        sys.stderr.write(f"{note}\n")
+    return notes

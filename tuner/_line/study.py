@@ -1,0 +1,63 @@
+"""The study in the store: its name follows from what is searched, and only the same may go on in it."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import AbstractContextManager, nullcontext
+
+from tuner._line.listeners import RunContext
+from tuner._options.config import TuningConfig
+from tuner._options.spaces import resolve_spaces
+from tuner._rows.data import Dataset
+from tuner._store import TrialStore
+from tuner.exceptions import InputError
+
+STUDY_HASH, FOLD_PLAN_HASH = "study_hash", "fold_plan_hash"  # their names in the store
+
+
+def study_hash(dataset: Dataset, config: TuningConfig) -> str:
+    """Return the first 12 hex digits of sha256 over space, metric, folds and data."""
+    folds: tuple[object, ...] = (
+        config.n_folds,
+        config.n_repeats,
+        config.outer_folds,
+        str(config.random_state),
+    )
+    if "G001" in config.allow:
+        folds += ("copies apart",)
+    if config.aggregate != "mean":
+        folds += (config.aggregate, tuple(config.slices))
+    if config.widen:
+        folds += ("widen",)
+    has_images = dataset.schema.image_shape is not None
+    spaces = resolve_spaces(config.families, config.search_space, has_images=has_images)
+    what = (spaces, str(config.metric), folds, dataset.fingerprint())
+    return hashlib.sha256(repr(what).encode()).hexdigest()[:12]
+
+
+def begun(job_key: str) -> str:
+    """Return the name under which the store keeps that a job was run with this key."""
+    return f"begun {job_key}"
+
+
+def held(
+    config: TuningConfig, context: RunContext, study_name: str
+) -> AbstractContextManager[TrialStore | None]:
+    """Return the study's store, held by this run or by its caller; None where trials live in memory."""
+    if context.store is not None or config.storage is None:
+        return nullcontext(context.store)
+    return TrialStore(config.storage, study_name)
+
+
+def check_same(store: TrialStore, digest: str) -> None:
+    """Refuse to continue a study, by its name, on what it was not begun with; its records would be taken."""
+    begun_with = store.kept(STUDY_HASH)
+    if begun_with is None:
+        store.keep(STUDY_HASH, digest)
+    elif begun_with != digest:
+        raise InputError(
+            "A stored study can only be continued with the data, metric, space, folds and random_state "
+            "it was begun with.",
+            f"a study whose hash of these is {begun_with}, now {digest}",
+            "Use another `study_name`, or leave it out: the derived name changes with them.",
+        )

@@ -1,0 +1,1 @@
+"""Metrics, each turned into a loss."""

@@ -1,0 +1,1 @@
+"""Whether the world has moved since a version was made."""

@@ -1,0 +1,118 @@
+"""Which spaces are searched: those of the families asked for, with the user's changes, as the rows allow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.util import find_spec
+
+from search_spaces import (
+    DEFAULT_FAMILIES,
+    EXTRAS,
+    PORTFOLIOS,
+    SPACES,
+    Categorical,
+    Dimension,
+    SearchSpace,
+    augmentation,
+)
+from tuner._options.rules import check_known, check_mapping
+from tuner._types import Scalar
+from tuner.exceptions import InputError
+
+SpaceChanges = Mapping[str, Mapping[str, Dimension | Scalar]]
+
+
+def resolve_spaces(
+    families: Sequence[str] | None, changes: SpaceChanges | None, *, has_images: bool | None = None
+) -> tuple[SearchSpace, ...]:
+    """Return the spaces of the chosen families with the user's changes, the default family first.
+
+    Parameters
+    ----------
+    families, changes
+        `families` and `search_space` of the config, not checked yet.
+    has_images : bool or None
+        Whether the rows are images; None where that is not known yet.
+    """
+    given = DEFAULT_FAMILIES if families is None else families
+    if isinstance(given, str) or not isinstance(given, Iterable) or not (names := tuple(given)):
+        raise InputError("`families` must be a list of names.", repr(given), 'Try ["lightgbm"].')
+    for family in names:
+        check_known("family", family, tuple(SPACES))
+        _check_installed(family)
+    if len(set(names)) < len(names):
+        raise InputError("`families` must name each family once.", list(names), "Drop the repeated name.")
+    changes = {} if changes is None else changes
+    check_mapping("search_space", changes)
+    for family, change in changes.items():
+        check_known("family in `search_space`", family, names)
+        check_mapping(f'search_space["{family}"]', change)
+    ordered = sorted(names, key=lambda family: family != "lightgbm")
+    try:
+        return tuple(_space(family, has_images).override(changes.get(family, {})) for family in ordered)
+    except ValueError as error:
+        raise _space_error(str(error)) from error
+
+
+def _space(family: str, has_images: bool | None) -> SearchSpace:  # noqa: FBT001
+    space = SPACES[family]
+    return space if has_images is None else space.narrowed(has_images=has_images)
+
+
+def with_augmentation(
+    space: SearchSpace, changes: Mapping[str, Dimension | Scalar], kind: str
+) -> SearchSpace:
+    """Let augmentation vary where the rows are images or the user names some of it, and nowhere else."""
+    if "augment" not in space.dimensions:
+        return space
+    named = {
+        kind_named
+        for kind_named, names in (("image", augmentation.IMAGE), ("table", augmentation.TABLE))
+        if names.keys() & changes.keys() or kind_named in _choices(changes.get("augment"))
+    }
+    for unfit in named - ({"image", "table"} if kind == "image" else {kind}):
+        wanted = "images of shape (n, h, w) or (n, h, w, c)" if unfit == "image" else "a dense table"
+        raise InputError(
+            f"Augmentation of kind {unfit!r} needs {wanted}.",
+            f"`search_space` for {space.family!r} on {'sparse rows' if kind == 'sparse' else 'a table'}",
+            "Leave it out, or pass the rows in that form.",
+        )
+    if "augment" in changes:
+        return space
+    kinds = sorted(named | ({"image"} if kind == "image" else set()))
+    return (
+        space.override({"augment": Categorical(("none", *kinds))}) if kinds else augmentation.without(space)
+    )
+
+
+def _choices(change: object) -> tuple[object, ...]:
+    return change.choices if isinstance(change, Categorical) else (change,)
+
+
+def known_good(space: SearchSpace, *, has_images: bool) -> tuple[Mapping[str, Scalar], ...]:
+    """Return the family's known-good configurations, on images beside one of each kind of transform.
+
+    These come first, but for boosting: it grows a tree a class and round, on the copies too, and gains least.
+    """
+    first = augmentation.FIRST if has_images and "augment" in space.dimensions else ()
+    known = PORTFOLIOS.get(space.family, ())
+    return (*known, *first) if space.family == "lightgbm" else (*first, *known)
+
+
+def _check_installed(family: str) -> None:
+    package, extra = EXTRAS.get(family, ("", ""))
+    if package and find_spec(package) is None:
+        raise InputError(
+            f"The family {family!r} trains with the package `{package}`.",
+            "no such package in this environment",
+            f'Install it: pip install "honest-tuner[{extra}]".',
+        )
+
+
+def _space_error(message: str) -> InputError:
+    """Take the message of a search space, "rule. Got value. Cure.", apart."""
+    parts = re.fullmatch(r"(.*?) Got (.*?)\. ([A-Z].*)", message, flags=re.DOTALL)
+    if parts is None:
+        return InputError("`search_space` must fit the families' parameters.", message, "Correct it.")
+    return InputError(*parts.groups())

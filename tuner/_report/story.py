@@ -1,0 +1,121 @@
+"""A result told in lines, the answer first."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from tuner._claims.claims import Estimate
+    from tuner._records import GroupScores
+    from tuner._report.result import TuningResult
+
+
+def facts(result: TuningResult) -> list[tuple[str, str]]:
+    """Return the story as (label, text) lines, the answer first."""
+    lines = [("estimate", _estimate_text(result, result.estimate))]
+    if result.delivered_estimate is not None:
+        lines.append(("delivered", _estimate_text(result, result.delivered_estimate)))
+    if result.default_estimate is not None:
+        lines.append(("default", _estimate_text(result, result.default_estimate)))
+    lines.append(("tuning paid", _paid_text(result)))
+    if result.optimism is not None and math.isfinite(result.optimism):
+        verdict = "flattered the winner" if result.optimism > 0 else "did not flatter the winner"
+        lines.append(("optimism", f"{result.optimism:+.4g} (the search {verdict})"))
+    if result.optimism_table is not None:
+        lines.append(("scores", result.optimism_table.line()))
+    if result.slices:
+        lines.append(("worst slice", _worst_slice_text(result)))
+    if result.group_scores is not None:
+        lines.append(("new groups", _groups_text(result.group_scores)))
+    lines.append(("gap", f"{result.gap:.4g} between training and held-out loss of the winner"))
+    lines.append(("winner", _winner_text(result)))
+    lines.append(("model", _model_text(result)))
+    lines.append(("serving", _serving_text(result)))
+    lines.append(("trials", f"{_counts(result)}; folds: {result.fold_plan}"))
+    found = (*result.checks, *result.diagnosis)
+    lines += [(finding.code, f"{finding.title} {finding.next_step}") for finding in found]
+    lines += [("note", note) for note in result.notes]
+    lines.append(("time", _time_text(result)))
+    return lines
+
+
+def _estimate_text(result: TuningResult, estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "none: search scores are not claims"
+    interval = f"[{estimate.low:.4f}, {estimate.high:.4f}]"
+    name = result.card.score_name(result.metric)
+    value = f"{name} {estimate.value:.4f}, {estimate.level:.0%} interval {interval}"
+    return f"{value} ({estimate.estimand})"
+
+
+def _paid_text(result: TuningResult) -> str:
+    texts = {
+        "paid": "yes: better than the default on held-out rows, beyond noise",
+        "not shown": "not shown: better than the default on average, but within noise",
+        "did not pay": "no: not better than the default on held-out rows, so the default was shipped",
+        "not judged": "not judged: only an estimate can tell",
+    }
+    text = texts[result.paid.verdict]
+    if result.paid.verdict == "not judged" and result.estimate is not None:
+        text = "not judged: nothing but the default was chosen"
+    if result.paid.difference is None:
+        return text
+    interval = f"[{result.paid.low:+.4g}, {result.paid.high:+.4g}]"
+    return f"{text} ({result.paid.scale} difference {result.paid.difference:+.4g} {interval})"
+
+
+def _groups_text(scores: GroupScores) -> str:
+    left_out, random = np.nanmean(scores.left_out_losses), np.nanmean(scores.random_losses)
+    return f"loss {left_out:.4g} of the winner on groups left out, {random:.4g} on random folds"
+
+
+def _worst_slice_text(result: TuningResult) -> str:
+    worst = result.worst_slice
+    if worst is None:
+        return "none could be scored"
+    kind = "95%" if result.card.aggregate == "mean" else "simultaneous 95%"
+    interval = f"{kind} interval [{worst.low:.4f}, {worst.high:.4f}]"
+    return (
+        f"{worst.column} = {worst.label}: {result.metric} {worst.value:.4f}, {interval} "
+        f"({worst.n_rows} rows, fresh folds; of {len(result.slices)} slices)"
+    )
+
+
+def _winner_text(result: TuningResult) -> str:
+    scores = result.shipped.scores
+    settings = ", ".join(
+        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in result.winner.configuration.params.items()
+    )
+    size = f", path value {scores.path_value:g}" if scores else ""
+    return f"{result.winner.configuration.family} ({settings}{size})"
+
+
+def _model_text(result: TuningResult) -> str:
+    blended = result.model.blended
+    if blended is None:  # pragma: no cover - a delivered model always holds one
+        return "none"
+    default = "the default, " if result.shipped_default else ""
+    tempered = f"; temperature {blended.temperature:.2f}" if blended.temperature != 1.0 else ""
+    positive = f"; positive class {result.positive_class}" if result.positive_class is not None else ""
+    return f"{default}{blended}{tempered}{positive}"
+
+
+def _serving_text(result: TuningResult) -> str:
+    latency = result.latency
+    took = latency.row_milliseconds
+    row = f"{took:.2g}" if took < 99.5 else f"{took:,.0f}"  # never 1.1e+02
+    return f"{row} ms for one row, {latency.rows_per_second:,.0f} rows a second"
+
+
+def _counts(result: TuningResult) -> str:
+    finished, pruned, failed = (result.trials.count(state) for state in ("COMPLETE", "PRUNED", "FAIL"))
+    return f"{finished} finished, {pruned} pruned, {failed} failed; {len(result.finalists)} finalists"
+
+
+def _time_text(result: TuningResult) -> str:
+    budget = "" if result.time_budget is None else f" of {result.time_budget:g} s"
+    return f"{result.seconds:.1f} s{budget}, seed {result.seed}"

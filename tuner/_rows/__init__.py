@@ -1,0 +1,1 @@
+"""Rows as they come in, checked and encoded: the dataset of a run."""

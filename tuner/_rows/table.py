@@ -1,0 +1,337 @@
+"""A feature table as numbers and category codes, and the schema that encodes new rows the same way.
+
+Encoding here is per value (a number stays itself, a category gets the index of its name): nothing is
+learned from the distribution of the rows. Whatever learns (imputers, scalers, one-hot choices) is
+fitted on training rows only, in `tuner._rows.preparation` and the families.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from tuner._rows.columns import (
+    DATE_PARTS,
+    MISSING,
+    Column,
+    as_csr,
+    check_finite,
+    encode_columns,
+    no_columns,
+    parse_dates,
+    read_column,
+    varying_columns,
+)
+from tuner._types import IntArray
+from tuner.exceptions import InputError
+
+__all__ = [
+    "DATE_PARTS",
+    "MISSING",
+    "Column",
+    "Schema",
+    "Table",
+    "as_csr",
+    "as_frame",
+    "check_finite",
+    "is_named",
+    "parse_dates",
+    "read_schema",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Encoded rows.
+
+    Attributes
+    ----------
+    numeric : array or CSR matrix of shape (n_rows, n_numeric)
+        Numbers; NaN is missing.
+    categorical : int array of shape (n_rows, n_categorical)
+        Category codes; -1 is missing.
+    """
+
+    numeric: Any
+    categorical: IntArray
+    _derived: dict[int, tuple[Any, Any]] = field(init=False, default_factory=dict, repr=False)
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return int(self.numeric.shape[0])
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether the numeric block is a sparse matrix."""
+        return sparse.issparse(self.numeric)
+
+    @property
+    def has_categories(self) -> bool:
+        """Whether any column is categorical."""
+        return bool(self.categorical.shape[1])
+
+    @property
+    def n_columns(self) -> int:
+        """Number of encoded columns."""
+        return int(self.numeric.shape[1] + self.categorical.shape[1])
+
+    def take(self, rows: IntArray) -> Table:
+        """Return the given rows as a new table."""
+        return Table(self.numeric[rows], self.categorical[rows])
+
+    def derived(self, by: Any, make: Callable[[Table], Any]) -> Any:
+        """Return what ``make`` makes of these rows, made once for each ``by``."""
+        if id(by) not in self._derived:
+            self._derived[id(by)] = (by, make(self))  # held, so that no other object gets its id
+        return self._derived[id(by)][1]
+
+    def part(self, start: int, stop: int) -> Table:
+        """Return consecutive rows, not copied."""
+        return Table(self.numeric[start:stop], self.categorical[start:stop])
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What the input looked like at fit, and how to encode rows that look the same.
+
+    Attributes
+    ----------
+    columns : tuple of Column
+        The columns used, in input order.
+    input_names : tuple of str or None
+        All input columns where the input named them.
+    n_inputs : int
+        Number of input columns.
+    image_shape : tuple of int or None
+        Shape of one image where the input was images.
+    roles : tuple of str
+        Columns of the input that were the target, groups, time or weight: ignored where present.
+    is_sparse : bool
+        Whether the input was a sparse matrix.
+    """
+
+    columns: tuple[Column, ...]
+    input_names: tuple[str, ...] | None
+    n_inputs: int
+    image_shape: tuple[int, ...] | None = None
+    roles: tuple[str, ...] = ()
+    is_sparse: bool = False
+
+    def without_roles(self, X: Any) -> Any:
+        """Return the input without the columns that were no features at fit."""
+        if not self.roles or not is_named(X):
+            return X
+        return X[[name for name in X.columns if str(name) not in self.roles]]
+
+    def encode(self, X: Any) -> Table:
+        """Encode new rows.
+
+        Raises
+        ------
+        InputError
+            If columns are missing, extra, or hold infinite values.
+        """
+        self._check_images(X)
+        frame = as_frame(self.without_roles(X))
+        named = self.input_names is not None and is_named(X)
+        if named:
+            self._check_names([str(name) for name in frame.columns])
+        else:
+            self._check_width(frame.shape[1])
+        names = [str(name) for name in frame.columns] if named else self._fit_names()
+        used = [names.index(column.name) for column in self.columns]
+        if isinstance(frame, pd.DataFrame):
+            return Table(*encode_columns(frame.iloc[:, used], self.columns))
+        picked = frame if len(used) == self.n_inputs else frame[:, used]
+        arrived_sparse: bool = sparse.issparse(picked)
+        if arrived_sparse and not self.is_sparse:
+            picked = picked.toarray()
+        if any(column.kind != "numeric" for column in self.columns):
+            return Table(*encode_columns(pd.DataFrame(picked), self.columns))
+        check_finite(picked, used)
+        return Table(picked, np.empty((picked.shape[0], 0), dtype=np.int32))
+
+    def _fit_names(self) -> list[str]:
+        return list(self.input_names or _position_names(self.n_inputs))
+
+    def _check_images(self, X: Any) -> None:
+        shape = np.shape(X)[1:] if isinstance(X, np.ndarray) else ()
+        if self.image_shape is not None and len(shape) > 1 and shape != self.image_shape:
+            raise InputError(
+                f"Images must have the shape {self.image_shape} they had at fit.", shape, "Resize them."
+            )
+
+    def _check_width(self, width: int) -> None:
+        if width != self.n_inputs:
+            raise InputError(
+                f"X must have the {self.n_inputs} columns it had at fit.",
+                f"{width} columns",
+                "Pass the same features.",
+            )
+
+    def _check_names(self, names: list[str]) -> None:
+        fitted = self._fit_names()
+        missing = [name for name in fitted if name not in names]
+        extra = [name for name in names if name not in fitted or names.count(name) > 1]
+        if missing or extra:
+            raise InputError(
+                "Feature columns at predict must be those of fit.",
+                f"missing columns {missing[:5]} and unseen or repeated columns {extra[:5]}",
+                "Pass the same columns by name.",
+            )
+
+
+def is_named(X: Any) -> bool:
+    """Whether the input carries column names (pandas or polars)."""
+    return isinstance(X, pd.DataFrame) or (
+        _is_polars(X) and hasattr(X, "columns") and hasattr(X, "to_pandas")
+    )
+
+
+def _is_polars(X: Any) -> bool:
+    return type(X).__module__.split(".")[0] == "polars"
+
+
+def as_frame(X: Any) -> Any:
+    """Return a pandas DataFrame (named or mixed columns), a float array or a CSR matrix.
+
+    Raises
+    ------
+    InputError
+        If X is not two-dimensional, complex, not in memory, or of no rows or columns.
+    """
+    if _is_polars(X):
+        if not hasattr(X, "to_pandas"):
+            raise InputError("X must be in memory.", f"a polars {type(X).__name__}", "Call its `collect()`.")
+        X = X.to_pandas()
+    if sparse.issparse(X):
+        X = as_csr(X)
+        if np.iscomplexobj(X):
+            raise InputError("X must be real.", "Complex data not supported", "Pass real numbers.")
+        _check_shape(X.shape)
+        return X.astype(np.float64) if X.dtype.kind != "f" else X
+    if not isinstance(X, pd.DataFrame):
+        X = _as_array(X)
+        if X.dtype.kind not in "OUSMm":
+            return X
+        X = pd.DataFrame(X).infer_objects()
+        X.columns = pd.Index(_position_names(X.shape[1]))
+    _check_shape(X.shape)
+    return X
+
+
+def _position_names(width: int) -> list[str]:
+    return [f"x{index}" for index in range(width)]
+
+
+def _as_array(X: Any) -> Any:
+    try:
+        array = np.asarray(X)
+    except ValueError as error:
+        raise InputError("Rows of X must be equally long.", str(error), "Pad or repair the rows.") from error
+    if array.dtype.kind == "c":
+        raise InputError("X must be real.", "Complex data not supported", "Pass real numbers.")
+    if array.ndim in (3, 4):
+        array = array.reshape(len(array), int(np.prod(array.shape[1:])))
+    if array.ndim != 2:
+        raise InputError(
+            "X must be a table of rows and columns, or images of shape (n, h, w) or (n, h, w, c).",
+            f"Expected 2D array, got {array.ndim}D array instead",
+            "Reshape your data: one row per sample, one column per feature.",
+        )
+    _check_shape(array.shape)
+    if array.dtype.kind in "OUSMm":
+        return array
+    return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
+
+
+def _check_shape(shape: tuple[int, ...]) -> None:
+    if shape[0] == 0:
+        raise InputError(
+            "X must have at least 1 row.", f"0 sample(s) (shape={shape})", "Check the filter or the file."
+        )
+    if shape[1] == 0:
+        raise InputError(
+            "X must have at least 1 column.",
+            f"0 feature(s) (shape={shape}) while a minimum of 1 is required",
+            "Pass at least one feature.",
+        )
+
+
+def read_schema(X: Any) -> tuple[Schema, Table, tuple[str, ...]]:
+    """Read the schema off training rows: kinds, category names, columns that can be dropped.
+
+    Returns
+    -------
+    schema : Schema
+    table : Table
+        The encoded rows.
+    notes : tuple of str
+        What was dropped and why.
+
+    Raises
+    ------
+    InputError
+        On duplicate column names, infinite values, unusable cell types or no usable column.
+    """
+    image_shape = np.shape(X)[1:] if isinstance(X, np.ndarray) and X.ndim in (3, 4) else None
+    frame = as_frame(X)
+    if not isinstance(frame, pd.DataFrame):
+        frame_names = _position_names(frame.shape[1])
+        check_finite(frame, range(frame.shape[1]))
+        keep = varying_columns(frame)
+        if image_shape is not None:
+            _check_pixels(frame)
+            keep = list(range(frame.shape[1]))  # a border that never varies does once images are shifted
+        columns = tuple(Column(frame_names[index], "numeric") for index in keep)
+        table = Table(
+            frame if len(keep) == frame.shape[1] else frame[:, keep],
+            np.empty((frame.shape[0], 0), dtype=np.int32),
+        )
+        schema = Schema(columns, None, frame.shape[1], image_shape, is_sparse=table.is_sparse)
+        return schema, table, _dropped_note(frame_names, columns)
+    _check_unique(frame)
+    names = [str(name) for name in frame.columns]
+    read = [read_column(name, frame.iloc[:, index]) for index, name in enumerate(names)]
+    columns = tuple(column for column in read if column is not None)
+    if not columns:
+        raise no_columns(frame.shape)
+    used = [index for index, column in enumerate(read) if column is not None]
+    schema = Schema(columns, tuple(names) if is_named(X) else None, len(names))
+    table = Table(*encode_columns(frame.iloc[:, used], columns))
+    return schema, table, _dropped_note(names, columns)
+
+
+def _check_pixels(pixels: Any) -> None:
+    missing = int(np.isnan(pixels).sum())
+    if missing:
+        raise InputError(
+            "Pixels of images must be numbers.",
+            f"{missing} missing (NaN)",
+            "Fill them in, or pass the rows flattened: then they are missing values of a table.",
+        )
+
+
+def _check_unique(frame: pd.DataFrame) -> None:
+    names = pd.Index([str(name) for name in frame.columns])
+    if not names.is_unique:
+        raise InputError(
+            "Column names must be unique.",
+            f"{sorted(set(names[names.duplicated()]))} more than once",
+            "Rename or drop the repeated columns.",
+        )
+
+
+def _dropped_note(names: list[str], columns: tuple[Column, ...]) -> tuple[str, ...]:
+    kept = {column.name for column in columns}
+    dropped = [name for name in names if name not in kept]
+    if not dropped:
+        return ()
+    shown = ", ".join(dropped[:5]) + (", ..." if len(dropped) > 5 else "")
+    return (f"Dropped {len(dropped)} constant or all-missing column(s): {shown}.",)

@@ -1,0 +1,1 @@
+"""A scheduled job: look, decide, make, contest."""

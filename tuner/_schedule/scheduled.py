@@ -1,0 +1,199 @@
+"""A job beside its registry: the rows the champion has not seen, and whether they moved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import time
+
+import numpy as np
+import pandas as pd
+
+from tuner._jobs.file import Job, load_job
+from tuner._jobs.table import JobRows, read_raw_rows
+from tuner._model import Delivered
+from tuner._movement.movement import Movement, check_schema, measure_movement
+from tuner._movement.reference import Reference
+from tuner._options.config import TuningConfig
+from tuner._rows.data import Dataset
+from tuner._schedule.contest import group_blocks, loss_interval, time_blocks
+from tuner._schedule.contestants import contestant, labels_of, truth_of
+from tuner._schedule.window import oldest_first
+from tuner._statistics.intervals import Interval
+from tuner._tracking.registry import Registry, Version
+from tuner._types import BoolArray, IntArray
+from tuner.exceptions import InputError
+from tuner.jobs import job_config
+
+
+@dataclass(frozen=True, eq=False)
+class ScheduledRows:
+    """All rows of a job at the time of the call.
+
+    Attributes
+    ----------
+    labelled : JobRows
+    dataset : Dataset
+        The same rows, encoded.
+    unlabelled : DataFrame
+        Features of the rows whose target is not known yet.
+    """
+
+    labelled: JobRows
+    dataset: Dataset
+    unlabelled: pd.DataFrame
+
+
+def read_scheduled(job: Job) -> ScheduledRows:
+    """Load a job's rows; those without a target are set apart, as labels often come late."""
+    rows = read_raw_rows(job)
+    known = rows.target.notna().to_numpy()
+    labelled = rows
+    if not known.all():
+        labelled = rows.take(np.flatnonzero(known))
+        target = labelled.target.infer_objects()
+        if target.dtype.kind == "f" and (target == target.round()).all():
+            target = target.astype(np.int64)  # whole numbers that only the gaps had made floats
+        labelled = JobRows(labelled.features, target, labelled.roles)
+    return ScheduledRows(labelled, labelled.dataset(job.data.task), rows.features[~known])
+
+
+@dataclass(frozen=True, eq=False)
+class Scheduled:
+    """A job with its rows and its registry."""
+
+    job: Job
+    config: TuningConfig
+    rows: ScheduledRows
+    registry: Registry
+
+    @property
+    def dataset(self) -> Dataset:
+        """The labelled rows, encoded."""
+        return self.rows.dataset
+
+    @property
+    def features(self) -> pd.DataFrame:
+        """The labelled rows' features, as the table holds them."""
+        return self.rows.labelled.features
+
+
+@dataclass(frozen=True, eq=False)
+class Champion:
+    """The version that predicts, what it remembers, and itself where it can predict the rows."""
+
+    version: Version
+    reference: Reference
+    model: Delivered | None
+
+
+def checked_job(path: str | Path, overrides: Sequence[str]) -> tuple[Job, TuningConfig]:
+    """Load a job that can be retuned: it has a registered model and a store.
+
+    Raises
+    ------
+    InputError
+        If it has not.
+    """
+    job = load_job(path, overrides)
+    wanted = {"tracking.register_as": job.tracking.register_as, "storage.url": job.storage.url}
+    for name, value in wanted.items():
+        if value is None:
+            section, _, leaf = name.partition(".")
+            example = '"churn"' if leaf == "register_as" else '"sqlite:///tuner.db"'
+            raise InputError(
+                f"A job that is retuned must have `{name}`.",
+                "a file without it",
+                f"Write `{leaf} = {example}` under [{section}].",
+            )
+    return job, job_config(job)
+
+
+def open_registry(job: Job, config: TuningConfig) -> Registry:
+    """Open the registry that a job names."""
+    return Registry(config.tracking_uri, str(job.tracking.register_as), config.experiment_name or job.name)
+
+
+def load_champion(scheduled: Scheduled, version: Version) -> Champion:
+    """Load a version with what it remembers, and itself where it can predict the rows.
+
+    Raises
+    ------
+    InputError
+        If it is about another task, or remembers nothing.
+    """
+    registry = scheduled.registry
+    reference = registry.reference(version)
+    if (reference.target.kind == "numeric") != (scheduled.dataset.task == "regression"):
+        raise InputError(
+            "Champion and job must be about one task.",
+            f"a {reference.target.kind} target at version {version.number}, {scheduled.dataset.task} now",
+            "Set `data.task`, or choose another `tracking.register_as`.",
+        )
+    blocked = any(each.severity == "error" for each in check_schema(reference, scheduled.features))
+    return Champion(version, reference, None if blocked else registry.model(version))
+
+
+def unseen_rows(champion: Champion, scheduled: Scheduled) -> BoolArray:
+    """Return which rows the champion has not seen: later ones, else those of another hash."""
+    dataset, reference = scheduled.dataset, champion.reference
+    if reference.cut is not None and dataset.time is not None:
+        return np.asarray(dataset.time > reference.cut)
+    if champion.model is None:  # no row can be recognized: those beyond the known number are new
+        return np.arange(dataset.n_rows) >= reference.n_rows
+    hashes = reference.hash(scheduled.features, scheduled.rows.labelled.target)
+    return np.asarray(~np.isin(hashes, reference.hashes))
+
+
+def judge_champion(scheduled: Scheduled, champion: Champion, is_new: BoolArray) -> Movement:
+    """Say what moved on the rows the champion has not seen.
+
+    Where too few of them have labels, those without are looked at as well, and the loss is left out.
+    """
+    dataset, retune = scheduled.dataset, scheduled.job.retune
+    order = oldest_first(dataset.time, dataset.n_rows)
+    new = order[is_new[order]]
+    features = scheduled.features.iloc[new]
+    n_unlabelled = len(scheduled.rows.unlabelled)
+    has_labels = len(new) >= retune.min_rows
+    if not has_labels:
+        if len(new) + n_unlabelled < retune.min_rows:
+            return Movement(n_new_rows=len(new), n_unlabelled=n_unlabelled, is_judged=False)
+        features = pd.concat([features, scheduled.rows.unlabelled])
+    loss, promised, labels = _judged(scheduled, champion, new) if has_labels else (None, None, [])
+    return measure_movement(
+        champion.reference,
+        features,
+        loss=loss,
+        promised=promised,
+        new_labels=labels,
+        age_days=(time() - champion.reference.made) / 86_400,
+        max_age_days=retune.max_age_days,
+        seed=scheduled.job.search.seed or 0,
+        n_new_rows=len(new),
+        n_unlabelled=n_unlabelled,
+    )
+
+
+def _judged(
+    scheduled: Scheduled, champion: Champion, new: IntArray
+) -> tuple[Interval | None, Interval | None, list[str]]:
+    """Return the champion's loss on new rows, what was promised, and labels that it does not know."""
+    if champion.model is None:
+        return None, None, []
+    truth = truth_of(scheduled.dataset, scheduled.config.metric, [champion.model])  # type: ignore[arg-type]
+    own = contestant(champion.model, champion.reference.n_rows, scheduled.features.iloc[new], truth)
+    there = truth.take(new)
+    loss = loss_interval(truth.metric, there.y, there.weights, blocks_of(scheduled.dataset, new), own)
+    codes: list[int] = np.unique(there.y).astype(int).tolist() if truth.labels else []
+    known = labels_of(champion.model)
+    labels = [truth.labels[code] for code in codes if truth.labels[code] not in known]
+    promise = champion.reference.promise
+    is_same = promise is not None and promise.metric == truth.metric.name
+    return loss, promise.interval if promise is not None and is_same else None, labels
+
+
+def blocks_of(dataset: Dataset, rows: IntArray) -> IntArray:
+    """Return what is judged as one: groups kept whole, else stretches of the rows."""
+    return time_blocks(len(rows)) if dataset.groups is None else group_blocks(dataset.groups[rows])

@@ -1,0 +1,129 @@
+"""A scheduled job looked at: what moved, which versions there are, what was decided, the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from time import time
+from typing import Any
+
+from tuner._jobs.file import load_job
+from tuner._jobs.outcome import JobOutcome
+from tuner._line.tune import gate
+from tuner._schedule.outcome import CHAMPION_AFTER, check_items, check_outcome, movement_files, status_outcome
+from tuner._schedule.scheduled import (
+    Scheduled,
+    checked_job,
+    judge_champion,
+    load_champion,
+    open_registry,
+    read_scheduled,
+    unseen_rows,
+)
+from tuner._tracking.items import Tag
+from tuner._tracking.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, Version, is_there
+from tuner.exceptions import InputError
+from tuner.jobs import job_config
+
+SHOWN_DECISIONS = 10
+
+
+def check_job(path: str | Path, *, overrides: Sequence[str] = ()) -> JobOutcome:
+    """Say what the gate finds in a job's rows and, where there is a champion, whether they moved.
+
+    Nothing is fitted but the classifier that tells rows apart. What moved is written to MLflow, as a run
+    of its own; nothing is written where there is no champion.
+
+    Raises
+    ------
+    InputError
+        For a bad job file or bad data; `ChecksFailedError` if a check ends in an error that is not allowed.
+    RegistryError
+        If the job names a registered model and the registry cannot be reached.
+    """
+    job = load_job(path, overrides)
+    config = job_config(job)
+    rows = read_scheduled(job)
+    findings = gate(rows.dataset, config)[1]
+    if job.tracking.register_as is None or not is_there(config.tracking_uri):
+        return check_outcome(findings, None)
+    registry = open_registry(job, config)
+    version = registry.version(CHAMPION)
+    if version is None:
+        return check_outcome(findings, None)
+    scheduled = Scheduled(job, config, rows, registry)
+    champion = load_champion(scheduled, version)
+    movement = judge_champion(scheduled, champion, unseen_rows(champion, scheduled))
+    outcome = check_outcome(findings, movement)
+    begun = registry.begin_check(f"check: {'moved' if movement.moved else 'not moved'}")
+    items = [
+        *check_items(outcome.summary, outcome.text, at=begun.started),
+        Tag(CHAMPION_AFTER, version.number),
+    ]
+    registry.finish(begun.run_id, items, movement_files(movement))
+    return outcome
+
+
+def status_job(path: str | Path, *, overrides: Sequence[str] = ()) -> JobOutcome:
+    """Say which versions there are, what they promise, and what was decided last.
+
+    Raises
+    ------
+    InputError
+        For a bad job file; `RegistryError` if the registry cannot be reached.
+    """
+    job, config = checked_job(path, overrides)
+    name = str(job.tracking.register_as)
+    if not is_there(config.tracking_uri):
+        return status_outcome(job.name, name, dict.fromkeys((CHAMPION, CHALLENGER, PREVIOUS)), [])
+    registry = open_registry(job, config)
+    versions = {
+        alias: _described(name, registry.version(alias)) for alias in (CHAMPION, CHALLENGER, PREVIOUS)
+    }
+    decisions = [
+        {"name": each.name, "finished": each.is_finished, "run_id": each.run_id, "time": each.started}
+        for each in registry.decisions()[:SHOWN_DECISIONS]
+    ]
+    return status_outcome(job.name, name, versions, decisions)
+
+
+def _described(name: str, version: Version | None) -> Mapping[str, Any] | None:
+    if version is None:
+        return None
+    return {
+        **version.summary(name),
+        "estimate": version.tags.get("tuner.estimate"),
+        "age_days": (time() - version.made) / 86_400,
+    }
+
+
+def report_job(path: str | Path, *, overrides: Sequence[str] = (), out: str | Path | None = None) -> Path:
+    """Write the report of the champion's study, else of the job's last run, and return where it is.
+
+    Parameters
+    ----------
+    path : str or Path
+        The job file.
+    overrides : sequence of str
+        ``section.key=value``, applied over the file in order.
+    out : str or Path or None
+        File to write; None: ``{job name}-report.html`` in the working directory.
+
+    Raises
+    ------
+    InputError
+        If there is no report; `RegistryError` if MLflow cannot be reached.
+    """
+    job = load_job(path, overrides)
+    config = job_config(job)
+    page = None
+    if is_there(config.tracking_uri):
+        name = job.tracking.register_as or job.name
+        registry = Registry(config.tracking_uri, name, config.experiment_name or job.name)
+        champion = registry.version(CHAMPION) if job.tracking.register_as else None
+        page = registry.last_report() if champion is None else registry.report(champion.study_run)
+    if page is None:
+        raise InputError("A report needs a finished run.", f"none of job {job.name!r}", "Run the job.")
+    path = Path(out or f"{job.name}-report.html")
+    path.write_bytes(page)
+    return path

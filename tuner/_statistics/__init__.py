@@ -1,0 +1,1 @@
+"""Intervals, fold noise, learning curves and calibration: arithmetic on numbers already there."""

@@ -1,0 +1,1 @@
+"""MLflow: what is logged, how, and the model registry."""

@@ -1,0 +1,1 @@
+"""One configuration on folds, or on all rows."""
