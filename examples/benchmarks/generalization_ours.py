@@ -120,6 +120,7 @@ def fit_ours(problem: Problem, seconds: float, *, options: Mapping[str, Any]) ->
         "family": result.best_params["family"],
         "shipped_default": result.shipped_default,
         "fold_fits": fold_fits(result),
+        "families": by_family(result),
         "notes": list(result.notes),
     }
     if estimate is not None:
@@ -199,6 +200,20 @@ def fold_fits(result: Any) -> int:
     raced = [len(trial.partial_losses) for trial in result.trials if not trial.scores]
     finals = [len(trial.scores.fold_losses) for trial in result.finalists if trial.scores]
     return sum(searched) + sum(raced) + sum(finals)
+
+
+def by_family(result: Any) -> dict[str, dict[str, float]]:
+    """Return of each family: search trials, seconds of a core in them, the best nested loss, its share."""
+    found: dict[str, dict[str, float]] = {}
+    for trial in result.trials:
+        known = found.setdefault(trial.configuration.family, {"trials": 0, "seconds": 0.0, "share": 0.0})
+        known["trials"] += 1
+        known["seconds"] += trial.fit_seconds
+        if trial.scores is not None:
+            known["best"] = min(known.get("best", np.inf), trial.scores.nested_loss)
+    for member in result.model.blended.members:
+        found[member.family]["share"] += member.weight
+    return found
 
 
 def best_so_far(trials: Any) -> list[TrialRecord]:
