@@ -15,7 +15,7 @@ from tuner._metrics.metrics import resolve_metric
 from tuner._options.settings import resolve
 from tuner._process.deadline import Deadline
 from tuner._rows.data import make_dataset
-from tuner._search.search import initial_configurations
+from tuner._search.proposals import initial_configurations
 from tuner._trials.bench import Bench
 from tuner._trials.trials import Place, run_trial
 

@@ -19,7 +19,8 @@ from tuner._options.settings import resolve
 from tuner._process.deadline import Deadline
 from tuner._rows.data import make_dataset
 from tuner._search import search as _search
-from tuner._search.search import LAG, Search, initial_configurations
+from tuner._search.proposals import initial_configurations
+from tuner._search.search import LAG, Search
 from tuner._seeds import child_seed
 from tuner._trials.bench import Bench
 from tuner._trials.evaluation import evaluate
@@ -491,8 +492,9 @@ def test_an_interrupt_ends_the_fits_in_flight(bench, fake_fits):
     assert all(stop() for _, stop in asked)
 
 
-def test_a_cut_trial_is_pruned_and_counted(bench):
-    """A deadline that comes during the search leaves PRUNED trials with a reason, never scores."""
+def test_a_cut_trial_is_pruned_and_counted(bench, monkeypatch):
+    """A deadline that comes during the search leaves PRUNED trials with a reason, never scores; no races."""
+    monkeypatch.setattr("tuner._search.search.make_race", lambda *_, **__: None)
     outcome = search(bench, settings(max_trials=200, n_jobs=2), deadline=Deadline.after(0.3)).run()
     assert outcome.trials[0].state == "COMPLETE"
     assert len(outcome.trials) < 200

@@ -103,6 +103,24 @@ def test_a_share_below_one_percent_is_dropped():
     assert blend(fits, [[member] for member in members], ["a", "b"], elected=0).weights == (1.0, 0.0)
 
 
+def test_a_member_that_is_hardly_needed_makes_room():
+    """Elected a, b wrong everywhere, and a second of family a that knows the other rows: it joins for b."""
+    y, (first, second) = classes_of(200, 200)
+    finalists = [[np.clip(member, 0.01, 1)] for member in (first, np.zeros(400), second)]
+    fits = Fits([(y, None)], kind="classes", n_repeats=1)
+    found = blend(fits, finalists, ["a", "b", "a"], elected=0, max_members=2)
+    assert found.weights == pytest.approx((0.5, 0.0, 0.5), abs=1e-4)
+
+
+def test_the_elected_stays_and_nobody_unneeded_takes_the_place():
+    """The elected is never sent away; where all others are wrong everywhere it is left alone."""
+    y, (right, wrong) = classes_of(400, 0)
+    fits = Fits([(y, None)], kind="classes", n_repeats=1)
+    assert blend(fits, [[right], [wrong], [wrong]], ["a", "b", "a"], elected=0).weights == (1.0, 0.0, 0.0)
+    kept = blend(fits, [[np.clip(wrong, 0.01, 1)], [right]], ["a", "b"], elected=0).weights
+    assert 0.01 < kept[0] < 0.1
+
+
 def test_multiclass_counts_what_occurred():
     """The member that gives what occurred .9 outweighs the one that gives it .1."""
     y = np.tile([0, 1, 2], 20)

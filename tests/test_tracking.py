@@ -962,9 +962,9 @@ def test_requirements_cover_what_the_model_imports() -> None:
 def test_importing_what_logs_models_does_not_warn() -> None:
     """MLflow's warnings about its own type hints stay out of the progress, whatever the filters are then."""
     code = (
-        "import warnings, mlflow.types.type_hints as hints; from tuner import _tracking_model; "
+        "import warnings, mlflow.types.type_hints as hints; from tuner._tracking import model; "
         "warnings.simplefilter('error', UserWarning); warn = hints.color_warning; "
-        "_tracking_model.import_what_logs_models(); print(hints.color_warning is warn)"
+        "model.import_what_logs_models(); print(hints.color_warning is warn)"
     )
     assert run_python(code, cwd=ROOT) == "True"
 

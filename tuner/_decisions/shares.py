@@ -25,6 +25,7 @@ from tuner._types import BoolArray, FloatArray, IntArray
 
 N_MEMBERS = 4  # where there are not as many families
 PRIOR_ROWS = 10.0  # equal shares weigh as much as ten rows do
+SMALL_SHARE = 0.1  # a member with less makes room for the next best
 LEAST_SHARE = 0.01  # what is less does not pay for its predictions
 SMALLEST = 1e-12  # probability of what occurred
 MAX_ROWS = 40_000  # held-out rows that are looked at: they know a few numbers well enough
@@ -159,12 +160,28 @@ def blend_fits(
     elected: int,
     max_members: int | None = None,
 ) -> Blend:
-    """Return the finalists' shares by how well their predictions fit, of shape (n_finalists, n_rows)."""
+    """Return the finalists' shares by how well their predictions fit, of shape (n_finalists, n_rows).
+
+    A member that the rows give less than a tenth makes room for the finalist that fits next best, whatever
+    its family: where one family is far ahead, a second of its kind is worth more than the best of the others.
+    As many stand by as there are members.
+    """
     errors = fits.errors(rows).tolist()
     members = choose_members(families, errors, elected=elected, max_members=max_members)
-    shares = np.zeros(len(rows))
-    shares[members] = fits.shares(rows[members])
-    return Blend(tuple(map(float, shares)))
+    n_members = len(members)
+    waiting = [position for position in _ranked(errors) if position not in members][:n_members]
+    shares = fits.shares(rows[members])
+    while True:
+        stays = [position for position, share in zip(members, shares, strict=True) if share >= SMALL_SHARE]
+        stays = list(dict.fromkeys([elected, *stays]))
+        if len(stays) == len(members):
+            break
+        n_free = n_members - len(stays)
+        members, waiting = stays + waiting[:n_free], waiting[n_free:]
+        shares = fits.shares(rows[members])
+    weights = np.zeros(len(rows))
+    weights[members] = shares
+    return Blend(tuple(map(float, weights)))
 
 
 def choose_members(
@@ -182,9 +199,14 @@ def choose_members(
     max_members : int or None
         At most so many, in the order above.
     """
-    ranked = sorted(np.flatnonzero(np.isfinite(losses)).tolist(), key=lambda position: losses[position])
+    ranked = _ranked(losses)
     bests = {families[position]: position for position in reversed(ranked)}
     first = [position for position in ranked if position in bests.values()]
     members = list(dict.fromkeys([elected, *first]))
     rest = [position for position in ranked if position not in members]
     return (members + rest[: max(0, N_MEMBERS - len(members))])[:max_members]
+
+
+def _ranked(losses: Sequence[float]) -> list[int]:
+    """Return the positions with a finite loss, the smallest first."""
+    return sorted(np.flatnonzero(np.isfinite(losses)).tolist(), key=lambda position: losses[position])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
+from itertools import zip_longest
 
 from search_spaces import (
     DEFAULT_FAMILIES,
@@ -91,13 +92,16 @@ def _choices(change: object) -> tuple[object, ...]:
 
 
 def known_good(space: SearchSpace, *, has_images: bool) -> tuple[Mapping[str, Scalar], ...]:
-    """Return the family's known-good configurations, on images beside one of each kind of transform.
+    """Return the family's known-good configurations, on images in turn with one of each kind of transform.
 
-    These come first, but for boosting: it grows a tree a class and round, on the copies too, and gains least.
+    For boosting transforms come last: it grows a tree a class and round, on the copies too, and gains least.
     """
     first = augmentation.FIRST if has_images and "augment" in space.dimensions else ()
     known = PORTFOLIOS.get(space.family, ())
-    return (*known, *first) if space.family == "lightgbm" else (*first, *known)
+    if space.family == "lightgbm":
+        return (*known, *first)
+    pairs = zip_longest(first, known)
+    return tuple(each for pair in pairs for each in pair if each is not None)
 
 
 def _check_installed(family: str) -> None:

@@ -13,13 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from time import monotonic
-from typing import Any
 
 import numpy as np
 import optuna
 from optuna.trial import TrialState
 
-from search_spaces import Categorical, Float, Int, SearchSpace
+from search_spaces import SearchSpace
 from tuner._decisions.edges import widened
 from tuner._decisions.objective import judged, penalty_cap
 from tuner._decisions.racing import Race, make_race
@@ -28,11 +27,12 @@ from tuner._decisions.stopping import is_settled
 from tuner._options.settings import Settings
 from tuner._process.deadline import Deadline, Stop
 from tuner._records import Configuration, TrialRecord
+from tuner._search.proposals import initial_configurations, suggest, suggested, with_copies_of
 from tuner._search.sampler import Ranges, Ranking, ThinnedTPE, in_ranges, moved_ranges
 from tuner._seeds import child_seed
 from tuner._trials.bench import Bench
 from tuner._trials.trials import Place, Trial, run_trial
-from tuner._types import FloatArray, Scalar
+from tuner._types import FloatArray
 from tuner.exceptions import InputError, TrialsFailedError
 
 MAX_PREDICTION_BYTES = 2**28  # kept of all trials; beyond it, of those that can still be nominated
@@ -77,20 +77,6 @@ class SearchOutcome:
     default_trial: Trial | None = None
     is_settled: bool = False
     spaces: tuple[SearchSpace, ...] = ()
-
-
-def initial_configurations(settings: Settings) -> list[Configuration]:
-    """Return the defaults, one a family, then the families' known-good configurations in turn."""
-    defaults = [Configuration(space.family, space.default()) for space in settings.spaces]
-    known = [
-        [Configuration(space.family, space.complete(entry)) for entry in settings.portfolios[space.family]]
-        for space in settings.spaces
-    ]
-    ordered = defaults + [
-        family[place] for place in range(max(map(len, known))) for family in known if place < len(family)
-    ]
-    unique = {json.dumps(configuration.flat(), sort_keys=True): configuration for configuration in ordered}
-    return list(unique.values())
 
 
 class Search:
@@ -269,7 +255,7 @@ class Search:
         if self._settings.widen:
             self._widen()
         if number < len(self._initial):
-            self._study.enqueue_trial(_suggested(self._initial[number], self._settings))
+            self._study.enqueue_trial(suggested(self._next_known(number), self._settings))
         for attempt in range(ASKS):
             seed = child_seed(self._settings.seed, "sampler", number, attempt)
             self._study.sampler = (
@@ -286,6 +272,11 @@ class Search:
         self._seen.add(key)
         self._asked.append(trial)
         return configuration
+
+    def _next_known(self, number: int) -> Configuration:
+        """Return a default as it is, a known-good configuration with the copies that helped its family."""
+        known = self._initial[number]
+        return known if number < self._n_defaults else with_copies_of(known, self._judged)
 
     def _widen(self) -> None:
         """Move the end of a range that the best trial lies at: a rule on the records that an ask may know."""
@@ -368,40 +359,6 @@ def _check_same(number: int, asked: Configuration, stored: Configuration) -> Non
             f"trial {number} is {asked.flat()} now and {stored.flat()} in the store",
             "Use another `study_name`, or leave it out: the derived name changes with them.",
         )
-
-
-def suggest(trial: optuna.Trial, settings: Settings) -> Configuration:
-    """Draw a configuration from the study: the family, then its active parameters, parents first."""
-    family = str(trial.suggest_categorical("family", [space.family for space in settings.spaces]))
-    space = settings.space(family)
-    params: dict[str, Scalar] = {}
-    for name in space.ordered():
-        if space.active(name, params):
-            params[name] = _draw(trial, f"{family}.{name}", space.dimensions[name])
-    return Configuration(family, params)
-
-
-def _draw(trial: optuna.Trial, name: str, dimension: Any) -> Scalar:
-    if isinstance(dimension, Float):
-        return trial.suggest_float(name, dimension.low, dimension.high, log=dimension.log)
-    if isinstance(dimension, Int):
-        return trial.suggest_int(name, dimension.low, dimension.high, log=dimension.log)
-    if isinstance(dimension, Categorical):
-        choice: Scalar = trial.suggest_categorical(name, list(dimension.choices))  # type: ignore[assignment]
-        return choice
-    value: Scalar = dimension
-    return value
-
-
-def _suggested(configuration: Configuration, settings: Settings) -> dict[str, Scalar]:
-    """Return the parameters of a configuration that the study suggests (fixed ones are not)."""
-    space: SearchSpace = settings.space(configuration.family)
-    varied = {
-        f"{configuration.family}.{name}": value
-        for name, value in configuration.params.items()
-        if isinstance(space.dimensions[name], Float | Int | Categorical)
-    }
-    return {"family": configuration.family, **varied}
 
 
 def _make_study(name: str) -> optuna.Study:

@@ -1,0 +1,78 @@
+"""What trials are proposed: the first ones by rule, the others as a study draws them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import optuna
+
+from search_spaces import Categorical, Float, Int, SearchSpace, augmentation
+from tuner._options.settings import Settings
+from tuner._records import Configuration, TrialRecord
+from tuner._types import Scalar
+
+
+def initial_configurations(settings: Settings) -> list[Configuration]:
+    """Return the defaults, one a family, then the families' known-good configurations in turn."""
+    defaults = [Configuration(space.family, space.default()) for space in settings.spaces]
+    known = [
+        [Configuration(space.family, space.complete(entry)) for entry in settings.portfolios[space.family]]
+        for space in settings.spaces
+    ]
+    ordered = defaults + [
+        family[place] for place in range(max(map(len, known))) for family in known if place < len(family)
+    ]
+    unique = {json.dumps(configuration.flat(), sort_keys=True): configuration for configuration in ordered}
+    return list(unique.values())
+
+
+def with_copies_of(known: Configuration, judged: Sequence[TrialRecord]) -> Configuration:
+    """Return the configuration with the augmentation of its family's best trial so far.
+
+    Changed copies add to what regularization does, and a known-good configuration says nothing of them. One
+    that makes copies itself stays as it is.
+    """
+    scored = [t for t in judged if t.configuration.family == known.family and t.objective is not None]
+    if not scored or augmentation.augmentation_of(known.params):
+        return known
+    best = min(scored, key=lambda trial: (trial.objective, trial.number)).configuration
+    copies = {name: value for name, value in best.params.items() if name in augmentation.DIMENSIONS}
+    others = {name: value for name, value in known.params.items() if name not in augmentation.DIMENSIONS}
+    return replace(known, params={**others, **copies})
+
+
+def suggest(trial: optuna.Trial, settings: Settings) -> Configuration:
+    """Draw a configuration from the study: the family, then its active parameters, parents first."""
+    family = str(trial.suggest_categorical("family", [space.family for space in settings.spaces]))
+    space = settings.space(family)
+    params: dict[str, Scalar] = {}
+    for name in space.ordered():
+        if space.active(name, params):
+            params[name] = _draw(trial, f"{family}.{name}", space.dimensions[name])
+    return Configuration(family, params)
+
+
+def _draw(trial: optuna.Trial, name: str, dimension: Any) -> Scalar:
+    if isinstance(dimension, Float):
+        return trial.suggest_float(name, dimension.low, dimension.high, log=dimension.log)
+    if isinstance(dimension, Int):
+        return trial.suggest_int(name, dimension.low, dimension.high, log=dimension.log)
+    if isinstance(dimension, Categorical):
+        choice: Scalar = trial.suggest_categorical(name, list(dimension.choices))  # type: ignore[assignment]
+        return choice
+    value: Scalar = dimension
+    return value
+
+
+def suggested(configuration: Configuration, settings: Settings) -> dict[str, Scalar]:
+    """Return the parameters of a configuration that the study suggests (fixed ones are not)."""
+    space: SearchSpace = settings.space(configuration.family)
+    varied = {
+        f"{configuration.family}.{name}": value
+        for name, value in configuration.params.items()
+        if isinstance(space.dimensions[name], Float | Int | Categorical)
+    }
+    return {"family": configuration.family, **varied}
