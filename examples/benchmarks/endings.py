@@ -118,6 +118,7 @@ ENDINGS = {
     "fresh folds once": Ending(("finer_folds", "repeats")),
     "no calibration": Ending(("calibration",), applies=lambda seen: seen.metric.name == "log_loss"),
     "no fits on all rows": Ending(("refits",), applies=fits_all_rows),
+    "no member makes room": Ending(("making_room",)),
     "max_members=1": Ending(settings={"max_members": 1}),
     "final='bag'": Ending(settings={"final": "bag"}),
     "final='refit'": Ending(settings={"final": "refit"}),

@@ -35,6 +35,7 @@ LEVERS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "repeats": lambda: mock.patch("tuner._line.choice.wanted_repeats", return_value=1),
     "finer_folds": lambda: mock.patch("tuner._line.choice.finest_folds", return_value=0),
     "calibration": lambda: mock.patch("tuner._finals.held_out.choose_temperature", return_value=1.0),
+    "making_room": lambda: mock.patch("tuner._decisions.shares.SMALL_SHARE", 0.0),
     "stopping": lambda: mock.patch("tuner._search.search.is_settled", return_value=False),
     "racing": lambda: mock.patch("tuner._search.search.make_race", return_value=None),
     "refits": lambda: mock.patch("tuner._finals.finals.REFITTED_TASKS", ()),
