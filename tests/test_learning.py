@@ -15,7 +15,7 @@ from tuner._metrics.metrics import resolve_metric
 from tuner._options.settings import resolve
 from tuner._process.deadline import Deadline
 from tuner._rows.data import make_dataset
-from tuner._search.proposals import initial_configurations
+from tuner._search.proposals import first_proposals
 from tuner._trials.bench import Bench
 from tuner._trials.trials import Place, run_trial
 
@@ -33,7 +33,9 @@ def probe():
         settings = resolve(config, task="binary", has_time=False)
         plan = plan_choosing(dataset, n_folds=3, n_repeats=1, seed=0)
         bench = Bench(dataset, plan, resolve_metric("log_loss", "binary"), 0)
-        trial = run_trial(initial_configurations(settings)[0], bench, place=Place("s", "search"), number=0)
+        trial = run_trial(
+            first_proposals(settings)[0].configuration, bench, place=Place("s", "search"), number=0
+        )
         return Probe(trial.record, bench, replace(settings, n_folds=3), deadline)
 
     return build

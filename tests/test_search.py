@@ -9,6 +9,7 @@ import pytest
 from optuna.trial import TrialState
 
 from search_spaces import PORTFOLIOS, Categorical, Float, Int
+from search_spaces.augmentation import augmentation_of
 from tuner._decisions.objective import objective
 from tuner._decisions.selection import N_FINALISTS, nominate
 from tuner._diagnosis.search import at_the_edge
@@ -19,7 +20,7 @@ from tuner._options.settings import resolve
 from tuner._process.deadline import Deadline
 from tuner._rows.data import make_dataset
 from tuner._search import search as _search
-from tuner._search.proposals import initial_configurations
+from tuner._search.proposals import first_proposals
 from tuner._search.search import LAG, Search
 from tuner._seeds import child_seed
 from tuner._trials.bench import Bench
@@ -101,7 +102,11 @@ def fake_fits(monkeypatch, make_scores):
         return asked
 
     blank = run_trial(
-        initial_configurations(settings())[0], None, place=PLACE, number=0, stop=Deadline.after(-1).stop
+        first_proposals(settings())[0].configuration,
+        None,
+        place=PLACE,
+        number=0,
+        stop=Deadline.after(-1).stop,
     ).record
     return install
 
@@ -148,7 +153,32 @@ def test_repeated_starting_points_are_tried_once():
     """With almost everything fixed, portfolios coincide: each configuration is there once."""
     fixed = {"penalty": "l2", "numeric": "standardize"}
     chosen = settings(families=["linear"], search_space={"linear": fixed})
-    assert [configuration.params for configuration in initial_configurations(chosen)] == [fixed]
+    assert [proposal.configuration.params for proposal in first_proposals(chosen)] == [fixed]
+
+
+@pytest.mark.parametrize("families", [["kernel"], ["kernel", "extra_trees", "linear"]])
+def test_known_good_ones_take_over_the_best_augmentation(bench, fake_fits, families):
+    """On images each knows its family's augmented trials before it, and has what the best one had."""
+    fake_fits()
+    options = {"families": families, "time_budget": None, "random_state": 0}
+    runs = []
+    for n_jobs in (1, 4):
+        config = TuningConfig(max_trials=12, n_jobs=n_jobs, **options)
+        chosen = resolve(config, task="binary", has_time=False, has_images=True)
+        runs.append(search(bench, chosen).run().trials)
+    assert timeless(runs[0]) == timeless(runs[1])
+    adopting = [place for place, each in enumerate(first_proposals(chosen)[:12]) if each.adopts]
+    n_augmented = 0
+    for place in adopting:
+        family = runs[0][place].configuration.family
+        waited_for = max(place - LAG, first_proposals(chosen)[place].after)
+        of_family = [t for t in runs[0][: waited_for + 1] if t.configuration.family == family]
+        if of_family:
+            best = min(of_family, key=lambda trial: trial.objective)
+            own = augmentation_of(runs[0][place].configuration.params)
+            assert own == augmentation_of(best.configuration.params)
+            n_augmented += bool(own)
+    assert n_augmented
 
 
 @pytest.mark.parametrize("families", [["linear"], ["lightgbm", "linear"]])

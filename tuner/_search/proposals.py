@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import optuna
@@ -15,28 +15,53 @@ from tuner._records import Configuration, TrialRecord
 from tuner._types import Scalar
 
 
-def initial_configurations(settings: Settings) -> list[Configuration]:
+@dataclass(frozen=True)
+class Proposal:
+    """A configuration that is tried by rule.
+
+    Attributes
+    ----------
+    configuration : Configuration
+    adopts : bool
+        Whether it takes over the augmentation of its family's best trial so far: a known-good configuration
+        that says nothing of augmentation.
+    after : int
+        The last trial whose result it must know for that; -1: none.
+    """
+
+    configuration: Configuration
+    adopts: bool = False
+    after: int = -1
+
+
+def first_proposals(settings: Settings) -> list[Proposal]:
     """Return the defaults, one a family, then the families' known-good configurations in turn."""
-    defaults = [Configuration(space.family, space.default()) for space in settings.spaces]
-    known = [
-        [Configuration(space.family, space.complete(entry)) for entry in settings.portfolios[space.family]]
-        for space in settings.spaces
-    ]
-    ordered = defaults + [
-        family[place] for place in range(max(map(len, known))) for family in known if place < len(family)
-    ]
-    unique = {json.dumps(configuration.flat(), sort_keys=True): configuration for configuration in ordered}
+    ordered = [Proposal(Configuration(space.family, space.default())) for space in settings.spaces]
+    for place in range(max(len(known) for known in settings.portfolios.values())):
+        for space in settings.spaces:
+            for entry in settings.portfolios[space.family][place : place + 1]:
+                configuration = Configuration(space.family, space.complete(entry))
+                ordered.append(Proposal(configuration, adopts="augment" not in entry))
+    unique: dict[str, Proposal] = {}
+    last: dict[str, int] = {}  # trial with augmentation of each family
+    for proposal in ordered:
+        family = proposal.configuration.family
+        key = json.dumps(proposal.configuration.flat(), sort_keys=True)
+        if key not in unique:
+            if augmentation.augmentation_of(proposal.configuration.params):
+                last[family] = len(unique)
+            unique[key] = replace(proposal, after=last.get(family, -1)) if proposal.adopts else proposal
     return list(unique.values())
 
 
-def with_copies_of(known: Configuration, judged: Sequence[TrialRecord]) -> Configuration:
+def with_best_augmentation(known: Configuration, judged: Sequence[TrialRecord]) -> Configuration:
     """Return the configuration with the augmentation of its family's best trial so far.
 
-    Changed copies add to what regularization does, and a known-good configuration says nothing of them. One
-    that makes copies itself stays as it is.
+    Changed copies of rows add to what regularization does, so a configuration known to be good without them
+    is tried with those that the family's best trial had, if any.
     """
     scored = [t for t in judged if t.configuration.family == known.family and t.objective is not None]
-    if not scored or augmentation.augmentation_of(known.params):
+    if not scored:
         return known
     best = min(scored, key=lambda trial: (trial.objective, trial.number)).configuration
     copies = {name: value for name, value in best.params.items() if name in augmentation.DIMENSIONS}

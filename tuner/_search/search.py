@@ -1,8 +1,8 @@
 """The search: a real Optuna study by ask and tell, asked ahead by a fixed lag.
 
-Trial i is asked knowing exactly the trials up to i - LAG, with a sampler made anew from (seed, i). So with
-`max_trials` every decision is a function of the seed and of records in trial order, never of the clock, of
-the number of threads or of an interruption.
+Trial i is asked knowing exactly the trials up to i - LAG (a first one that builds on a later trial waits for
+it), with a sampler made anew from (seed, i). So with `max_trials` every decision is a function of the seed
+and of records in trial order, never of the clock, of the number of threads or of an interruption.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tuner._decisions.stopping import is_settled
 from tuner._options.settings import Settings
 from tuner._process.deadline import Deadline, Stop
 from tuner._records import Configuration, TrialRecord
-from tuner._search.proposals import initial_configurations, suggest, suggested, with_copies_of
+from tuner._search.proposals import first_proposals, suggest, suggested, with_best_augmentation
 from tuner._search.sampler import Ranges, Ranking, ThinnedTPE, in_ranges, moved_ranges
 from tuner._seeds import child_seed
 from tuner._trials.bench import Bench
@@ -121,7 +121,7 @@ class Search:
         self._notify = notify
         self._known = known or {}
         self._keep_predictions = keep_predictions
-        self._initial = initial_configurations(settings)
+        self._initial = first_proposals(settings)
         self._n_defaults = len(settings.spaces)
         self._ranges: Ranges = {}  # that have been widened
         self._n_before_widening = 0  # trials judged when a range last moved
@@ -197,7 +197,7 @@ class Search:
     def _needed(self, number: int) -> int:
         """Return the last trial whose result trial ``number`` may and must know."""
         if number < len(self._initial):
-            return number - LAG
+            return max(number - LAG, self._initial[number].after)
         return max(number - LAG, self._n_defaults - 1)
 
     def _stopped(self) -> bool:
@@ -274,9 +274,10 @@ class Search:
         return configuration
 
     def _next_known(self, number: int) -> Configuration:
-        """Return a default as it is, a known-good configuration with the copies that helped its family."""
-        known = self._initial[number]
-        return known if number < self._n_defaults else with_copies_of(known, self._judged)
+        """Return what is tried by rule, with the augmentation it takes over where it takes one."""
+        proposal = self._initial[number]
+        known = proposal.configuration
+        return with_best_augmentation(known, self._judged) if proposal.adopts else known
 
     def _widen(self) -> None:
         """Move the end of a range that the best trial lies at: a rule on the records that an ask may know."""
