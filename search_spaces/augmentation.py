@@ -95,4 +95,4 @@ FIRST: tuple[dict[str, Scalar], ...] = (
     {"augment": "image", "augment_flip_horizontal": True},
     {"augment": "image", "augment_rotate": 10.0, "augment_zoom": 0.1},
 )
-"""Partial configurations that are tried first where the rows are images: one kind of transform each."""
+"""Partial configurations that are tried by rule where the rows are images: one kind of transform each."""

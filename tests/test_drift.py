@@ -8,7 +8,8 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 
 from tuner import InputError
-from tuner._movement.drift import _auc_error, check_drift, check_later_rows, drift_between
+from tuner.checks import check_holdout
+from tuner.checks._holdout import _auc_error, check_drift, check_later_rows, drift_between
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +75,27 @@ def test_training_rows_after_the_holdout_begins_are_an_error():
     assert (finding.code, finding.severity) == ("G007", "error")
     assert "25.0%" in finding.evidence
     assert check_later_rows(np.array([1.0, 5.0]), np.array([5.0, 6.0])) is None
+
+
+def test_a_holdout_is_checked_from_outside(halves):
+    """Alike and later: nothing; a training row of the holdout's time: G007; a shifted column: G008."""
+    train, holdout = halves
+    days = pd.date_range("2020-01-01", periods=569).astype(str)
+    assert check_holdout(train, holdout, train_time=days[:284], holdout_time=days[284:]) == ()
+    moved = holdout.assign(**{"mean texture": holdout["mean texture"] + 10})
+    found = check_holdout(train, moved, train_time=days[1:285], holdout_time=days[284:])
+    assert [(each.code, each.severity) for each in found] == [("G007", "error"), ("G008", "warning")]
+    assert "0.4%" in found[0].evidence  # one row of 284
+
+
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [
+        ({"train_time": np.arange(284)}, "neither"),
+        ({"train_time": np.arange(3), "holdout_time": np.arange(285)}, "train_time"),
+    ],
+)
+def test_times_that_do_not_fit_are_refused(halves, times, said):
+    """One time without the other, or not as long as its table."""
+    with pytest.raises(InputError, match=said):
+        check_holdout(*halves, **times)

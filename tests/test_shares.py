@@ -100,7 +100,7 @@ def test_a_share_below_one_percent_is_dropped():
     """On 5,000 rows a member that is wrong everywhere would keep 5 of 5,010 rows: a thousandth."""
     y, members = classes_of(5000, 0)
     fits = Fits([(y, None)], kind="classes", n_repeats=1)
-    assert blend(fits, [[member] for member in members], ["a", "b"], elected=0).weights == (1.0, 0.0)
+    assert blend(fits, [[member] for member in members], ["a", "b"], elected=1).weights == (1.0, 0.0)
 
 
 def test_a_member_that_is_hardly_needed_makes_room():
@@ -112,8 +112,8 @@ def test_a_member_that_is_hardly_needed_makes_room():
     assert found.weights == pytest.approx((0.5, 0.0, 0.5), abs=1e-4)
 
 
-def test_the_elected_stays_and_nobody_unneeded_takes_the_place():
-    """The elected is never sent away; where all others are wrong everywhere it is left alone."""
+def test_the_elected_stays_and_who_is_not_needed_leaves_without_a_successor():
+    """The elected keeps its place; where all others are wrong everywhere it is left alone."""
     y, (right, wrong) = classes_of(400, 0)
     fits = Fits([(y, None)], kind="classes", n_repeats=1)
     assert blend(fits, [[right], [wrong], [wrong]], ["a", "b", "a"], elected=0).weights == (1.0, 0.0, 0.0)
@@ -146,6 +146,25 @@ def test_thinned_rows_give_nearly_the_same_shares(monkeypatch):
     monkeypatch.setattr(_shares, "MAX_ROWS", 1000)
     assert shares() == pytest.approx(whole, abs=0.08)
     assert shares() != whole
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0.02, 0.98)), min_size=2, max_size=9), st.data())
+def test_nobody_but_the_elected_has_little(finalists, data):
+    """Members are at most as many as were chosen first, and those beside the elected have a tenth or more."""
+    y = np.repeat([0.0, 1.0], 100)
+    families = [family for family, _ in finalists]
+    noise = np.random.default_rng(len(finalists)).uniform(0, 1, (len(finalists), 200))
+    skills = np.array([skill for _, skill in finalists])[:, None]
+    predictions = [[each] for each in skills * y + (1 - skills) * noise]
+    elected = data.draw(st.integers(0, len(finalists) - 1))
+    most = data.draw(st.none() | st.integers(1, 5))
+    fits = Fits([(y, None)], kind="classes", n_repeats=1)
+    found = blend(fits, predictions, families, elected=elected, max_members=most).weights
+    errors = fits.errors(np.stack([fits.of(each) for each in predictions])).tolist()
+    first = choose_members(families, errors, elected=elected, max_members=most)
+    assert sum(found) == pytest.approx(1.0)
+    assert np.count_nonzero(found) <= len(first)
+    assert all(w == 0 or w >= 0.1 for place, w in enumerate(found) if place != elected)
 
 
 PROBABILITIES = st.lists(st.floats(0.01, 0.99), min_size=6, max_size=6)

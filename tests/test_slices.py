@@ -10,6 +10,7 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 
 from tuner import InputError, TuningConfig, tune
+from tuner._claims.slices import skipped_slices, slice_scores
 from tuner._decisions.shares import blend
 from tuner._finals.held_out import FoldScorer, fits_on
 from tuner._folds.splits import Fold, FoldPlan
@@ -17,7 +18,7 @@ from tuner._line.study import study_hash
 from tuner._metrics.metrics import resolve_metric
 from tuner._report.page import render
 from tuner._rows.data import make_dataset
-from tuner._rows.slices import skipped_slices, slice_labels, slice_scores, with_slices
+from tuner._rows.slices import slice_labels, with_slices
 from tuner._trials.bench import Bench
 
 

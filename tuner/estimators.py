@@ -184,9 +184,9 @@ class TunedClassifier(ClassifierMixin, _Tuned):
         A fold's loss: that of its rows, or the largest of its `slices`' losses, which search, election and
         estimate then judge. Shares and calibration of an ensemble are fitted on all rows all the same.
     final : {"ensemble", "bag", "refit"}, default="ensemble"
-        Form of the delivered model: the elected mixed with the best of every family, each the average of its
-        fold models (regressions without groups: of up to three fits on all rows); the elected's fold models;
-        the elected fitted once. With `time` all are fitted on all rows.
+        Form of the delivered model: the elected mixed with the best of other families, each the average of
+        its fold models (regressions without groups: of up to three fits on all rows); the elected's fold
+        models; the elected fitted once. With `time` all are fitted on all rows.
     max_members : int or None, default=None
         Configurations in an ensemble, at most; None: as many as help.
     estimate : {"auto", "nested", "crossfit", "bbc"} or None, default="auto"

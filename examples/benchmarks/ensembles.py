@@ -112,9 +112,10 @@ def equal(case: Case) -> np.ndarray:
 
 
 def ours(case: Case, *, prior_rows: float = _shares.PRIOR_ROWS) -> np.ndarray:
-    """Shares by likelihood with a prior of equal ones."""
+    """Shares by likelihood with a prior of equal ones; no member makes room."""
     winner = int(np.argmax(elected(case)))
-    with mock.patch.object(_shares, "PRIOR_ROWS", prior_rows):
+    stay = mock.patch.object(_shares, "SMALL_SHARE", 0.0)
+    with stay, mock.patch.object(_shares, "PRIOR_ROWS", prior_rows):
         return np.array(blend(case.fits, case.held_out, case.families, elected=winner).weights)
 
 

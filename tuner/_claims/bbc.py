@@ -50,9 +50,10 @@ def bbc(
     Every bootstrap chooses on its in-bag rows as the search and the ensemble do: the trial with the smallest
     objective, the members beside it, their shares, the decision threshold. What it chose is scored on the
     rows left out; groups are drawn whole. What it estimates: the metric of the procedure at n(1 - 1/K) rows,
-    choice included, each member a single fold model; what averaging these brings is not part of it. The
-    delivered model chooses its members again on fresh folds and may be tempered, which is not repeated: it
-    leans to the pessimistic side. It misleads where a few hundred rows are searched with few trials.
+    choice included, each member a single fold model; what averaging these brings is not part of it. Members
+    are chosen among all trials; those of the delivered model among ten finalists, again on fresh folds, and
+    it may be tempered, which is not repeated: the estimate leans to the pessimistic side. It misleads where a
+    few hundred rows are searched with few trials.
 
     The default is scored in the same bootstraps; whether tuning paid is judged by the paired differences. The
     rows left out are 1/e of all, so the interval of the difference is rather too wide.

@@ -1,1 +1,1 @@
-"""What is decided from records, by pure functions: objective, races, stopping, finalists, shares."""
+"""Decisions, pure functions of records and held-out predictions: races, stopping, finalists, shares."""

@@ -25,7 +25,7 @@ from tuner._types import BoolArray, FloatArray, IntArray
 
 N_MEMBERS = 4  # where there are not as many families
 PRIOR_ROWS = 10.0  # equal shares weigh as much as ten rows do
-SMALL_SHARE = 0.1  # a member with less makes room for the next best
+SMALL_SHARE = 0.1  # a member with less leaves; the next best takes the place
 LEAST_SHARE = 0.01  # what is less does not pay for its predictions
 SMALLEST = 1e-12  # probability of what occurred
 MAX_ROWS = 40_000  # held-out rows that are looked at: they know a few numbers well enough
@@ -162,9 +162,10 @@ def blend_fits(
 ) -> Blend:
     """Return the finalists' shares by how well their predictions fit, of shape (n_finalists, n_rows).
 
-    A member that the rows give less than a tenth makes room for the finalist that fits next best, whatever
-    its family: where one family is far ahead, a second of its kind is worth more than the best of the others.
-    As many stand by as there are members.
+    Members that the rows give less than a tenth leave, all at once, and those who fit next best take their
+    places, whatever their family, while some stand by: as many as there are members. Where one family is far
+    ahead, a second of its kind is worth more than the best of the others. The elected keeps its place, though
+    its share may be too small to be paid for.
     """
     errors = fits.errors(rows).tolist()
     members = choose_members(families, errors, elected=elected, max_members=max_members)

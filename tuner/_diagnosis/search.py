@@ -95,7 +95,7 @@ def families_disagree(winner: TrialRecord, finalists: Sequence[TrialRecord]) -> 
         f"On fresh folds {family} cannot be told from {winner.configuration.family}: the noise hides which "
         "does better.",
         f"loss difference {np.nanmean(difference):+.3g}, fold noise {noise(difference):.2g}",
-        f'Keep final="ensemble", which mixes them; or choose by cost: families=["{family}"].',
+        f'Keep final="ensemble", which may mix them; or choose by cost: families=["{family}"].',
     )
 
 

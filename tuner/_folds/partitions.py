@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold
 
+from tuner._rows.data import Dataset
 from tuner._seeds import child_seed
 from tuner._types import FloatArray, IntArray
-
-if TYPE_CHECKING:
-    from tuner._rows.data import Dataset
 
 _Purpose = Literal["choosing", "fresh", "reporting"]
 

@@ -6,16 +6,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from tuner._folds.partitions import draws, windows
+from tuner._rows.data import Dataset
 from tuner._types import IntArray
 from tuner.exceptions import InputError
-
-if TYPE_CHECKING:
-    from tuner._rows.data import Dataset
 
 Kind = Literal["stratified", "plain", "groups", "blocks", "group_blocks", "forward", "group_forward"]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from search_spaces import Float, Int, SearchSpace
+from tuner._claims.slices import skipped_slices
 from tuner._decisions.objective import nested_scores
 from tuner._decisions.selection import N_FINALISTS, Nomination, nominate
 from tuner._finals.finals import Finals, assemble, is_refitted, rescore
@@ -19,7 +20,6 @@ from tuner._process.deadline import Deadline
 from tuner._process.failpoints import failpoint
 from tuner._records import TrialRecord
 from tuner._rows.data import Dataset
-from tuner._rows.slices import skipped_slices
 from tuner._search.search import Notify, Search, SearchOutcome
 from tuner._seeds import child_seed
 from tuner._trials.bench import Bench, threads_a_fit

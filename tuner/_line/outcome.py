@@ -11,6 +11,7 @@ from tuner._claims.claims import Build, Estimate, Paid
 from tuner._claims.delivered import delivered_estimate
 from tuner._claims.estimate import Estimates
 from tuner._claims.optimism import OptimismTable, ScoreRow, chance_loss, score_row
+from tuner._claims.slices import slice_scores
 from tuner._diagnosis.diagnosis import Evidence, diagnose
 from tuner._finals.finals import Assembled, Finals
 from tuner._folds.splits import Fold
@@ -22,7 +23,6 @@ from tuner._records import GroupScores, LearningCurve
 from tuner._report.card import describe
 from tuner._report.result import Trials, TuningResult
 from tuner._rows.data import Dataset
-from tuner._rows.slices import slice_scores
 from tuner._statistics.calibration import recalibration_gains
 from tuner._statistics.intervals import pooled
 from tuner._types import FloatArray

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 from tuner._line.listeners import RunContext
 from tuner._options.config import TuningConfig
-from tuner._options.spaces import resolve_spaces
+from tuner._options.spaces import known_good, resolve_spaces
 from tuner._rows.data import Dataset
 from tuner._store import TrialStore
 from tuner.exceptions import InputError
@@ -16,7 +16,7 @@ STUDY_HASH, FOLD_PLAN_HASH = "study_hash", "fold_plan_hash"  # their names in th
 
 
 def study_hash(dataset: Dataset, config: TuningConfig) -> str:
-    """Return the first 12 hex digits of sha256 over space, metric, folds and data."""
+    """Return the first 12 hex digits of sha256 over space, known-good ones, metric, folds and data."""
     folds: tuple[object, ...] = (
         config.n_folds,
         config.n_repeats,
@@ -31,7 +31,8 @@ def study_hash(dataset: Dataset, config: TuningConfig) -> str:
         folds += ("widen",)
     has_images = dataset.schema.image_shape is not None
     spaces = resolve_spaces(config.families, config.search_space, has_images=has_images)
-    what = (spaces, str(config.metric), folds, dataset.fingerprint())
+    known = tuple(known_good(space, has_images=has_images) for space in spaces)
+    what = (spaces, known, str(config.metric), folds, dataset.fingerprint())
     return hashlib.sha256(repr(what).encode()).hexdigest()[:12]
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import pandas as pd
 from scipy.stats import ks_2samp
 
-from tuner._movement.drift import table_drift
 from tuner._movement.reference import ColumnFacts, Reference
 from tuner._rows.columns import encode_columns, plain_columns
 from tuner._rows.table import Schema, Table
 from tuner._statistics.intervals import Interval
+from tuner.checks import table_drift
 from tuner.exceptions import InputError
 
 

@@ -14,10 +14,10 @@ import pandas as pd
 from scipy.stats import norm
 
 from tuner._movement.column_drift import ColumnDrift, by_column, is_readable, told_apart
-from tuner._movement.drift import CLEAR, SLIGHT
 from tuner._movement.reference import ColumnFacts, Reference
 from tuner._records import Finding
 from tuner._statistics.intervals import Interval
+from tuner.checks import CLEAR, SLIGHT
 
 LEVEL = 0.95
 MORE_UNSEEN = 0.05  # of the rows, beyond what was to be expected

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from tuner._rows.slices import LEAST_ROWS
 from tuner._rows.table import Schema, Table, as_csr, is_named, read_schema
 from tuner._rows.vectors import (
     as_vector,
@@ -25,6 +24,7 @@ from tuner._types import BoolArray, FloatArray, IntArray, Task
 from tuner.exceptions import InputError
 
 SAMPLE_ROWS = 5
+LEAST_ROWS = 10  # of a slice in a fold: the largest of several means over fewer is mostly chance
 
 
 @dataclass(frozen=True, eq=False)

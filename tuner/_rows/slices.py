@@ -1,4 +1,4 @@
-"""Slices: how well the rows of each value of a column are predicted by models that did not train on them."""
+"""Slices: the rows of each value of a column."""
 
 from __future__ import annotations
 
@@ -6,25 +6,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tuner._records import SliceScore
 from tuner._rows.columns import MISSING, N_NUMBERS
-from tuner._statistics.intervals import corrected_t
+from tuner._rows.data import LEAST_ROWS, Dataset
 from tuner._types import FloatArray, IntArray
 from tuner.exceptions import InputError
 
-if TYPE_CHECKING:
-    from tuner._folds.splits import Fold
-    from tuner._metrics.metrics import Metric
-    from tuner._rows.data import Dataset
-
 MAX_LABELS = 20  # of a column; rarer values share one
 MAX_DISTINCT_NUMBERS = 10  # a column of more is cut into quarters
-LEVEL = 0.95
-LEAST_ROWS = 10  # of a fold, to be judged: the largest of several means over fewer is mostly chance
 
 
 def check_slices(dataset: Dataset, columns: Sequence[str]) -> None:
@@ -65,20 +56,6 @@ def with_slices(dataset: Dataset, columns: Sequence[str], *, n_folds: int) -> Da
             "Slice by a column of fewer values, lower `n_folds`, or collect more rows.",
         )
     return replace(dataset, slice_masks=masks)
-
-
-def skipped_slices(dataset: Dataset, folds: Sequence[Fold]) -> tuple[str, ...]:
-    """Return a note that counts the slices which are too rare to be judged on some of the folds."""
-    if dataset.slice_masks is None:
-        return ()
-    rare = np.array([dataset.slice_masks[:, fold.test].sum(axis=1) < LEAST_ROWS for fold in folds])
-    n_rare = int(rare.any(axis=0).sum())
-    if not n_rare:
-        return ()
-    return (
-        f"{n_rare} of {rare.shape[1]} slices have fewer than {LEAST_ROWS} rows in a search fold: "
-        f"they do not count there ({int(rare.sum())} times in {len(folds)} folds).",
-    )
 
 
 def slice_labels(dataset: Dataset, name: str) -> tuple[tuple[str, ...], IntArray]:
@@ -126,69 +103,3 @@ def _column(dataset: Dataset, name: str) -> tuple[FloatArray, tuple[str, ...] | 
         categorical += column.kind == "categorical"
         numeric += N_NUMBERS[column.kind]
     raise KeyError(name)
-
-
-def slice_scores(
-    dataset: Dataset,
-    metric: Metric,
-    folds: Sequence[Fold],
-    predictions: Sequence[FloatArray],
-    *,
-    columns: Sequence[str],
-    threshold: float | None,
-    simultaneous: bool = False,
-) -> tuple[SliceScore, ...]:
-    """Score every slice on each fold, then average over folds, never pooled over fold models.
-
-    What it estimates: the loss on such rows of what is delivered, before it averages over folds. The interval
-    is a corrected t over the folds in which the slice can be scored. It is wide, and rough, where few can.
-
-    Parameters
-    ----------
-    folds, predictions : sequences
-        Fresh folds and the predictions of their test rows.
-    columns : sequence of str
-    threshold : float or None
-        Decision threshold of the delivered model.
-    simultaneous : bool
-        Intervals hold for all slices at once (Bonferroni), not one at a time: what the worst of them needs.
-    """
-    column_of_threshold = 0
-    if metric.thresholds is not None and threshold is not None:
-        column_of_threshold = metric.thresholds.index(threshold)
-
-    def loss(rows: IntArray, prediction: FloatArray) -> float:
-        if not len(rows):
-            return np.nan
-        y, weights = dataset.targets(rows)
-        return float(metric.losses(y, prediction, weights)[0][column_of_threshold])
-
-    share = float(np.mean([len(fold.test) / len(fold.train) for fold in folds]))
-    labelled = [(name, *slice_labels(dataset, name)) for name in columns]
-    n_claims = sum(len(labels) for _, labels, _ in labelled) if simultaneous else 1
-    level = 1 - (1 - LEVEL) / n_claims
-    scored = []
-    for name, labels, codes in labelled:
-        for code, label in enumerate(labels):
-            inside = [codes[fold.test] == code for fold in folds]
-            parts = list(zip(folds, predictions, inside, strict=True))
-            own = [loss(fold.test[mask], predicted[mask]) for fold, predicted, mask in parts]
-            others = [
-                loss(fold.test[~mask], predicted[~mask]) if fold.repeat == 0 else np.nan
-                for fold, predicted, mask in parts
-            ]
-            interval = corrected_t(own, test_share=share, level=level, squared=metric.squared_scale)
-            low, high = metric.natural_ends(interval.low, interval.high)
-            scored.append(
-                SliceScore(
-                    column=name,
-                    label=label,
-                    n_rows=int((codes == code).sum()),
-                    value=metric.natural(interval.value),
-                    low=low,
-                    high=high,
-                    loss=interval.value,
-                    excess=tuple(np.subtract(own, others).tolist()),
-                )
-            )
-    return tuple(scored)

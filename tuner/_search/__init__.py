@@ -1,1 +1,1 @@
-"""The search: ask and tell."""
+"""The search: ask and tell; which parameters mattered in it."""

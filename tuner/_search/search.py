@@ -356,7 +356,8 @@ def _check_same(number: int, asked: Configuration, stored: Configuration) -> Non
     """Refuse to continue a stored study that was searching something else."""
     if asked != stored:
         raise InputError(
-            "A stored study can only be continued with the space, data, metric and seed it was begun with.",
+            "A stored study can only be continued with the space, data, metric and seed it was begun with, "
+            "by the version of the tuner that began it.",
             f"trial {number} is {asked.flat()} now and {stored.flat()} in the store",
             "Use another `study_name`, or leave it out: the derived name changes with them.",
         )

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from tuner._records import Finding
+from tuner._rows.data import Dataset
 from tuner.checks._copies import check_conflicts, check_copies, check_near_copies, find_copies
 from tuner.checks._features import features, some_rows
 from tuner.checks._giveaway import check_giveaway, check_id, check_target_encoded
 from tuner.checks._groups import check_groups
+from tuner.checks._holdout import CLEAR, SLIGHT, check_holdout, table_drift
 from tuner.checks._order import check_future, check_order
 from tuner.checks._shape import check_rare, check_standardized
 from tuner.exceptions import ChecksFailedError
 
-if TYPE_CHECKING:
-    from tuner._rows.data import Dataset
-
-__all__ = ["check_dataset", "refuse", "with_copies"]
+__all__ = ["CLEAR", "SLIGHT", "check_dataset", "check_holdout", "refuse", "table_drift", "with_copies"]
 
 
 def with_copies(dataset: Dataset, allow: Collection[str] = ()) -> Dataset:

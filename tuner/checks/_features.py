@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from scipy.stats import rankdata
 
 from tuner._records import Severity
 from tuner._rows.columns import DATE_PARTS, MISSING
+from tuner._rows.data import Dataset
 from tuner._seeds import child_seed
 from tuner._types import FloatArray, IntArray
-
-if TYPE_CHECKING:
-    from tuner._rows.data import Dataset
 
 MAX_ROWS = 10_000  # looked at by checks that compare rows; effects that matter show in them
 LEAST_ROWS_FOR_ERROR = 50  # fewer rows fall into place by chance too often to refuse them

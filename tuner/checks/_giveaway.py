@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from tuner._records import Finding
+from tuner._rows.data import Dataset
 from tuner._types import FloatArray, IntArray
 from tuner.checks._features import Feature, Rows, error_if_sure, explained, sample
-
-if TYPE_CHECKING:
-    from tuner._rows.data import Dataset
 
 GIVEN_AWAY = 0.98  # of the target, by one column alone
 MAX_ID_ROWS = 50_000

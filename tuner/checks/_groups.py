@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from tuner._records import Finding
+from tuner._rows.data import Dataset
 from tuner._types import FloatArray
 from tuner.checks._features import Feature, Rows
-
-if TYPE_CHECKING:
-    from tuner._rows.data import Dataset
 
 LEAST_LEVELS, MOST_ROWS_A_LEVEL = 20, 20.0
 LEAST_PAIRS = 50

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.stats import f as fisher
 from scipy.stats import rankdata
 
 from tuner._records import Finding
+from tuner._rows.data import Dataset
 from tuner._types import FloatArray, IntArray
 from tuner.checks._features import Feature, Rows
-
-if TYPE_CHECKING:
-    from tuner._rows.data import Dataset
 
 N_BLOCKS = 20
 MATTERS = 0.005  # of the target's variance

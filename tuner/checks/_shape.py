@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from tuner._records import Finding
+from tuner._rows.data import Dataset
 from tuner._rows.slices import slice_labels
 from tuner._types import FloatArray
 from tuner.checks._features import Feature
-
-if TYPE_CHECKING:
-    from tuner._rows.data import Dataset
 
 EXACT = 1e-6
 LEAST_VALUES = 10  # a column of few values can have mean 0 and variance 1 by design

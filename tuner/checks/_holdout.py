@@ -1,4 +1,4 @@
-"""Whether two tables are alike: a classifier tries to tell their rows apart by their features."""
+"""Rows held out, against those trained on: a classifier tries to tell them apart, times are compared."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from sklearn.metrics import roc_auc_score
 from tuner._records import Finding
 from tuner._rows.preparation import code_matrix
 from tuner._rows.table import DATE_PARTS, Schema, Table, read_schema
+from tuner._rows.vectors import as_vector, check_length, encode_time
 from tuner._seeds import child_seed, some_rows
 from tuner._types import FloatArray
+from tuner.exceptions import InputError
 
 MAX_ROWS = 2_000  # of each table: the interval of the AUC is then some .02 to either side
 LEVEL = 0.95
@@ -92,6 +94,40 @@ def table_drift(schema: Schema, train: Table, holdout: Table, *, seed: int) -> D
     half = float(norm.ppf(0.5 + LEVEL / 2)) * _auc_error(auc, *np.bincount(y))
     shares = trees.feature_importances_
     return Drift(auc, max(0.0, auc - half), min(1.0, auc + half), _by_column(schema, shares))
+
+
+def check_holdout(
+    train: Any, holdout: Any, *, train_time: Any = None, holdout_time: Any = None, seed: int = 0
+) -> tuple[Finding, ...]:
+    """Return what speaks against judging a model on these held-out rows (G007, G008).
+
+    Parameters
+    ----------
+    train, holdout : pandas or polars frame, array or sparse matrix of the same columns
+        Without target, groups, time and ids: a clock always tells.
+    train_time, holdout_time : array-like of numbers or of dates, one a row, or None
+        When the rows were collected; both or neither.
+
+    Raises
+    ------
+    InputError
+        If the columns differ, a table is empty, or a time is missing or not as long as its table.
+    """
+    if (train_time is None) != (holdout_time is None):
+        raise InputError(
+            "A holdout's time can only be judged beside that of the training rows.",
+            f"`{'holdout_time' if train_time is None else 'train_time'}` alone",
+            "Give both, or neither.",
+        )
+    found = [check_drift(drift_between(train, holdout, seed=seed))]
+    if train_time is not None:
+        times = [as_vector(train_time, "train_time"), as_vector(holdout_time, "holdout_time")]
+        for name, each, rows in zip(("train_time", "holdout_time"), times, (train, holdout), strict=True):
+            check_length(name, each, np.shape(rows)[0])
+        together = encode_time(np.concatenate(times), sum(map(len, times)))
+        assert together is not None  # both are given
+        found.insert(0, check_later_rows(together[: len(times[0])], together[len(times[0]) :]))
+    return tuple(finding for finding in found if finding is not None)
 
 
 def check_drift(drift: Drift) -> Finding | None:
