@@ -83,7 +83,7 @@ def test_a_holdout_is_checked_from_outside(halves):
     days = pd.date_range("2020-01-01", periods=569).astype(str)
     assert check_holdout(train, holdout, train_time=days[:284], holdout_time=days[284:]) == ()
     moved = holdout.assign(**{"mean texture": holdout["mean texture"] + 10})
-    found = check_holdout(train, moved, train_time=days[1:285], holdout_time=days[284:])
+    found = check_holdout(train, moved, train_time=days[2:286], holdout_time=days[284:])
     assert [(each.code, each.severity) for each in found] == [("G007", "error"), ("G008", "warning")]
     assert "0.4%" in found[0].evidence  # one row of 284
 
