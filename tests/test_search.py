@@ -282,7 +282,7 @@ def test_the_first_suggestion_knows_the_defaults(bench, fake_fits):
     fake_fits()
     chosen = replace(settings(max_trials=6), portfolios={"lightgbm": (), "linear": ()})
     run = search(bench, chosen)
-    assert [run._needed(number) for number in range(8)] == [-4, -3, 1, 1, 1, 1, 2, 3]
+    assert [run._needed(number) for number in range(8)] == [-1, -1, 1, 1, 1, 1, 2, 3]
     assert len(run.run().trials) == 6
 
 
