@@ -80,13 +80,14 @@ def without(space: SearchSpace) -> SearchSpace:
     """Return a space that knows no augmentation."""
     return replace(
         space,
-        dimensions=_others(space.dimensions),
-        conditions=_others(space.conditions),
-        limits=_others(space.limits),
+        dimensions=others(space.dimensions),
+        conditions=others(space.conditions),
+        limits=others(space.limits),
     )
 
 
-def _others(mapping: Mapping[str, T]) -> dict[str, T]:
+def others(mapping: Mapping[str, T]) -> dict[str, T]:
+    """Return what is not about augmentation of a mapping of parameters."""
     return {name: value for name, value in mapping.items() if name not in DIMENSIONS}
 
 

@@ -65,8 +65,7 @@ def with_best_augmentation(known: Configuration, judged: Sequence[TrialRecord]) 
         return known
     best = min(scored, key=lambda trial: (trial.objective, trial.number)).configuration
     copies = {name: value for name, value in best.params.items() if name in augmentation.DIMENSIONS}
-    others = {name: value for name, value in known.params.items() if name not in augmentation.DIMENSIONS}
-    return replace(known, params={**others, **copies})
+    return replace(known, params={**augmentation.others(known.params), **copies})
 
 
 def suggest(trial: optuna.Trial, settings: Settings) -> Configuration:
