@@ -9,7 +9,7 @@ import pytest
 from scipy.special import expit
 
 from tuner._claims import bbc as _bbc
-from tuner._claims.bbc import _bootstrap_counts, bbc, within_reach
+from tuner._claims.bbc import _bootstrap_counts, bbc, flatters, within_reach
 from tuner._claims.claims import Build
 from tuner._folds.splits import plan_choosing
 from tuner._metrics.metrics import resolve_metric
@@ -32,6 +32,15 @@ def noise(make_trial, make_scores):
         losses.append(np.mean(folds))
         trials.append(make_trial(number, scores=make_scores(folds, [0.1] * 5)))
     return bench, trials, predictions, losses
+
+
+@pytest.mark.parametrize(
+    ("name", "n_rows", "expected"),
+    [("roc_auc", 1000, True), ("roc_auc", 1001, False), ("f1", 100, True), ("log_loss", 100, False)],
+)
+def test_ranks_of_few_rows_are_flattered(name, n_rows, expected):
+    """By AUC and F1, which are no means over rows; log loss is one."""
+    assert flatters(resolve_metric(name, "binary"), n_rows) is expected
 
 
 def test_bbc_takes_the_luck_out_of_the_luckiest_trial(noise, make_settings):

@@ -210,8 +210,23 @@ def test_gap_weights(gap_weight, search, nominating):
     ],
 )
 def test_estimate_methods(estimate, has_time, method):
-    """By "auto", bbc; nested on forward windows with time."""
+    """By "auto", bbc where it does not flatter; nested on forward windows with time."""
     assert settings(estimate=estimate, has_time=has_time).estimate == method
+
+
+@pytest.mark.parametrize(
+    ("options", "method"),
+    [
+        ({}, "crossfit"),
+        ({"estimate": "bbc"}, "bbc"),  # asked for
+        ({"n_folds": 2}, "bbc"),  # crossfit needs a third
+        ({"estimate": None}, None),
+    ],
+)
+def test_by_auto_crossfit_where_bbc_flatters(options, method):
+    """Few rows and a metric that is no mean over them."""
+    config = TuningConfig(**options)
+    assert resolve(config, task="binary", has_time=False, bbc_flatters=True).estimate == method
 
 
 def test_the_worst_slice_is_estimated_by_outer_folds():

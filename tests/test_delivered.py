@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from scipy.stats import t as student
 
 from tuner._claims.claims import Build, natural_estimate
-from tuner._claims.delivered import delivered_estimate, model_steps, row_steps
+from tuner._claims.delivered import delivered_estimate, model_steps
 from tuner._metrics.metrics import resolve_metric
 from tuner._records import BagLosses, LearningCurve
 from tuner._statistics.intervals import Interval
+from tuner._statistics.learning_curve import row_steps
 
-# Folds lose 1 + 10 / sqrt(n) and 2 + 20 / sqrt(n) after training on n rows.
-CURVE = LearningCurve((100, 400, 1600), ((2.0, 4.0), (1.5, 3.0), (1.25, 2.5)))
+# Folds lose 1 + 80 / n and 2 + 160 / n after training on n rows.
+CURVE = LearningCurve((100, 200, 400), ((1.8, 3.6), (1.4, 2.8), (1.2, 2.4)))
 # Three models alone lose 6 and 8, their average 4 and 7: 2 and 1 less, with all there are 3 and 1.5 less.
 BAG = BagLosses(3, (6.0, 8.0), (4.0, 7.0))
 
@@ -48,10 +49,17 @@ def delivered(estimate, *, name="mae", task="regression", before, after, learnin
 
 
 def test_more_rows_by_hand():
-    """From 100 to 1,600 rows the folds fall by 10 (1/10 - 1/40) = .75 and by twice that."""
-    assert row_steps(CURVE, 100, 1600, squared=False) == pytest.approx([-0.75, -1.5])
-    # 900 rows were not measured: 10 (1/10 - 1/30)
-    assert row_steps(CURVE, 100, 900, squared=False) == pytest.approx([-2 / 3, -4 / 3])
+    """From 100 to 400 rows the folds fall by 80 (1/100 - 1/400) = .6 and by twice that."""
+    assert row_steps(CURVE, 100, 400, squared=False) == pytest.approx([-0.6, -1.2])
+    # 500 rows were not measured: 80 (1/400 - 1/500)
+    assert row_steps(CURVE, 400, 500, squared=False) == pytest.approx([-0.04, -0.08])
+
+
+def test_a_steep_start_does_not_run_away():
+    """Friedman's function, measured: 6.9, 4.7 and 2.2 squared at 40, 80, 160 rows; at 200 it was 2.0."""
+    curve = LearningCurve((40, 80, 160), ((6.9,), (4.7,), (2.2,)))
+    # by hand: 1/n = .025, .0125, .00625, mean .014583; slope = .035833 / .00018229 = 240.6
+    assert row_steps(curve, 160, 200, squared=False) == pytest.approx([-240.6 * 0.00125], abs=0.001)
 
 
 def test_larger_bags_by_hand():
@@ -63,19 +71,19 @@ def test_larger_bags_by_hand():
 
 def test_estimate_by_hand():
     """Both steps are added; their intervals and the procedure's add up as independent errors do."""
-    found = delivered(claim(), before=(100, 4), after=(1600, 15))
+    found = delivered(claim(), before=(100, 4), after=(400, 15))
     rows, models = found.steps
-    assert (rows.what, rows.before, rows.after) == ("rows", 100, 1600)
-    assert rows.change == pytest.approx(-1.125)
-    # corrected t over two folds: t(.975, 1) sd sqrt(1/2 + 1/2), sd of -.75 and -1.5
-    half_rows = student.ppf(0.975, 1) * np.std([0.75, 1.5], ddof=1)
+    assert (rows.what, rows.before, rows.after) == ("rows", 100, 400)
+    assert rows.change == pytest.approx(-0.9)
+    # corrected t over two folds: t(.975, 1) sd sqrt(1/2 + 1/2), sd of -.6 and -1.2
+    half_rows = student.ppf(0.975, 1) * np.std([0.6, 1.2], ddof=1)
     assert rows.half_width == pytest.approx(half_rows)
     assert models.change == pytest.approx(2.25 * (1 / 15 - 1 / 4))
     half_models = student.ppf(0.975, 1) * np.std([3, 1.5], ddof=1) * (1 / 4 - 1 / 15)
-    assert found.loss == pytest.approx(5 - 1.125 + models.change)
+    assert found.loss == pytest.approx(5 - 0.9 + models.change)
     assert found.high == pytest.approx(found.loss + np.sqrt(1 + half_rows**2 + half_models**2))
     assert found.estimand == (
-        "the delivered model: fits on 1600 instead of 100 rows change the loss by -1.125 +- 6.74, "
+        "the delivered model: fits on 400 instead of 100 rows change the loss by -0.9 +- 5.39, "
         "averages of 15 instead of 4 models by -0.4125 +- 2.47"
     )
 
@@ -92,10 +100,10 @@ def test_squared_losses_are_corrected_as_squares():
 
 
 def test_squares_of_fold_losses_follow_the_curve():
-    """RMSE 2, 1.5 and 1.25 are squares 4, 2.25 and 1.5625."""
+    """RMSE 1.8, 1.4 and 1.2 are squares 3.24, 1.96 and 1.44."""
     squares = LearningCurve(CURVE.rows, tuple(tuple(np.square(each)) for each in CURVE.losses))
-    expected = row_steps(squares, 100, 1600, squared=False)
-    assert row_steps(CURVE, 100, 1600, squared=True) == pytest.approx(expected)
+    expected = row_steps(squares, 100, 400, squared=False)
+    assert row_steps(CURVE, 100, 400, squared=True) == pytest.approx(expected)
 
 
 @given(st.floats(0.001, 0.4), st.floats(0.0, 0.2), st.integers(1, 20), st.integers(1, 20))
@@ -137,14 +145,14 @@ def test_what_was_not_measured_is_not_claimed():
     """Without a curve more rows cannot be judged; without repeats a larger bag is named, not corrected."""
     assert delivered(claim(), before=(100, 5), after=(120, 5), learning=None) is None
     assert delivered(claim(), before=(100, 1), after=(100, 15), bag=None) is None  # nothing left to correct
-    found = delivered(claim(), before=(100, 4), after=(1600, 15), bag=None)
+    found = delivered(claim(), before=(100, 4), after=(400, 15), bag=None)
     assert [step.what for step in found.steps] == ["rows"]
     assert found.estimand.endswith("; averages of 15 instead of 4 models are not corrected for")
     nothing = replace(claim(), value=np.nan, loss=np.nan)
-    assert delivered(nothing, before=(100, 4), after=(1600, 15)) is None
+    assert delivered(nothing, before=(100, 4), after=(400, 15)) is None
 
 
 def test_a_fold_that_cannot_be_scored_is_left_out():
     """NaN at any number of rows takes the fold out of the step."""
-    curve = replace(CURVE, losses=((2.0, np.nan), (1.5, 3.0), (1.25, 2.5)))
-    assert row_steps(curve, 100, 1600, squared=False) == pytest.approx([-0.75])
+    curve = replace(CURVE, losses=((1.8, np.nan), (1.4, 2.8), (1.2, 2.4)))
+    assert row_steps(curve, 100, 400, squared=False) == pytest.approx([-0.6])

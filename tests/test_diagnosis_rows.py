@@ -8,7 +8,7 @@ import pytest
 from tuner._diagnosis.rows import data_limited, miscalibrated, new_groups, weak_slice
 from tuner._records import GroupScores, LearningCurve, SliceScore
 from tuner._statistics.calibration import recalibration_gains
-from tuner._statistics.learning_curve import loss_at
+from tuner._statistics.learning_curve import gain_of_twice
 
 OFFSETS = np.array([0.02, 0.0, -0.02, 0.01, -0.01])  # between folds, the same at every size
 
@@ -22,14 +22,14 @@ def curve(means, noise=0.0):
     return LearningCurve((100, 200, 300, 400), tuple(rows))
 
 
-def test_the_power_law_is_found_again():
-    """Losses .2 + 4/n at 100, 200, 300, 400 rows give .205 at 800."""
-    assert loss_at(curve([0.24, 0.22, 0.2 + 4 / 300, 0.21]), 800) == pytest.approx(0.205, abs=1e-6)
+def test_twice_the_rows_halve_what_falls():
+    """Losses .2 + 4/n at 100, 200, 300, 400 rows: from 400 to 800 they fall by 4/400 - 4/800."""
+    assert gain_of_twice(curve([0.24, 0.22, 0.2 + 4 / 300, 0.21])) == pytest.approx(0.005)
 
 
-def test_a_power_law_never_falls_below_zero():
-    """A loss that falls to almost nothing is extrapolated towards 0, not beyond."""
-    assert 0 <= loss_at(curve([0.08, 0.04, 0.02, 0.001]), 1e9) < 0.001
+def test_no_more_than_the_loss_is_promised():
+    """By 40/n a loss of .02 at 400 rows would fall by .05: it falls to 0."""
+    assert gain_of_twice(curve([0.32, 0.12, 40 / 300 - 0.08, 0.02])) == pytest.approx(0.02)
 
 
 def test_a_falling_curve_asks_for_rows():

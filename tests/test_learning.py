@@ -1,4 +1,4 @@
-"""The winner on fewer rows, on random folds and on groups left out."""
+"""What is shipped on fewer rows, on random folds and on groups left out."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer
+from sklearn.metrics import log_loss
 
 from tuner import TuningConfig, tune
 from tuner._claims.learning import Probe, leave_groups_out
+from tuner._decisions.selection import Nomination
+from tuner._finals.finals import assemble
 from tuner._folds.splits import plan_choosing
 from tuner._metrics.metrics import resolve_metric
 from tuner._options.settings import resolve
@@ -33,21 +36,41 @@ def probe():
         settings = resolve(config, task="binary", has_time=False)
         plan = plan_choosing(dataset, n_folds=3, n_repeats=1, seed=0)
         bench = Bench(dataset, plan, resolve_metric("log_loss", "binary"), 0)
-        trial = run_trial(
-            first_proposals(settings)[0].configuration, bench, place=Place("s", "search"), number=0
-        )
-        return Probe(trial.record, bench, replace(settings, n_folds=3), deadline)
+        proposals = [first_proposals(settings)[0].configuration for _ in range(2)]
+        proposals[1] = replace(proposals[1], params={**proposals[1].params, "numeric": "piecewise_linear"})
+        trials = [
+            run_trial(each, bench, place=Place("s", "search"), number=number)
+            for number, each in enumerate(proposals)
+        ]
+        nominations = [Nomination(number, ()) for number in range(2)]
+        finals = assemble(trials, nominations, bench, settings)
+        return Probe(trials[0].record, finals, finals.tuned, bench, replace(settings, n_folds=3), deadline)
 
     return build
 
 
-def test_the_curve_grows_to_the_search_itself(probe):
-    """A quarter, a half, three quarters and all of 200 training rows; the last losses are the search's."""
+def test_the_curve_grows_to_the_shipped_ensemble(probe):
+    """A quarter, a half and all of 200 training rows; the last losses are those of the held-out mixture."""
     asked = probe()
+    assert len(asked.shipped.shares) == 2  # or it shows nothing of mixing
     curve = asked.learning_curve()
-    assert curve.rows == (50, 100, 150, 200)
-    assert curve.losses[-1] == asked.winner.scores.fold_losses
+    assert curve.rows == (50, 100, 200)
+    y = asked.bench.dataset.y
+    expected = [
+        log_loss(y[fold.test], held_out)
+        for fold, held_out in zip(asked.finals.folds, asked.shipped.held_out, strict=True)
+    ]
+    assert curve.losses[-1] == pytest.approx(expected)
     assert np.mean(curve.losses[0]) > np.mean(curve.losses[-1])
+
+
+def test_members_are_mixed_at_their_shares_on_every_size(probe):
+    """On all rows instead of a half, members fitted anew give the shipped mixture's losses again."""
+    asked = probe()
+    whole = replace(asked.bench.plan, folds=tuple(f for f in asked.finals.folds if f.repeat == 0))
+    (again,) = asked._shipped_on([asked._bench(whole)])
+    for each, known in zip(again, asked.shipped.held_out, strict=True):
+        assert each == pytest.approx(known, abs=1e-6)
 
 
 def test_smaller_parts_lie_in_larger_ones_and_hold_whole_groups(probe):

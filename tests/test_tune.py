@@ -122,6 +122,20 @@ def test_permuted_labels_are_not_learned_over_ten_seeds():
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_fresh_repeat")
+@pytest.mark.parametrize(("n_groups", "method"), [(30, "crossfit"), (2, "bbc")])
+def test_ranks_of_few_rows_are_estimated_by_crossfit_where_there_are_folds(n_groups, method):
+    """By "auto": two groups make two folds, of which none can be left out; the result says what it did."""
+    rng = np.random.default_rng(0)
+    X, groups = rng.normal(size=(120, 3)), np.arange(120) % n_groups
+    y = (X[:, 0] + rng.normal(size=120) > 0).astype(int)
+    result = tune(
+        X, y, groups=groups, config=config(metric="roc_auc", estimate="auto", max_trials=3, allow=["G008"])
+    )
+    assert result.estimate.method == method
+    assert result.estimate.low <= result.estimate.value <= result.estimate.high
+    assert ("bbc estimates instead" in " ".join(result.notes)) == (method == "bbc")
+
+
 def test_crossfit_does_not_flatter_noise():
     """Over ten permutations its AUC is 0.5 on average, or below, within two standard errors.
 

@@ -174,12 +174,12 @@ class Scores:
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """Losses of the winner's configuration on growing parts of the training rows (lower is better).
+    """Losses of the shipped members on growing parts of the training rows (lower is better).
 
     Attributes
     ----------
     rows : tuple of int
-        Training rows, growing; the last are those of the search.
+        Training rows, growing; the last are those of the folds that elected.
     losses : tuple of tuples of float
         For each number of rows, the loss of every fold of one repeat.
     """

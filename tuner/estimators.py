@@ -190,7 +190,7 @@ class TunedClassifier(ClassifierMixin, _Tuned):
     max_members : int or None, default=None
         Configurations in an ensemble, at most; None: as many as help.
     estimate : {"auto", "nested", "crossfit", "bbc"} or None, default="auto"
-        How the score on new rows is estimated.
+        How the score on new rows is estimated: see `TuningConfig`.
     outer_folds, n_folds, n_repeats : int, default=5, 5, 1
         Folds around the procedure; folds and repeats that choose.
     n_jobs : int, default=-1

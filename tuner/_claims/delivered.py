@@ -1,17 +1,17 @@
 """The delivered model's estimate: the procedure's, carried over to the rows and models that are delivered.
 
 An estimate by folds is about models that saw fewer rows than the delivered one and, but for "nested", average
-fewer fits. Both differences are measured inside the run, on held-out rows that chose nothing but the winner:
+fewer fits. Both differences are measured inside the run, on held-out rows:
 
-* rows: folds of the learning curve follow a_k + b_k n^-c, c common to all by least squares on their mean, so
-  that a fit on n rows instead of m changes the loss by b_k (n^-c - m^-c);
+* rows: folds of the shipped model's learning curve follow a_k + b_k / n, so that a fit on n rows instead of m
+  changes the loss by b_k (1 / n - 1 / m);
 * models: the loss of an average of B exchangeable models is a + D / B (exact for squared errors), and on R
   repeats D = (loss alone - loss of the average) / (1 - 1/R).
 
-What it assumes: that the winner's curve is that of the whole procedure, and that errors of procedure and
-steps are independent. It misleads where more rows would have chosen another model. The last point of the
-curve is the search's own and flattered by it: a little too much is credited to rows. Steps keep their sign: a
-curve that rises by chance makes the claim worse, so that noise cancels out on average.
+What it assumes: that the shipped model's curve is that of the whole procedure, and that errors of procedure
+and steps are independent. It misleads where more rows would have chosen another model, and credits too
+little to rows where losses fall more slowly than by 1 / n. Steps keep their sign: a curve that rises by
+chance makes the claim worse, so that noise cancels out on average.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tuner._claims.claims import Build, Estimate, Step
 from tuner._metrics.metrics import Metric
 from tuner._records import BagLosses, LearningCurve
 from tuner._statistics.intervals import corrected_t
-from tuner._statistics.learning_curve import EXPONENTS
+from tuner._statistics.learning_curve import row_steps
 from tuner._types import FloatArray
 
 
@@ -92,33 +92,6 @@ def delivered_estimate(
         estimand=_estimand(steps, metric, left_out, after),
         steps=steps,
     )
-
-
-def row_steps(curve: LearningCurve, before: float, after: float, *, squared: bool) -> FloatArray:
-    """Return by how much the loss changes on each fold where fits see ``after`` instead of ``before`` rows.
-
-    Least squares on n^-c fold by fold; folds that could not be scored everywhere are left out.
-    """
-    losses = np.asarray(curve.losses)
-    losses = losses[:, np.isfinite(losses).all(axis=0)] ** (2 if squared else 1)
-    if not losses.size:
-        return np.empty(0)
-    exponent = min(EXPONENTS, key=lambda each: _misfit(curve.rows, losses.mean(axis=1), each))
-    step: FloatArray = _slopes(curve.rows, losses, exponent) * (after**-exponent - before**-exponent)
-    return step
-
-
-def _slopes(rows: tuple[int, ...], losses: FloatArray, exponent: float) -> FloatArray:
-    design = np.asarray(rows, dtype=float) ** -exponent
-    centred = design - design.mean()
-    slopes: FloatArray = centred @ losses / (centred @ centred)
-    return slopes
-
-
-def _misfit(rows: tuple[int, ...], means: FloatArray, exponent: float) -> float:
-    design = np.asarray(rows, dtype=float) ** -exponent
-    rest = means - means.mean() - _slopes(rows, means, exponent) * (design - design.mean())
-    return float(rest @ rest)
 
 
 def model_steps(bag: BagLosses, before: float, after: float) -> FloatArray:

@@ -1,4 +1,4 @@
-"""A few more fits of the winner's configuration: on fewer rows, on random folds, on groups left out."""
+"""A few more fits of what is shipped: on fewer rows, on random folds, on groups left out."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tuner._finals.finals import Assembled, Finals
+from tuner._finals.held_out import FoldScorer
 from tuner._folds.splits import Fold, FoldPlan, can_train, plan_choosing
 from tuner._options.settings import Settings
 from tuner._process.deadline import Deadline
-from tuner._records import GroupScores, LearningCurve, TrialRecord
+from tuner._records import Configuration, GroupScores, LearningCurve, TrialRecord
 from tuner._rows.data import Dataset
 from tuner._seeds import child_seed
+from tuner._statistics.calibration import tempered
 from tuner._trials.bench import Bench
+from tuner._trials.evaluation import Evaluation
 from tuner._trials.trials import Place, run_trial
-from tuner._types import IntArray
+from tuner._types import FloatArray, IntArray
 
-SHARES = (0.25, 0.5, 0.75)  # of the training rows
+SHARES = (0.25, 0.5)  # of the training rows
 LEAST_ROWS = 20  # to train on
 MAX_GROUPS = 10  # left out one by one; more are left out in so many parts
 CAUTION = 1.2  # these fits may be dearer than the trial's
@@ -26,41 +30,71 @@ CAUTION = 1.2  # these fits may be dearer than the trial's
 
 @dataclass(frozen=True)
 class Probe:
-    """Judges the winner's configuration on other folds of the same rows, within the time left.
+    """Judges what is shipped on other folds of the same rows, within the time left.
 
     Attributes
     ----------
     winner : TrialRecord
-        A complete search trial.
+        The search trial of the shipped configuration.
+    finals : Finals
+    shipped : Assembled
+        The model of ``finals`` that is shipped.
     bench : Bench
         The choosing folds.
     """
 
     winner: TrialRecord
+    finals: Finals
+    shipped: Assembled
     bench: Bench
     settings: Settings
     deadline: Deadline
 
     def learning_curve(self) -> LearningCurve | None:
-        """Return the losses on a quarter, a half, three quarters and all of the training rows.
+        """Return the losses of the shipped members on a quarter, a half and all of the training rows.
 
-        The folds are those of the search's first repeat: the same rows are tested, and nested parts of the
-        training rows train, whole groups where there are some. None without time or rows enough.
+        At their shares and temperature, on the first repeat of the folds that elected: the same rows are
+        tested, and nested parts of the training rows train, whole groups where there are some. None without
+        time or rows enough.
         """
-        plan, scores = self.bench.plan, self.winner.scores
-        positions = [place for place, fold in enumerate(plan.folds) if fold.repeat == 0]
-        folds = [plan.folds[place] for place in positions]
-        plans = [replace(plan, folds=tuple(self._part(fold, share) for fold in folds)) for share in SHARES]
-        parts = [*(each.folds for each in plans), folds]
-        rows = [round(float(np.mean([len(fold.train) for fold in part]))) for part in parts]
-        trains = all(self._can_train(each) for each in plans)
-        if scores is None or not trains or len(set(rows)) < len(rows):  # a few large groups are no curve
+        first = [place for place, fold in enumerate(self.finals.folds) if fold.repeat == 0]
+        folds = tuple(self.finals.folds[place] for place in first)
+        parts = [tuple(self._part(fold, share) for fold in folds) for share in SHARES]
+        benches = [self._bench(FoldPlan(self.bench.plan.kind, each, ())) for each in (*parts, folds)]
+        rows = [round(float(np.mean([len(fold.train) for fold in each]))) for each in (*parts, folds)]
+        trains = all(self._can_train(bench.plan) for bench in benches)
+        if not trains or len(set(rows)) < len(rows):  # a few large groups are no curve
             return None
-        judged = self._judge([self._bench(each) for each in plans], cost=sum(SHARES))
-        if judged is None:
+        smaller = self._shipped_on(benches[:-1])
+        if smaller is None:
             return None
-        losses = [*judged, tuple(scores.fold_losses[place] for place in positions)]
+        predictions = [*smaller, [self.shipped.held_out[place] for place in first]]
+        losses = [
+            FoldScorer(bench, n_averaged=1).fold_losses(each)
+            for bench, each in zip(benches, predictions, strict=True)
+        ]
         return LearningCurve(tuple(rows), tuple(losses))
+
+    def _shipped_on(self, benches: Sequence[Bench]) -> list[list[FloatArray]] | None:
+        """Return what the shipped members, fitted again on each bench, predict of each of its folds."""
+        finalists, weights = self.finals.finalists, self.shipped.shares
+        members = [finalists[position] for position in weights]
+        passes = sum(SHARES) / len({fold.repeat for fold in self.finals.folds})
+        made = self._judge(
+            [(member.configuration, bench) for bench in benches for member in members],
+            seconds=passes * sum(member.fit_seconds for member in members),
+        )
+        if made is None:
+            return None
+        temperature = self.shipped.model.temperature
+        fitted = iter(made)
+        return [
+            [
+                tempered(np.tensordot(list(weights.values()), of_fold, axes=1), temperature)
+                for of_fold in zip(*(next(fitted).predictions for _ in members), strict=True)
+            ]
+            for _ in benches
+        ]
 
     def groups(self) -> GroupScores | None:
         """Return the losses on random folds and on groups left out, one by one or in ten parts."""
@@ -74,9 +108,12 @@ class Probe:
         left_out = leave_groups_out(dataset, child_seed(self.settings.seed, "groups left out"))
         if not self._can_train(left_out):
             return None
-        cost = (len(random.folds) + len(left_out.folds)) / n_folds
-        judged = self._judge([self._bench(random), self._bench(left_out)], cost=cost)
-        return None if judged is None else GroupScores(*judged)
+        passes = (len(random.folds) + len(left_out.folds)) / (n_folds * self.settings.n_repeats)
+        judged = self._judge(
+            [(self.winner.configuration, self._bench(plan)) for plan in (random, left_out)],
+            seconds=passes * self.winner.fit_seconds,
+        )
+        return None if judged is None else GroupScores(*(each.scores.fold_losses for each in judged))
 
     def _part(self, fold: Fold, share: float) -> Fold:
         """Return the fold with a share of its training rows; larger shares hold smaller ones."""
@@ -95,24 +132,28 @@ class Probe:
     def _bench(self, plan: FoldPlan) -> Bench:
         return Bench(self.bench.dataset, plan, self.bench.metric, self.bench.seed, self.bench.n_threads)
 
-    def _judge(self, benches: Sequence[Bench], *, cost: float) -> list[tuple[float, ...]] | None:
-        """Return each plan's fold losses; None if time is short or a fit fails. ``cost`` is in trials."""
-        seconds = CAUTION * cost * self.winner.fit_seconds / self.settings.n_repeats
+    def _judge(
+        self, wanted: Sequence[tuple[Configuration, Bench]], *, seconds: float
+    ) -> list[Evaluation] | None:
+        """Return what each configuration does on its bench; None if time is short or a fit fails.
+
+        Parameters
+        ----------
+        seconds : float
+            What all of it should take on one core.
+        """
         n_workers = self.settings.n_jobs // self.bench.n_threads
-        if seconds / min(n_workers, len(benches)) > self.deadline.left:
+        if CAUTION * seconds / min(n_workers, len(wanted)) > self.deadline.left:
             return None
         place = Place(self.winner.study, "finalist")
 
-        def judge(bench: Bench) -> tuple[float, ...] | None:
-            trial = run_trial(
-                self.winner.configuration, bench, place=place, number=0, stop=self.deadline.stop
-            )
-            return None if trial.record.scores is None else trial.record.scores.fold_losses
+        def judge(configuration: Configuration, bench: Bench) -> Evaluation | None:
+            return run_trial(configuration, bench, place=place, number=0, stop=self.deadline.stop).evaluation
 
         with ThreadPoolExecutor(n_workers, thread_name_prefix="probe") as pool:
-            judged = list(pool.map(judge, benches))
-        complete = [losses for losses in judged if losses is not None]
-        return complete if len(complete) == len(benches) else None
+            judged = list(pool.map(judge, *zip(*wanted, strict=True)))
+        complete = [each for each in judged if each is not None]
+        return complete if len(complete) == len(wanted) else None
 
 
 def leave_groups_out(dataset: Dataset, seed: int) -> FoldPlan:

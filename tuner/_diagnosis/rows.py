@@ -8,7 +8,7 @@ import numpy as np
 
 from tuner._records import Finding, GroupScores, LearningCurve, SliceScore
 from tuner._statistics.fold_noise import LEVEL, noise, surely_positive
-from tuner._statistics.learning_curve import loss_at
+from tuner._statistics.learning_curve import gain_of_twice
 from tuner._types import FloatArray
 
 
@@ -19,8 +19,10 @@ def data_limited(curve: LearningCurve | None) -> Finding | None:
     fold_losses = np.asarray(curve.losses)
     half = int(np.argmin(np.abs(np.asarray(curve.rows) - curve.rows[-1] / 2)))
     fall = fold_losses[half] - fold_losses[-1]
-    gain = loss_at(curve, curve.rows[-1]) - loss_at(curve, 2 * curve.rows[-1])
-    if not surely_positive(fall) or gain <= noise(fall):
+    if not surely_positive(fall):
+        return None
+    gain = gain_of_twice(curve)
+    if gain <= noise(fall):
         return None
     points = ", ".join(
         f"{np.nanmean(row):.4g} at {n}" for n, row in zip(curve.rows, fold_losses, strict=True)

@@ -39,6 +39,8 @@ class Assembled:
     Attributes
     ----------
     model : Blended
+    shares : mapping
+        Of the finalists in it, by position.
     loss : float
         On these folds.
     held_out : tuple of arrays
@@ -51,6 +53,7 @@ class Assembled:
     """
 
     model: Blended
+    shares: Mapping[int, float]
     loss: float
     held_out: tuple[FloatArray, ...]
     reliability: Reliability | None
@@ -197,6 +200,7 @@ def assemble(
         temperature = scorer.temperature(held_out)
         return Assembled(
             model=Blended(members, bench.dataset.schema, threshold, temperature, on_all_rows),
+            shares=weights,
             loss=pooled(fold_losses, squared=bench.metric.squared_scale),
             held_out=tuple(tempered(fold, temperature) for fold in held_out),
             reliability=scorer.reliability(held_out, temperature),

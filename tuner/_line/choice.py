@@ -95,7 +95,7 @@ def choose(
         reserve=pace.finals_seconds,
         notify=notify,
         known=known,
-        keep_predictions=settings.estimate == "bbc" and place.phase == "search",
+        keep_predictions=(settings.estimate == "bbc" or settings.or_bbc) and place.phase == "search",
     ).run()
     nominated = _nominated(search, settings)
     n_folds, n_repeats = pace.fresh_folds([search.trials[each.number] for each in nominated])

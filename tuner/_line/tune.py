@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
-from tuner._claims.bbc import bbc
+from tuner._claims.bbc import bbc, flatters
 from tuner._claims.estimate import Elected, Estimates, crossfit, nested, plan_outer
 from tuner._claims.learning import Probe
 from tuner._decisions.edges import reaching
@@ -17,11 +17,11 @@ from tuner._finals.finals import Finals
 from tuner._folds.splits import FoldPlan
 from tuner._line.choice import Choice, choose, choosing_plan, elect_without, first_repeat
 from tuner._line.listeners import Listeners, RunContext
-from tuner._line.outcome import Probed, conclude, shipped_position
+from tuner._line.outcome import Probed, conclude, shipped_model, shipped_position
 from tuner._line.study import FOLD_PLAN_HASH, begun, check_same, held, study_hash
 from tuner._metrics.metrics import Metric, resolve_metric
 from tuner._options.config import TuningConfig, check_config
-from tuner._options.settings import Settings, resolve
+from tuner._options.settings import LEAST_CROSSFIT_FOLDS, Settings, resolve
 from tuner._process.deadline import Deadline
 from tuner._process.threads import one_thread_a_fit
 from tuner._records import Configuration, Finding, TrialRecord
@@ -37,13 +37,12 @@ from tuner.exceptions import TrialsFailedError
 TRACKING_RESERVE = 5.0  # seconds to log the model and the last trials
 TRACKING_SHARE = 0.15  # of the budget, at most
 BBC_SHARE = 0.05  # of the budget: bootstraps of the stored predictions
-PROBE_SHARE = 0.03  # of the budget: a learning curve of the winner
+PROBE_SHARE = 0.03  # of the budget: a learning curve of what is shipped
 # Outer folds of "nested" begin without it.
 OLD_WINNER = (
     "The search began with the winner of an earlier study of this job, which may have been chosen on rows "
     'that score it here: this estimate may flatter. estimate="nested" does not.'
 )
-LEAST_CROSSFIT_FOLDS = 3  # one is left out, one scores, the others train
 
 
 def tune(
@@ -120,6 +119,7 @@ def check_run(dataset: Dataset, config: TuningConfig) -> Checked:
         config,
         task=dataset.task,
         has_time=dataset.time is not None,
+        bbc_flatters=flatters(metric, dataset.n_rows),
         has_categories=dataset.table.has_categories,
         has_images=dataset.schema.image_shape is not None,
         is_sparse=dataset.table.is_sparse,
@@ -277,7 +277,14 @@ class _Line:
         estimates, notes = self._estimates(choice, clock.end)
         choice = replace(choice, notes=choice.notes + notes)
         shipped = choice.finals.nominations[shipped_position(choice, estimates)].number
-        probe = Probe(choice.search.trials[shipped], choice.bench, self.settings, clock.probes)
+        probe = Probe(
+            choice.search.trials[shipped],
+            choice.finals,
+            shipped_model(choice.finals, estimates),
+            choice.bench,
+            self.settings,
+            clock.probes,
+        )
         probed = Probed(probe.learning_curve(), probe.groups())
         return conclude(self.dataset, self.metric, self.settings, self.study_name, choice, estimates, probed)
 
@@ -285,7 +292,13 @@ class _Line:
         """Estimate in the way asked for, or say why that is not possible."""
         if self.settings.estimate == "bbc":
             return self._bootstrapped(choice)
-        return self._outer_estimates(choice, end) if self.settings.outer_share else (None, ())
+        if not self.settings.outer_share:
+            return None, ()
+        estimates, notes = self._outer_estimates(choice, end)
+        if estimates is None and self.settings.or_bbc:
+            estimates, more = self._bootstrapped(choice)
+            notes = (*notes, "bbc estimates instead, which flatters this metric on few rows.", *more)
+        return estimates, notes
 
     def _bootstrapped(self, choice: Choice) -> tuple[Estimates | None, tuple[str, ...]]:
         """Estimate by bootstraps over the search's predictions, the default's among them."""
@@ -307,7 +320,8 @@ class _Line:
         plan = choice.bench.plan
         plan = replace(plan, folds=tuple(plan.folds[position] for position in first_repeat(plan)), notes=())
         if len(plan.folds) < LEAST_CROSSFIT_FOLDS:
-            return None, (f"No estimate: crossfit needs at least 3 folds, and there were {len(plan.folds)}.",)
+            note = f"No estimate: crossfit needs at least 3 folds, and there were {len(plan.folds)}."
+            return None, (note,)
 
         def elect(outer: int, deadline: Deadline) -> Elected | None:
             place = Place(self.study_name, "outer_fold", outer)

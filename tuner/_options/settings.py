@@ -19,6 +19,7 @@ AUTO_SEARCH_WEIGHT = 0.05
 AUTO_NOMINATING_WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.2)
 # Of the time budget. Forward windows train on half of the rows on average; crossfit does not search again.
 OUTER_SHARES = {"nested": 0.5, "forward": 0.3, "crossfit": 0.3}
+LEAST_CROSSFIT_FOLDS = 3  # one is left out, one scores, the others train
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,8 @@ class Settings:
         Gap weight the sampler sees.
     nominating_weights : tuple of float
         Gap weights that nominate finalists; 0 among them.
+    or_bbc : bool
+        Whether bbc estimates where there is no time or no folds for crossfit.
     outer_share : float
         Part of the time budget that the estimate's own fits get; 0 where it has none.
     """
@@ -54,6 +57,7 @@ class Settings:
     final: Literal["ensemble", "bag", "refit"] = "ensemble"
     max_members: int | None = None
     estimate: Literal["nested", "crossfit", "bbc"] | None = None
+    or_bbc: bool = False
     outer_share: float = 0.0
     outer_folds: int = 5
     n_folds: int = 5
@@ -73,11 +77,17 @@ def resolve(
     *,
     task: Task,
     has_time: bool,
+    bbc_flatters: bool = False,
     has_categories: bool = True,
     has_images: bool = False,
     is_sparse: bool = False,
 ) -> Settings:
     """Turn a checked config into the settings of one run.
+
+    Parameters
+    ----------
+    bbc_flatters : bool
+        See `tuner._claims.bbc.flatters`.
 
     Raises
     ------
@@ -97,7 +107,7 @@ def resolve(
     else:
         spaces = tuple(space.without_numbers(asked=changes.get(space.family, ())) for space in spaces)
     search_weight, nominating = _weights(config.gap_weight)
-    estimate = _estimate_method(config, has_time=has_time)
+    estimate = _estimate_method(config, has_time=has_time, bbc_flatters=bbc_flatters)
     return Settings(
         task=task,
         seed=_seed(config.random_state),
@@ -110,6 +120,7 @@ def resolve(
         final=config.final,  # type: ignore[arg-type]
         max_members=config.max_members,
         estimate=estimate,
+        or_bbc=config.estimate == "auto" and estimate == "crossfit",
         outer_share=OUTER_SHARES.get("forward" if has_time and estimate else str(estimate), 0.0),
         outer_folds=config.outer_folds,
         n_folds=config.n_folds,
@@ -127,7 +138,9 @@ def _weights(gap_weight: float | str) -> tuple[float, tuple[float, ...]]:
     return float(gap_weight), tuple(sorted({0.0, float(gap_weight)}))
 
 
-def _estimate_method(config: TuningConfig, *, has_time: bool) -> Literal["nested", "crossfit", "bbc"] | None:
+def _estimate_method(
+    config: TuningConfig, *, has_time: bool, bbc_flatters: bool
+) -> Literal["nested", "crossfit", "bbc"] | None:
     estimate = config.estimate
     if estimate is None:
         return None
@@ -137,10 +150,11 @@ def _estimate_method(config: TuningConfig, *, has_time: bool) -> Literal["nested
             f"estimate={estimate!r}",
             'Use estimate="nested" (forward windows) or None.',
         )
-    if estimate == "crossfit":
-        return "crossfit"
-    needs_outer_folds = has_time or config.aggregate == "worst_slice"
-    return "nested" if estimate == "nested" or needs_outer_folds else "bbc"
+    if has_time or config.aggregate == "worst_slice":
+        return "nested"
+    if estimate == "auto":
+        return "crossfit" if bbc_flatters and config.n_folds >= LEAST_CROSSFIT_FOLDS else "bbc"
+    return estimate  # type: ignore[return-value]
 
 
 def _seed(random_state: int | np.random.RandomState | None) -> int:

@@ -113,7 +113,7 @@ class TuningResult:
         Scores of the slices asked for, on fresh folds. Where the worst slice was judged, their 95% intervals
         hold at once (Bonferroni).
     learning_curve : LearningCurve or None
-        The winner's losses on fewer rows, where there was time.
+        The shipped model's losses on fewer rows, where there was time.
     group_scores : GroupScores or None
         The winner's losses on random folds and on groups left out, where there are groups and was time.
     study : optuna.Study

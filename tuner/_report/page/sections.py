@@ -21,7 +21,7 @@ Pictures = Mapping[str, bytes]
 MOST_CLASSES = 12  # named in the model card
 DELIVERED = (
     "The estimate is about models made on fewer rows than the delivered one. The line of the delivered "
-    "model adds what this run measured of that: the winner's learning curve and, where fewer fits were "
+    "model adds what this run measured of that: its learning curve and, where fewer fits were "
     "averaged, what averaging them over fresh folds gains. It assumes that these hold for the whole "
     "procedure, and that the errors of all parts are independent."
 )
@@ -176,7 +176,7 @@ def _learning_section(result: TuningResult, pictures: Pictures) -> list[Block]:
     if result.learning_curve is None:
         return []
     return [
-        Text("The winner's configuration on growing parts of its training rows, scored on the same folds."),
+        Text("The shipped model on growing parts of its training rows, scored on the same folds."),
         *_pictures(
             pictures,
             learning="Mean over folds, the band one standard error. Does it still fall at the right end?",
