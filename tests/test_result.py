@@ -102,6 +102,7 @@ def result(trials):
         fingerprint="f",
         fold_plan_hash="h",
         fold_plan="5 stratified",
+        path_name="rounds",
     )
 
 
@@ -146,7 +147,7 @@ def test_facts_by_hand(result):
     assert facts["tuning paid"].endswith("(loss difference -0.02 [-0.05, +0.01])")
     assert facts["optimism"] == "+0.0123 (the search flattered the winner)"
     assert facts["gap"].startswith("0.3 ")
-    assert facts["winner"] == "toy (leaves=31, rate=0.1, path value 16)"
+    assert facts["winner"] == "toy (leaves=31, rate=0.1, rounds 16)"
     assert facts["serving"] == "1.5 ms for one row, 12,346 rows a second"
     assert facts["model"] == "10 fitted models averaged (lightgbm 75%, linear 25%); positive class yes"
     assert facts["trials"] == "1 finished, 1 pruned, 1 failed; 1 finalists; folds: 5 stratified"

@@ -26,6 +26,7 @@ from tuner._rows.data import Dataset
 from tuner._statistics.calibration import recalibration_gains
 from tuner._statistics.intervals import pooled
 from tuner._types import FloatArray
+from tuner.families import FAMILIES
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,7 @@ def conclude(
         fingerprint=dataset.fingerprint(),
         fold_plan_hash=choice.bench.plan.hash,
         slices=slices,
+        path_name=FAMILIES[winner.configuration.family].path_name,
         learning_curve=probed.learning,
         delivered_estimate=_delivered_estimate(dataset, metric, choice, estimates, probed.learning),
         group_scores=probed.groups,

@@ -112,6 +112,8 @@ class TuningResult:
     slices : tuple of SliceScore
         Scores of the slices asked for, on fresh folds. Where the worst slice was judged, their 95% intervals
         hold at once (Bonferroni).
+    path_name : str
+        What the path values of the winner's family are.
     learning_curve : LearningCurve or None
         The shipped model's losses on fewer rows, where there was time.
     group_scores : GroupScores or None
@@ -165,6 +167,7 @@ class TuningResult:
     checks: tuple[Finding, ...] = ()
     optimism_table: OptimismTable | None = None
     slices: tuple[SliceScore, ...] = ()
+    path_name: str = "path value"
     learning_curve: LearningCurve | None = None
     group_scores: GroupScores | None = None
     delivered_estimate: Estimate | None = None

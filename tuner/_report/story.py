@@ -90,7 +90,7 @@ def _winner_text(result: TuningResult) -> str:
         f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
         for name, value in result.winner.configuration.params.items()
     )
-    size = f", path value {scores.path_value:g}" if scores else ""
+    size = f", {result.path_name} {scores.path_value:.4g}" if scores else ""
     return f"{result.winner.configuration.family} ({settings}{size})"
 
 

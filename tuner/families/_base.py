@@ -139,9 +139,12 @@ class Family(Protocol):
     ----------
     name : str
         Name of the family and of its search space.
+    path_name : str
+        What the path's values are, in a word or two.
     """
 
     name: str
+    path_name: str
 
     def patience(self, params: Mapping[str, Scalar]) -> int:
         """Return after how many path points without improvement the walk may stop."""

@@ -56,6 +56,7 @@ class ExtraTreesFamily:
     """Forests of trees with random thresholds on one-hot encoded columns."""
 
     name = "extra_trees"
+    path_name = "rows to split"
 
     def patience(self, params: Mapping[str, Scalar]) -> int:  # noqa: ARG002 - one grid for all
         """Return the whole path: reading a grown forest costs little beside growing it."""

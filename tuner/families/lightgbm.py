@@ -48,6 +48,7 @@ class LightGBMFamily:
     """LightGBM, deterministic from the seed with any number of threads."""
 
     name = "lightgbm"
+    path_name = "rounds"
 
     def patience(self, params: Mapping[str, Scalar]) -> int:
         """Return 4 points, half again as many rounds as the best; twice that where trees are dropped."""

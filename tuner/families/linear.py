@@ -66,6 +66,7 @@ class LinearFamily:
     """Linear models on scaled and one-hot encoded columns."""
 
     name = "linear"
+    path_name = "penalty"
 
     def patience(self, params: Mapping[str, Scalar]) -> int:  # noqa: ARG002 - one grid for all
         """Return 5 points: more than one and a half decades of penalty."""

@@ -116,6 +116,7 @@ class MLPFamily:
     """Multilayer perceptrons."""
 
     name = "mlp"
+    path_name = "epochs"
 
     def patience(self, params: Mapping[str, Scalar]) -> int:  # noqa: ARG002 - one grid for all
         """Return 5 points, two and a half times as many epochs as the best."""

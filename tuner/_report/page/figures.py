@@ -181,7 +181,8 @@ def _draw_path(axes: Axes, result: TuningResult) -> None:
     if sizes[0] > sizes[-1]:
         axes.invert_xaxis()  # larger models to the right
     family = result.winner.configuration.family
-    axes.set(xlabel=f"{family}: path value, larger models to the right", ylabel=f"loss: {_loss(result)}")
+    axes.set_xlabel(f"{family}: {result.path_name}, larger models to the right")
+    axes.set_ylabel(f"loss: {_loss(result)}")
     axes.legend()
 
 

@@ -145,9 +145,8 @@ def _path_section(result: TuningResult, pictures: Pictures) -> list[Block]:
         return []
     configuration = result.winner.configuration
     rows = tuple((name, _value(value)) for name, value in configuration.params.items())
-    size = (
-        () if result.shipped.scores is None else (("path value", number(result.shipped.scores.path_value)),)
-    )
+    scores = result.shipped.scores
+    size = () if scores is None else ((result.path_name, number(scores.path_value)),)
     return [Table((configuration.family, "value"), (*rows, *size)), *shown]
 
 
