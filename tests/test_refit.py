@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from tuner._line.listeners import Listeners, RunContext
+from tuner._line.promise import recipe_of_result
 from tuner._line.tune import check_run, tune_checked
-from tuner._movement.reference import recipe_of_result
 from tuner._options.config import TuningConfig
 from tuner._process.threads import one_thread_a_fit
 from tuner._records import Configuration

@@ -10,8 +10,9 @@ from time import monotonic
 from types import TracebackType
 
 from tuner._line.progress import Progress
+from tuner._line.promise import promise_of, recipe_of_result
 from tuner._metrics.metrics import Metric
-from tuner._movement.reference import Reference, promise_of, recipe_of_result
+from tuner._movement.reference import Reference
 from tuner._options.config import TuningConfig
 from tuner._records import Configuration, TrialRecord
 from tuner._report import report as _report

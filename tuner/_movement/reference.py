@@ -22,7 +22,6 @@ from tuner._types import FloatArray
 
 if TYPE_CHECKING:
     from tuner._model import Blended
-    from tuner._report.result import TuningResult
 
 FOLDER = "reference"
 HOLDOUT = "holdout"  # how a promise was made: by the loss on a contest's rows
@@ -251,34 +250,6 @@ def remember(
     return replace(reference, hashes=reference.hash(features, target))
 
 
-def promise_of(result: TuningResult, metric: Metric) -> Promise:
-    """Return what a run says of the model it delivers."""
-    estimate = result.estimate
-    configuration = result.winner.configuration
-    value = low = high = level = loss = method = None
-    ends: Sequence[float | None] = (None, None)
-    if estimate is not None and np.isfinite([estimate.low, estimate.high]).all():
-        value, low, high = estimate.value, estimate.low, estimate.high
-        level, loss, method = estimate.level, estimate.loss, estimate.method
-        # Turning a loss into its natural value is its own inverse.
-        ends = sorted(metric.natural(each) for each in (estimate.low, estimate.high))
-    blended = result.model.blended
-    return Promise(
-        metric=result.metric,
-        value=value,
-        low=low,
-        high=high,
-        loss=loss,
-        loss_low=ends[0],
-        loss_high=ends[1],
-        level=level,
-        method=method,
-        configuration={"family": configuration.family, "params": dict(configuration.params)},
-        n_models=0 if blended is None else blended.n_models,
-        study=result.study_name,
-    )
-
-
 def measured_promise(promise: Promise, metric: Metric, loss: Interval, level: float) -> Promise:
     """Return a promise that says what was measured on rows kept for that: the loss there with its interval.
 
@@ -309,16 +280,6 @@ def recipe_of(shares: Sequence[tuple[float, TrialRecord]], model: Blended) -> Re
             portions.append(Portion(weight, trial.configuration, trial.scores.path_value))
             n_repeats = max(trial.curves.repeats) + 1
     return Recipe(tuple(portions), model.threshold, model.temperature, n_repeats, model.is_refitted)
-
-
-def recipe_of_result(result: TuningResult) -> Recipe | None:
-    """Return what a run has elected; None where its model is empty."""
-    model = result.model.blended
-    if model is None:
-        return None
-    if result.blend is None:
-        return recipe_of([(1.0, result.shipped)], model)
-    return recipe_of(list(zip(result.blend.weights, result.finalists, strict=True)), model)
 
 
 def _facts(column: Column, values: pd.Series, time: FloatArray | None) -> ColumnFacts:
