@@ -33,8 +33,7 @@ N_PROBES = 30  # bootstraps that tell which trials the others can do without
 REACH = 5.0  # standard deviations of a difference between two trials from bootstrap to bootstrap
 MAX_CELLS = 2**23  # of bootstraps drawn at a time, in rows
 SHARE_ROWS = 2_000  # shares are fitted to in a bootstrap: so many know a few numbers well enough
-
-FEW_ROWS = 1_000
+FEW_ROWS = 1_000  # crossfit costs little on
 
 Mixture = tuple[tuple[int, float], ...]  # positions of trials and their shares
 Counts = IntArray | BoolArray

@@ -320,8 +320,7 @@ class _Line:
         plan = choice.bench.plan
         plan = replace(plan, folds=tuple(plan.folds[position] for position in first_repeat(plan)), notes=())
         if len(plan.folds) < LEAST_CROSSFIT_FOLDS:
-            note = f"No estimate: crossfit needs at least 3 folds, and there were {len(plan.folds)}."
-            return None, (note,)
+            return None, (f"No estimate: crossfit needs at least 3 folds, and there were {len(plan.folds)}.",)
 
         def elect(outer: int, deadline: Deadline) -> Elected | None:
             place = Place(self.study_name, "outer_fold", outer)

@@ -21,11 +21,12 @@ def check_standardized(columns: tuple[Feature, ...]) -> Finding | None:
     scaled = [column.name for column in columns if column.kind == "numeric" and _is_scaled(column.values)]
     if not scaled:
         return None
+    rest = f" and {len(scaled) - 3} more" if len(scaled) > 3 else ""
     return Finding(
         "G010",
         "info",
         f"{len(scaled)} column(s) were standardized over the whole table: held-out rows had a say.",
-        f"mean 0 and variance 1 to six digits: {', '.join(scaled[:3])}" + (", ..." * (len(scaled) > 3)),
+        f"mean 0 and variance 1 to six digits: {', '.join(scaled[:3])}{rest}",
         "Harmless on large tables; give raw columns where rows are few. Scaling is done inside the folds.",
     )
 
