@@ -120,8 +120,6 @@ def test_permuted_labels_are_not_learned_over_ten_seeds():
     assert sum(covered) >= 9, covered
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("one_fresh_repeat")
 @pytest.mark.parametrize(("n_groups", "method"), [(30, "crossfit"), (2, "bbc")])
 def test_ranks_of_few_rows_are_estimated_by_crossfit_where_there_are_folds(n_groups, method):
     """By "auto": two groups make two folds, of which none can be left out; the result says what it did."""
@@ -136,6 +134,8 @@ def test_ranks_of_few_rows_are_estimated_by_crossfit_where_there_are_folds(n_gro
     assert ("bbc estimates instead" in " ".join(result.notes)) == (method == "bbc")
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_fresh_repeat")
 def test_crossfit_does_not_flatter_noise():
     """Over ten permutations its AUC is 0.5 on average, or below, within two standard errors.
 
