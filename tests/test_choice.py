@@ -9,7 +9,6 @@ from tuner._line.choice import (
     choose,
     choosing_plan,
     elect_without,
-    first_repeat,
 )
 from tuner._metrics.metrics import resolve_metric
 from tuner._options.config import TuningConfig
@@ -121,7 +120,7 @@ def test_inner_folds_that_cannot_train_are_dropped():
 
 def test_the_first_repeat_tests_every_row_once(choice):
     """The positions name a partition."""
-    tested = np.concatenate([choice.bench.plan.folds[i].test for i in first_repeat(choice.bench.plan)])
+    tested = np.concatenate([choice.bench.plan.folds[i].test for i in choice.bench.plan.first_repeat])
     np.testing.assert_array_equal(np.sort(tested), np.arange(N_ROWS))
 
 

@@ -174,7 +174,7 @@ def run(problem: Problem, seconds: float) -> list[Result]:
                 **known,
                 "finalists": len(finals.finalists),
                 "missed": finals.n_missed,
-                "folds": len(finals.folds),
+                "folds": len(finals.plan.folds),
                 "members": len(model.members),
             },
         )

@@ -57,10 +57,10 @@ class Probe:
         tested, and nested parts of the training rows train, whole groups where there are some. None without
         time or rows enough.
         """
-        first = [place for place, fold in enumerate(self.finals.folds) if fold.repeat == 0]
-        folds = tuple(self.finals.folds[place] for place in first)
+        plan = self.finals.plan
+        folds = tuple(plan.folds[position] for position in plan.first_repeat)
         parts = [tuple(self._part(fold, share) for fold in folds) for share in SHARES]
-        benches = [self._bench(FoldPlan(self.bench.plan.kind, each, ())) for each in (*parts, folds)]
+        benches = [self._bench(FoldPlan(plan.kind, each, ())) for each in (*parts, folds)]
         rows = [round(float(np.mean([len(fold.train) for fold in each]))) for each in (*parts, folds)]
         trains = all(self._can_train(bench.plan) for bench in benches)
         if not trains or len(set(rows)) < len(rows):  # a few large groups are no curve
@@ -68,7 +68,7 @@ class Probe:
         smaller = self._shipped_on(benches[:-1])
         if smaller is None:
             return None
-        predictions = [*smaller, [self.shipped.held_out[place] for place in first]]
+        predictions = [*smaller, [self.shipped.held_out[position] for position in plan.first_repeat]]
         losses = [
             FoldScorer(bench, n_averaged=1).fold_losses(each)
             for bench, each in zip(benches, predictions, strict=True)
@@ -79,7 +79,7 @@ class Probe:
         """Return what the shipped members, fitted again on each bench, predict of each of its folds."""
         finalists, weights = self.finals.finalists, self.shipped.shares
         members = [finalists[position] for position in weights]
-        passes = sum(SHARES) / len({fold.repeat for fold in self.finals.folds})
+        passes = sum(SHARES) / self.finals.plan.n_repeats
         made = self._judge(
             [(member.configuration, bench) for bench in benches for member in members],
             seconds=passes * sum(member.fit_seconds for member in members),

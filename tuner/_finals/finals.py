@@ -12,7 +12,7 @@ from tuner._decisions.objective import judged
 from tuner._decisions.selection import Nomination, elect
 from tuner._decisions.shares import Blend, blend
 from tuner._finals.held_out import FoldScorer, fits_on
-from tuner._folds.splits import Fold
+from tuner._folds.splits import FoldPlan
 from tuner._model import Blended, Member
 from tuner._options.settings import Settings
 from tuner._process.deadline import Deadline, never
@@ -76,8 +76,8 @@ class Finals:
         Ensemble weights, where the final form is an ensemble.
     tuned, default : Assembled
         The tuned model, and the named default in the same final form.
-    folds : tuple of Fold
-        Those that elected.
+    plan : FoldPlan
+        The folds that elected.
     n_missed : int
         Nominated trials that missed the deadline or failed on the fresh folds.
     refit_failure : str or None
@@ -90,13 +90,13 @@ class Finals:
     blend: Blend | None
     tuned: Assembled
     default: Assembled
-    folds: tuple[Fold, ...]
+    plan: FoldPlan
     n_missed: int
     refit_failure: str | None = None
 
     def fit_rows(self, n_rows: int) -> float:
         """Return how many of ``n_rows`` each fit of the models saw: all where it was fitted once more."""
-        seen = float(np.mean([len(fold.train) for fold in self.folds]))
+        seen = float(np.mean([len(fold.train) for fold in self.plan.folds]))
         return float(n_rows) if self.tuned.model.is_refitted else seen
 
 
@@ -214,7 +214,7 @@ def assemble(
         blend=shares,
         tuned=assembled(weights, mixed, threshold, fold_losses),
         default=assembled({0: 1.0}, _predictions(finalists[0]), default.threshold, default.fold_losses),
-        folds=bench.plan.folds,
+        plan=bench.plan,
         n_missed=len(trials) - len(done),
         refit_failure=failure,
     )

@@ -72,6 +72,11 @@ class FoldPlan:
         return digest.hexdigest()[:12]
 
     @property
+    def first_repeat(self) -> list[int]:
+        """Positions of the folds that test every row once."""
+        return [position for position, fold in enumerate(self.folds) if fold.repeat == 0]
+
+    @property
     def n_repeats(self) -> int:
         """How many repeats there are."""
         return len({fold.repeat for fold in self.folds})

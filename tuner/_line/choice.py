@@ -142,7 +142,7 @@ def elect_without(
         None where the default cannot be scored on the remaining folds.
     """
     bench, search = choice.bench, choice.search
-    positions = first_repeat(bench.plan)
+    positions = bench.plan.first_repeat
     left_out = bench.plan.folds[positions.pop(outer)]
     rows = bench.dataset.take(left_out.train)
     within = {position: _within(bench.plan.folds[position], left_out) for position in positions}
@@ -162,11 +162,6 @@ def elect_without(
     )
     search = replace(search, trials=trials, default_trial=None)
     return _finals(search, _nominated(search, settings), inner, pace, place, notify, passes=1.0)
-
-
-def first_repeat(plan: FoldPlan) -> list[int]:
-    """Return the positions of the folds that test every row once."""
-    return [position for position, fold in enumerate(plan.folds) if fold.repeat == 0]
 
 
 def _within(fold: Fold, left_out: Fold) -> Fold:

@@ -61,7 +61,7 @@ def conclude(
     slices = slice_scores(
         dataset,
         metric,
-        finals.folds,
+        finals.plan.folds,
         delivered.held_out,
         columns=settings.slices,
         threshold=delivered.model.threshold,
@@ -72,7 +72,7 @@ def conclude(
         finalists=finals.finalists,
         paid=paid,
         learning=probed.learning,
-        calibration_gains=_calibration_gains(dataset, finals.folds, delivered.held_out),
+        calibration_gains=_calibration_gains(dataset, finals.plan.folds, delivered.held_out),
         slices=slices,
         groups=probed.groups,
     )
@@ -152,7 +152,7 @@ def _delivered_estimate(
         return None
     finals = choice.finals
     shipped = shipped_model(finals, estimates)
-    shares = [len(fold.test) / len(fold.train) for fold in finals.folds]
+    shares = [len(fold.test) / len(fold.train) for fold in finals.plan.folds]
     return delivered_estimate(
         _claimed(estimates),
         metric,

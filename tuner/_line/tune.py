@@ -15,7 +15,7 @@ from tuner._claims.learning import Probe
 from tuner._decisions.edges import reaching
 from tuner._finals.finals import Finals
 from tuner._folds.splits import FoldPlan
-from tuner._line.choice import Choice, choose, choosing_plan, elect_without, first_repeat
+from tuner._line.choice import Choice, choose, choosing_plan, elect_without
 from tuner._line.listeners import Listeners, RunContext
 from tuner._line.outcome import Probed, conclude, shipped_model, shipped_position
 from tuner._line.study import FOLD_PLAN_HASH, begun, check_same, held, study_hash
@@ -318,7 +318,7 @@ class _Line:
         if is_nested:
             return _if_scored(nested(self.dataset, self.metric, self.settings, self._choose_outer, end))
         plan = choice.bench.plan
-        plan = replace(plan, folds=tuple(plan.folds[position] for position in first_repeat(plan)), notes=())
+        plan = replace(plan, folds=tuple(plan.folds[position] for position in plan.first_repeat), notes=())
         if len(plan.folds) < LEAST_CROSSFIT_FOLDS:
             return None, (f"No estimate: crossfit needs at least 3 folds, and there were {len(plan.folds)}.",)
 
