@@ -5,11 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tuner._line.choice import (
-    choose,
-    choosing_plan,
-    elect_without,
-)
+from tuner._line.choice import choose, choosing_plan, elect_without
 from tuner._metrics.metrics import resolve_metric
 from tuner._options.config import TuningConfig
 from tuner._options.settings import resolve

@@ -53,6 +53,14 @@ def test_a_level_or_noisy_curve_does_not(flat):
     assert data_limited(flat) is None
 
 
+def test_a_curve_without_a_beginning_promises_nothing():
+    """D004: no fold could be scored on a quarter of the rows; the fall from half to all alone is no curve."""
+    falling = curve([0.24, 0.22, 0.2 + 4 / 300, 0.21])
+    unknown = LearningCurve(falling.rows, ((np.nan,) * 5, *falling.losses[1:]))
+    assert gain_of_twice(unknown) == 0.0
+    assert data_limited(unknown) is None
+
+
 def test_gains_of_recalibration_beyond_noise_are_a_warning():
     """D009: .02 .03 .02 .03 .02 is sure (t = 9.8); .05 -.04 .05 -.04 .05 is not (mean .014, noise .022)."""
     assert miscalibrated((0.02, 0.03, 0.02, 0.03, 0.02)).code == "D009"

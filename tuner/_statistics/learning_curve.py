@@ -33,10 +33,10 @@ def row_steps(curve: LearningCurve, before: float, after: float, *, squared: boo
 
 
 def gain_of_twice(curve: LearningCurve) -> float:
-    """Return by how much the mean loss would fall with twice the rows; at most to 0.
+    """Return by how much the mean loss would fall with twice the rows, at most to 0; 0 where no fold can say.
 
     It assumes that the curve goes on as it began. Where it falls more slowly than by 1 / n, more is gained.
     """
     most = curve.rows[-1]
-    gain = -float(row_steps(curve, most, 2 * most, squared=False).mean())
-    return min(gain, float(np.nanmean(curve.losses[-1])))
+    steps = row_steps(curve, most, 2 * most, squared=False)
+    return min(-float(steps.mean()), float(np.nanmean(curve.losses[-1]))) if steps.size else 0.0
