@@ -341,6 +341,26 @@ def test_relevance_is_searched_for_numbers_unless_asked_for():
     assert found == [searched, 0, Int(0, 2, default=0, simpler="low")]
 
 
+@pytest.mark.parametrize(
+    ("rows", "change", "searched"),
+    [
+        ({"task": "regression"}, {}, True),
+        ({"task": "binary"}, {}, False),
+        ({"task": "regression", "is_sparse": True}, {}, False),
+        ({"task": "regression", "has_images": True}, {}, False),
+        ({"task": "regression"}, {"linear_tree": False}, False),
+        ({"task": "binary"}, {"linear_tree": Categorical((False, True))}, True),
+    ],
+)
+def test_linear_leaves_are_searched_for_numbers_on_dense_tables(rows, change, searched):
+    """Elsewhere they are off unless named, and no known-good configuration is about them."""
+    config = TuningConfig(families=["lightgbm"], search_space={"lightgbm": change})
+    found = resolve(config, has_time=False, **rows)
+    space = found.space("lightgbm")
+    assert isinstance(space.dimensions["linear_tree"], Categorical) == searched
+    assert any("linear_tree" in known for known in found.portfolios["lightgbm"]) == searched
+
+
 def test_label_smoothing_is_searched_for_classes_only():
     """Where the target is a number it stays at its default."""
     pytest.importorskip("torch", reason="torch is not installed: the neural extra")

@@ -81,7 +81,7 @@ class ScriptedFamily:
         self.script, self._patience, self.steps, self.prepared = script, patience, 0, 0
         self._bytes = fold_bytes
 
-    def fold_bytes(self, table):  # noqa: ARG002
+    def fold_bytes(self, table, params):  # noqa: ARG002
         """Return what the test says."""
         return self._bytes
 

@@ -42,6 +42,8 @@ CONFIGURATIONS = [
     for place, partial in enumerate([{}, *PORTFOLIOS[name]])
 ]
 SUBSAMPLED = {"bagging_fraction": 0.7, "feature_fraction": 0.6, "extra_trees": True, "boosting": "dart"}
+LINEAR = {"linear_tree": True, "linear_lambda": 0.01}
+FEW_LEAVES = {**LINEAR, "num_leaves": 4, "min_data_in_leaf": 12}
 
 every_family = pytest.mark.parametrize(
     "name", [pytest.param(name, id=name, marks=marks_of(name)) for name in FAMILIES]
@@ -282,9 +284,10 @@ def test_two_of_four_classes_present_still_give_four_columns(name):
         ("lightgbm", {}, {"lambda_l1": 10.0}),
         ("lightgbm", {}, {"path_smooth": 100.0}),
         ("lightgbm", {}, {"num_leaves": 2}),
+        ("lightgbm", FEW_LEAVES, {**FEW_LEAVES, "linear_lambda": 100.0}),
         ("lightgbm", {"boosting": "dart", "drop_rate": 0.02}, {"boosting": "dart", "drop_rate": 0.5}),
     ],
-    ids=["l2", "l1", "smoothing", "stumps", "dropout"],
+    ids=["l2", "l1", "smoothing", "stumps", "linear", "dropout"],
 )
 def test_regularization_shrinks_the_gap(name, weak, strong):
     """On a target of noise, the train/validation gap of the regularized model is smaller at equal rounds."""
@@ -321,6 +324,67 @@ def test_l1_zeroes_coefficients():
         fit, _, _ = walk("linear", rows, {"penalty": penalty}, points=6)
         counts.append(int((np.abs(fit.predictor(5).coefficients) > 1e-8).sum()))
     assert counts[0] < counts[1]
+
+
+def sloped(outlier=1.0):
+    """Return rows on a line of slope 3, a tenth of them missing, and held-out rows far beyond them."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, N_ROWS)
+    X = pd.DataFrame({"x": x, "none": np.full(N_ROWS, np.nan)})
+    X.loc[N_TRAIN:, "none"] = 1.0  # known in held-out rows only
+    X.loc[N_TRAIN : N_TRAIN + 1, "x"] = [outlier, x[:N_TRAIN].max()]
+    X.loc[: N_TRAIN - 1 : 10, "x"] = np.nan
+    y = np.where(X["x"].isna(), 5.0, 3 * x)
+    return training_rows(make_dataset(X, y), FOLD, resolve_metric(None, "regression"))
+
+
+def test_linear_leaves_follow_a_line_where_constants_make_steps():
+    """After 22 rounds of stumps, what is left of a line is a twentieth of what steps leave."""
+    rows = sloped()
+    known = np.isfinite(rows.table.numeric[:, 0])
+    left = {}
+    for linear in (False, True):
+        partial = {**LINEAR, "linear_tree": linear, "num_leaves": 2, "learning_rate": 0.3}
+        _, _, fitted = walk("lightgbm", rows, partial)
+        left[linear] = ((fitted[-1] - rows.y)[known] ** 2).mean()
+    assert left[True] < 0.05 * left[False]
+
+
+def test_linear_leaves_end_where_the_training_rows_end():
+    """A held-out value of a million is predicted like the largest of the training rows."""
+    fit, held_out, _ = walk("lightgbm", sloped(outlier=1e6), LINEAR)
+    np.testing.assert_array_equal(held_out[:, 0], held_out[:, 1])
+    np.testing.assert_allclose(
+        fit.predictor(POINTS - 1).predict(sloped(1e6).validation), held_out[-1], atol=1e-6
+    )
+
+
+def test_linear_leaves_of_categories_alone_are_constants():
+    """Where no column holds numbers there is nothing to be linear in: nothing fails, nothing changes."""
+    codes = np.tile(["a", "b", "c"], N_ROWS // 3)
+    data = make_dataset(pd.DataFrame({"c": codes}), np.tile([1.0, 2.0, 3.0], N_ROWS // 3))
+    rows = training_rows(data, FOLD, resolve_metric(None, "regression"))
+    few = {"min_data_in_leaf": 2, "min_data_per_group": 2}
+    for partial in ({"boosting": "gbdt"}, {"boosting": "dart"}):
+        _, constant, _ = walk("lightgbm", rows, {**few, **partial})
+        fit, linear, _ = walk("lightgbm", rows, {**few, **partial, **LINEAR})
+        np.testing.assert_allclose(linear, constant, atol=1e-4)
+        np.testing.assert_allclose(fit.predictor(POINTS - 1).predict(rows.validation), linear[-1])
+
+
+def test_absolute_errors_read_the_path_of_linear_leaves():
+    """LightGBM refuses to fit linear leaves to absolute errors; they are fitted to squared ones."""
+    rows = make_rows("regression")
+    _, squared, _ = walk("lightgbm", rows, LINEAR)
+    _, absolute, _ = walk("lightgbm", replace(rows, absolute_error=True), LINEAR)
+    np.testing.assert_array_equal(absolute, squared)
+
+
+def test_rows_of_linear_leaves_are_held_in_single_precision():
+    """90 rows of three numbers take 4 bytes each beside their bins; without linear leaves nothing does."""
+    family, table = FAMILIES["lightgbm"], make_dataset(np.arange(270.0).reshape(90, 3), np.arange(90.0)).table
+    assert family.fold_bytes(table, params_of("lightgbm")) == 0
+    assert family.fold_bytes(table, params_of("lightgbm", LINEAR)) == 90 * 3 * 4
 
 
 def test_mae_trains_on_absolute_errors():

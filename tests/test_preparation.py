@@ -12,6 +12,7 @@ from tuner._rows.preparation import (
     MAX_CATEGORIES,
     N_RAMPS,
     Design,
+    RangeScaler,
     categorical_indices,
     code_matrix,
     present_classes,
@@ -217,6 +218,14 @@ def test_present_classes():
     """None where every class occurs, else the codes that do."""
     assert present_classes(np.array([2, 0, 1]), 3) is None
     assert present_classes(np.array([2, 0, 2]), 3).tolist() == [0, 2]
+
+
+def test_the_range_of_the_training_rows_holds_others():
+    """1, 2, 3: mean 2, spread sqrt(2/3); what is beyond is like 1 or 3; a column without numbers is lost."""
+    X = np.array([[1.0, np.nan], [2.0, np.nan], [3.0, np.nan], [np.nan, np.nan]])
+    scaled = RangeScaler().fit(X).transform(np.array([[2.0, 1.0], [9.0, 1.0], [-9.0, 1.0], [np.nan, np.nan]]))
+    np.testing.assert_allclose(scaled[:, 0], [0.0, 1.5**0.5, -(1.5**0.5), np.nan])
+    assert np.isnan(scaled[:, 1]).all()
 
 
 def test_an_absent_class_gets_a_smoothed_prior():

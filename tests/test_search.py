@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from itertools import zip_longest
 
 import numpy as np
 import pandas as pd
 import pytest
 from optuna.trial import TrialState
 
-from search_spaces import PORTFOLIOS, Categorical, Float, Int
+from search_spaces import Categorical, Float, Int
 from search_spaces.augmentation import augmentation_of
 from tuner._decisions.objective import objective
 from tuner._decisions.selection import N_FINALISTS, nominate
@@ -31,7 +32,6 @@ from tuner.exceptions import TrialsFailedError
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 PLACE = Place("study", "search")
-INITIAL = 2 + len(PORTFOLIOS["lightgbm"]) + len(PORTFOLIOS["linear"])
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +56,9 @@ def settings(**options):
         **options,
     }
     return resolve(TuningConfig(**options), task="binary", has_time=False)
+
+
+INITIAL = 2 + sum(map(len, settings().portfolios.values()))
 
 
 def search(bench, chosen, *, deadline=None, reserve=0.0, heard=None, known=None, **options):
@@ -139,12 +142,9 @@ def test_defaults_first_then_the_portfolios_in_turn(bench, fake_fits):
     trials = search(bench, chosen).run().trials
     tried = [(trial.configuration.family, dict(trial.configuration.params)) for trial in trials]
     expected = [(name, chosen.space(name).default()) for name in ("lightgbm", "linear")]
-    for place in range(max(map(len, PORTFOLIOS.values()))):
-        expected += [
-            (name, chosen.space(name).complete(PORTFOLIOS[name][place]))
-            for name in ("lightgbm", "linear")
-            if place < len(PORTFOLIOS[name])
-        ]
+    for pair in zip_longest(chosen.portfolios["lightgbm"], chosen.portfolios["linear"]):
+        for name, partial in zip(("lightgbm", "linear"), pair, strict=True):
+            expected += [] if partial is None else [(name, chosen.space(name).complete(partial))]
     assert tried == expected
     assert len(tried) == INITIAL
 

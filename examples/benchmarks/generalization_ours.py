@@ -42,6 +42,7 @@ LEVERS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
 }
 # What a user would fix in `search_space`.
 DIMENSIONS: dict[str, dict[str, dict[str, Any]]] = {
+    "linear_leaves": {"lightgbm": {"linear_tree": False}},
     "relevance": {"kernel": {"relevance_rounds": 0, "shape": "gaussian"}},
     "ramps": {
         "linear": {"numeric": "standardize"},

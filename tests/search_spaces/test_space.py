@@ -81,6 +81,15 @@ def test_what_needs_numbers_is_fixed_with_classes_unless_asked_for() -> None:
     assert space.without_numbers(asked=("rounds",)) == space
 
 
+def test_what_needs_dense_rows_is_fixed_without_them_unless_asked_for() -> None:
+    """The marked parameter keeps its default, or the choice that was named."""
+    space = SearchSpace(
+        "toy", {"linear": Categorical((False, True)), "leaves": Int(2, 64)}, for_dense=("linear",)
+    )
+    assert space.without_dense().dimensions == {"linear": False, "leaves": Int(2, 64)}
+    assert space.without_dense(asked=("linear",)) == space
+
+
 def test_what_needs_categories_must_exist() -> None:
     """A marked name that is no parameter is an error."""
     with pytest.raises(ValueError, match="must be a known one"):

@@ -102,6 +102,8 @@ def resolve(
     )
     if not has_categories:
         spaces = tuple(space.without_categories() for space in spaces)
+    if is_sparse:
+        spaces = tuple(space.without_dense(asked=changes.get(space.family, ())) for space in spaces)
     if task == "regression":
         spaces = tuple(space.without_classes() for space in spaces)
     else:

@@ -95,13 +95,19 @@ def known_good(space: SearchSpace, *, has_images: bool) -> tuple[Mapping[str, Sc
     """Return the family's known-good configurations, on images in turn with one of each kind of transform.
 
     For boosting transforms come last: it grows a tree a class and round, on the copies too, and gains least.
+    A configuration that is about a switch, such as linear leaves, is left out where the space has it off.
     """
     first = augmentation.FIRST if has_images and "augment" in space.dimensions else ()
-    known = PORTFOLIOS.get(space.family, ())
+    known = [each for each in PORTFOLIOS.get(space.family, ()) if _can_switch_on(space, each)]
     if space.family == "lightgbm":
         return (*known, *first)
     pairs = zip_longest(first, known)
     return tuple(each for pair in pairs for each in pair if each is not None)
+
+
+def _can_switch_on(space: SearchSpace, partial: Mapping[str, Scalar]) -> bool:
+    completed = space.complete(partial)
+    return all(completed.get(name) is True for name, value in partial.items() if value is True)
 
 
 def _check_installed(family: str) -> None:

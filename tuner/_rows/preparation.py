@@ -151,6 +151,26 @@ class SmoothScaler(TransformerMixin, BaseEstimator):
         return np.asarray(scaled / np.sqrt(1 + (scaled / BEND) ** 2))
 
 
+class RangeScaler(TransformerMixin, BaseEstimator):
+    """Numbers standardized, and held within the range of the training rows; missing ones stay missing.
+
+    What is linear in them ends where the training rows end. A column without numbers becomes missing.
+    """
+
+    def fit(self, X: FloatArray, y: Any = None) -> RangeScaler:  # noqa: ARG002 - scikit-learn's signature
+        """Learn the mean, the spread and the range of each column."""
+        self.low_, self.high_ = np.fmin.reduce(X, axis=0), np.fmax.reduce(X, axis=0)
+        n_known = np.maximum(np.isfinite(X).sum(axis=0), 1)
+        self.center_ = np.nansum(X, axis=0) / n_known
+        spread = np.sqrt(np.nansum((X - self.center_) ** 2, axis=0) / n_known)
+        self.scale_ = np.where(spread > 0, spread, 1.0)
+        return self
+
+    def transform(self, X: FloatArray) -> FloatArray:
+        """Return numbers of mean 0 and spread 1 in the training rows."""
+        return np.asarray((np.clip(X, self.low_, self.high_) - self.center_) / self.scale_)
+
+
 class PiecewiseLinear(TransformerMixin, BaseEstimator):
     """Standardized numbers, and ramps from one quantile of a column, 0 below it, to the next, 1 above it.
 

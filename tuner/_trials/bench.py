@@ -65,14 +65,14 @@ class Bench:
         with self._lock:
             if key not in self._prepared:
                 prepared = self._prepare(family, params, index)
-                if self.walks_alone(family):
+                if self.walks_alone(family, params):
                     return prepared
                 self._prepared[key] = prepared
             return self._prepared[key]
 
-    def walks_alone(self, family: Family) -> bool:
+    def walks_alone(self, family: Family, params: Mapping[str, Scalar]) -> bool:
         """Whether prepared folds of the family are too big to be held: each walks alone and is let go."""
-        return family.fold_bytes(self.dataset.table) * len(self.plan.folds) > MAX_BYTES_HELD
+        return family.fold_bytes(self.dataset.table, params) * len(self.plan.folds) > MAX_BYTES_HELD
 
     def let_go(self) -> None:
         """Drop the prepared folds: no further trial is expected."""
@@ -82,7 +82,7 @@ class Bench:
     def _prepare(self, family: Family, params: Mapping[str, Scalar], index: int) -> Any:
         fold = self.plan.folds[index]
         rows = training_rows(self.dataset, fold, self.metric, n_threads=self.n_threads)
-        if not self.walks_alone(family):
+        if not self.walks_alone(family, params):
             rows = replace(rows, designs=self._designs.setdefault(index, Designs()))
         rows = augmented(rows, params, seed=child_seed(self.seed, "augment", fold.repeat, fold.index))
         return family.prepare(params, rows, seed=child_seed(self.seed, "prepare", fold.repeat, fold.index))

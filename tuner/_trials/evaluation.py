@@ -87,7 +87,7 @@ def evaluate(
     """
     started = time.perf_counter()
     walk = _Walk(configuration, bench, stop, keep_models=keep_models, shorten=shorten, n_points=n_points)
-    if bench.walks_alone(walk.family):
+    if bench.walks_alone(walk.family, configuration.params):
         walk.fold_by_fold()
     elif race is not None:
         walk.race(race)

@@ -158,7 +158,7 @@ class Family(Protocol):
         """Return what the points stand for, the smaller model first; common to all folds."""
         ...
 
-    def fold_bytes(self, table: Table) -> int:
+    def fold_bytes(self, table: Table, params: Mapping[str, Scalar]) -> int:
         """Return what a prepared fold of the table holds as floats, at most; bins of a byte do not count."""
         ...
 

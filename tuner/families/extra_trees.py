@@ -70,7 +70,7 @@ class ExtraTreesFamily:
         """Return the smallest nodes that are split, the largest limit (smallest model) first."""
         return tuple(map(float, SPLIT_SIZES))
 
-    def fold_bytes(self, table: Table) -> int:
+    def fold_bytes(self, table: Table, params: Mapping[str, Scalar]) -> int:  # noqa: ARG002
         """Return the size of the dense design with every category's columns."""
         return 0 if table.is_sparse else Design.max_bytes(table)
 

@@ -164,9 +164,9 @@ class KernelFamily(LinearFamily):
 
     name = "kernel"
 
-    def fold_bytes(self, table: Table) -> int:
+    def fold_bytes(self, table: Table, params: Mapping[str, Scalar]) -> int:
         """Return the size of the design and of the features."""
-        return super().fold_bytes(table) + table.n_rows * n_landmarks(table.n_rows) * 8
+        return super().fold_bytes(table, params) + table.n_rows * n_landmarks(table.n_rows) * 8
 
     def start(self, params: Mapping[str, Scalar], prepared: PreparedLinear, *, seed: int) -> LinearPath:
         """Weigh the columns, make the features and begin at the strongest penalty."""

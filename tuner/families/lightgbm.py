@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from typing import Any
 
 import lightgbm as lgb
 import numpy as np
 
-from tuner._rows.preparation import categorical_indices, code_matrix, local_labels, spread_classes
+from tuner._rows.preparation import (
+    RangeScaler,
+    categorical_indices,
+    code_matrix,
+    local_labels,
+    spread_classes,
+)
 from tuner._rows.table import Table
 from tuner._types import FloatArray, IntArray, Scalar
 from tuner.families._base import Check, TrainingRows, unchecked
@@ -41,6 +47,7 @@ class PreparedTrees:
     n_classes: int
     n_train: int
     center: float
+    scaler: RangeScaler | None
     n_threads: int
 
 
@@ -62,15 +69,15 @@ class LightGBMFamily:
         """Return the rounds at which the path is read."""
         return round_grid(MAX_DART_ROUNDS if params["boosting"] == "dart" else MAX_ROUNDS)
 
-    def fold_bytes(self, table: Table) -> int:  # noqa: ARG002
-        """Return 0: a fold is held as bins."""
-        return 0
+    def fold_bytes(self, table: Table, params: Mapping[str, Scalar]) -> int:
+        """Return the size of the numbers in single precision where leaves are linear; else bins are all."""
+        return table.n_rows * table.numeric.shape[1] * 4 if has_linear_leaves(params) else 0
 
-    def preparation_key(self, params: Mapping[str, Scalar]) -> str:  # noqa: ARG002 - no binning parameter varies
-        """Return one key for all parameters: none of them changes the binning."""
-        return self.name
+    def preparation_key(self, params: Mapping[str, Scalar]) -> tuple[str, bool]:
+        """Return whether numbers are held beside their bins: no parameter changes the binning."""
+        return self.name, has_linear_leaves(params)
 
-    def prepare(self, params: Mapping[str, Scalar], rows: TrainingRows, *, seed: int) -> PreparedTrees:  # noqa: ARG002
+    def prepare(self, params: Mapping[str, Scalar], rows: TrainingRows, *, seed: int) -> PreparedTrees:
         """Bin the training rows and the held-out rows by the same bins."""
         y, weights = rows.fit_targets
         present, labels = local_labels(y, rows.n_classes)
@@ -81,11 +88,15 @@ class LightGBMFamily:
             "data_random_seed": seed,
             "num_threads": rows.n_threads,
             "verbosity": -1,
+            "linear_tree": has_linear_leaves(params),
         }
+        scales = has_linear_leaves(params) and not rows.table.is_sparse and rows.table.numeric.shape[1] > 0
+        scaler = RangeScaler().fit(rows.table.numeric) if scales else None
+        encode = partial(_encode, scaler)
         labels = labels if rows.n_classes else labels - center
         n_train = rows.table.n_rows
         train = lgb.Dataset(
-            code_matrix(rows.table),
+            encode(rows.table),
             label=labels[:n_train],
             weight=None if weights is None else weights[:n_train],
             categorical_feature=categorical_indices(rows.table),
@@ -94,7 +105,7 @@ class LightGBMFamily:
         ).construct()
         if rows.made is not None:  # into the bins of the training rows
             train = lgb.Dataset(
-                rows.fit_rows(code_matrix(rows.table), code_matrix),
+                rows.fit_rows(encode(rows.table), encode),
                 label=labels,
                 weight=weights,
                 reference=train,
@@ -102,17 +113,18 @@ class LightGBMFamily:
                 free_raw_data=True,
             ).construct()
         validation = lgb.Dataset(
-            code_matrix(rows.validation), reference=train, params=binning, free_raw_data=True
+            encode(rows.validation), reference=train, params=binning, free_raw_data=True
         ).construct()
         n_local = rows.n_classes if present is None else len(present)
         return PreparedTrees(
             train=train,
             validation=validation,
-            objective=_objective(rows, n_local),
+            objective=_objective(params, rows, n_local),
             present=present,
             n_classes=rows.n_classes,
             n_train=n_train,
             center=center,
+            scaler=scaler,
             n_threads=rows.n_threads,
         )
 
@@ -121,9 +133,20 @@ class LightGBMFamily:
         return TreePath(params, prepared, seed, self.path_values(params))
 
 
-def _objective(rows: TrainingRows, n_local: int) -> dict[str, Scalar]:
+def has_linear_leaves(params: Mapping[str, Scalar]) -> bool:
+    """Whether leaves hold regressions; configurations recorded before there were any hold constants."""
+    return bool(params.get("linear_tree", False))
+
+
+def _encode(scaler: RangeScaler | None, table: Table) -> Any:
+    return code_matrix(table if scaler is None else replace(table, numeric=scaler.transform(table.numeric)))
+
+
+def _objective(params: Mapping[str, Scalar], rows: TrainingRows, n_local: int) -> dict[str, Scalar]:
     if rows.task == "regression":
-        return {"objective": "regression_l1" if rows.absolute_error else "regression"}
+        # LightGBM fits no linear leaves to absolute errors; fitted to squared ones, they are judged by those.
+        absolute = rows.absolute_error and not has_linear_leaves(params)
+        return {"objective": "regression_l1" if absolute else "regression"}
     if rows.task == "binary" or n_local == 2:
         return {"objective": "binary"}
     return {"objective": "multiclass", "num_class": n_local}
@@ -183,7 +206,9 @@ class TreePath:
         booster = self._boosted(rounds) if again else self._booster
         model = booster.model_to_string(num_iteration=self._trees_at[size_index])
         prepared = self._prepared
-        return TreePredictor(model, prepared.present, prepared.n_classes, prepared.n_train, prepared.center)
+        return TreePredictor(
+            model, prepared.present, prepared.n_classes, prepared.n_train, prepared.center, prepared.scaler
+        )
 
     def _boosted(self, rounds: int) -> lgb.Booster:
         """Return a booster after the given rounds; the same rounds give the same trees."""
@@ -236,18 +261,22 @@ def _spread(raw: FloatArray, present: IntArray | None, n_classes: int, n_train: 
 
 @dataclass(frozen=True, eq=False)
 class TreePredictor:
-    """A trained booster as text, with the classes its fold had, or the mean of its target."""
+    """A trained booster as text, with the classes its fold had, or the mean of its target.
+
+    Where leaves are linear, the scaling of the columns belongs to it.
+    """
 
     model: str
     present: IntArray | None
     n_classes: int
     n_train: int
     center: float
+    scaler: RangeScaler | None
 
     def predict(self, table: Table) -> FloatArray:
         """Return probabilities or values of the rows."""
         threads = 0 if table.n_rows >= PARALLEL_PREDICTION_ROWS else 1
-        raw = _load(self.model).predict(code_matrix(table), num_threads=threads)
+        raw = _load(self.model).predict(_encode(self.scaler, table), num_threads=threads)
         return self.center + _spread(np.asarray(raw), self.present, self.n_classes, self.n_train)
 
 

@@ -80,7 +80,7 @@ class LinearFamily:
         """Return the penalties, the strongest (smallest model) first."""
         return ALPHAS
 
-    def fold_bytes(self, table: Table) -> int:
+    def fold_bytes(self, table: Table, params: Mapping[str, Scalar]) -> int:  # noqa: ARG002
         """Return the size of the dense design with every category's columns; sparse tables stay sparse."""
         return 0 if table.is_sparse else Design.max_bytes(table)
 

@@ -130,7 +130,7 @@ class MLPFamily:
         """Return the epochs at which the path is read."""
         return epoch_grid()
 
-    def fold_bytes(self, table: Table) -> int:
+    def fold_bytes(self, table: Table, params: Mapping[str, Scalar]) -> int:  # noqa: ARG002
         """Return the size of the dense design with every category's columns, and of its copy."""
         if not table.is_sparse:
             return Design.max_bytes(table) * 2
