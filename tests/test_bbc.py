@@ -106,6 +106,22 @@ def test_bbc_estimates_what_members_bring_together(make_trial, make_scores, make
     assert alone.tuned.estimand.startswith("the selected configuration")
 
 
+def test_bbc_averages_squares_and_not_their_roots(make_trial, make_scores, make_settings):
+    """Errors of 1, 1, 1, 1 and 5 on five folds: the root of 29 / 5, not the mean of 9 / 5."""
+    y = np.random.default_rng(0).normal(size=60)
+    dataset = make_dataset(y[:, None], y)
+    plan = plan_choosing(dataset, n_folds=5, n_repeats=1, seed=0)
+    bench = Bench(dataset, plan, resolve_metric("rmse", "regression"), 0)
+    errors = (1.0, 1.0, 1.0, 1.0, 5.0)
+    predictions = {0: tuple(y[fold.test] + error for fold, error in zip(plan.folds, errors, strict=True))}
+    trials = [make_trial(0, scores=make_scores(errors, [0.1] * 5))]
+    estimates = bbc(trials, predictions, bench, make_settings(), default=0)
+    assert estimates.default.loss == pytest.approx(
+        np.sqrt(29 / 5), abs=2e-3
+    )  # a fold may have no row left out
+    assert estimates.default_apparent_loss == pytest.approx(np.sqrt(29 / 5))
+
+
 def test_bbc_chooses_the_threshold_on_other_rows_than_it_scores(make_trial, make_scores, make_settings):
     """Accuracy of random probabilities: the best of many thresholds flatters, out of bag it is 1/2."""
     rng = np.random.default_rng(3)

@@ -217,11 +217,11 @@ class _Replay:
         return np.asarray(sum(share * self._predictions[member][fold] for member, share in mixture))
 
     def _scored(self, mixed: Sequence[FloatArray], counts: Counts) -> FloatArray:
-        """Return mean fold losses of one mixture, of shape (n_counts, n_thresholds)."""
+        """Return mean fold losses of one mixture (RMSE: of squares), of shape (n_counts, n_thresholds)."""
         folds = zip(self._weighed(counts), mixed, strict=True)
-        return fold_mean(
-            np.stack([self._metric.losses(y, prediction, drawn) for (y, drawn), prediction in folds])
-        )
+        losses = np.stack([self._metric.losses(y, prediction, drawn) for (y, drawn), prediction in folds])
+        # Roots over the few rows left out of a bootstrap are too small on average, squares are not.
+        return np.sqrt(fold_mean(losses**2)) if self._metric.squared_scale else fold_mean(losses)
 
     def _weighed(self, counts: Counts) -> Iterator[tuple[FloatArray, FloatArray]]:
         """Yield each fold's targets, and how much its rows count, the user's weights included."""
