@@ -13,6 +13,9 @@ from tuner._statistics.learning_curve import gain_of_twice
 OFFSETS = np.array([0.02, 0.0, -0.02, 0.01, -0.01])  # between folds, the same at every size
 
 
+ONES = np.ones(50)
+
+
 def curve(means, noise=0.0):
     """Curve at 100 to 400 rows with these means; noise alternates between folds and sizes."""
     rows = []
@@ -30,6 +33,11 @@ def test_twice_the_rows_halve_what_falls():
 def test_no_more_than_the_loss_is_promised():
     """By 40/n a loss of .02 at 400 rows would fall by .05: it falls to 0."""
     assert gain_of_twice(curve([0.32, 0.12, 40 / 300 - 0.08, 0.02])) == pytest.approx(0.02)
+
+
+def test_scores_that_are_losses_below_zero_may_gain_all_the_same():
+    """Of a scorer that is larger where it is better, -.56 to -.59 as losses: .005 more, as above."""
+    assert gain_of_twice(curve([-0.56, -0.58, -0.6 + 4 / 300, -0.59])) == pytest.approx(0.005)
 
 
 def test_a_falling_curve_asks_for_rows():
@@ -85,6 +93,16 @@ def test_the_cure_of_miscalibration_removes_it(n_classes):
 
     assert miscalibrated(gains(sharp)).code == "D009"
     assert miscalibrated(gains(truth)) is None
+
+
+def test_a_fold_without_weight_says_nothing_of_calibration():
+    """Rows that weigh nothing are a fold without a loss; the others are judged."""
+    rng = np.random.default_rng(0)
+    weights = (ONES, ONES, 0 * ONES)
+    parts = [(rng.integers(0, 2, 50), rng.uniform(0.1, 0.9, 50), each) for each in weights]
+    found = recalibration_gains(parts)
+    assert np.isfinite(found).tolist() == [True, True, False]
+    assert miscalibrated(found) is None
 
 
 def score(label, excess, loss=0.5):

@@ -95,6 +95,8 @@ def choose_temperature(
 def recalibration_gains(parts: Sequence[tuple[IntArray, FloatArray, FloatArray | None]]) -> tuple[float, ...]:
     """Return by how much the log loss of each fold falls once the other folds have put probabilities right.
 
+    NaN for a fold whose rows have no weight.
+
     Probabilities of two classes get a slope and an intercept of their logits, those of more a temperature.
 
     Parameters
@@ -109,7 +111,8 @@ def recalibration_gains(parts: Sequence[tuple[IntArray, FloatArray, FloatArray |
         known = [part[2] for part in others if part[2] is not None]
         corrected = _recalibrated(rest, np.concatenate(known) if known else None, probabilities)
         gain = row_losses(y, probabilities) - row_losses(y, corrected)
-        gains.append(float(np.average(gain, weights=weights)))
+        is_weightless = weights is not None and not weights.any()
+        gains.append(float("nan") if is_weightless else float(np.average(gain, weights=weights)))
     return tuple(gains)
 
 

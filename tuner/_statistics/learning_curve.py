@@ -33,10 +33,14 @@ def row_steps(curve: LearningCurve, before: float, after: float, *, squared: boo
 
 
 def gain_of_twice(curve: LearningCurve) -> float:
-    """Return by how much the mean loss would fall with twice the rows, at most to 0; 0 where no fold can say.
+    """Return by how much the mean loss would fall with twice the rows; 0 where no fold can say.
 
-    It assumes that the curve goes on as it began. Where it falls more slowly than by 1 / n, more is gained.
+    A loss that is not below 0, as those of scorers may be, falls to 0 at most. It assumes that the curve goes
+    on as it began. Where it falls more slowly than by 1 / n, more is gained.
     """
     most = curve.rows[-1]
     steps = row_steps(curve, most, 2 * most, squared=False)
-    return min(-float(steps.mean()), float(np.nanmean(curve.losses[-1]))) if steps.size else 0.0
+    if not steps.size:
+        return 0.0
+    gain, last = -float(steps.mean()), float(np.nanmean(curve.losses[-1]))
+    return gain if last < 0 else min(gain, last)
