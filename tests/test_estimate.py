@@ -59,6 +59,24 @@ def test_nested_scores_what_is_delivered_on_rows_it_never_saw(make_settings):
     assert estimates.build == Build(12.0, 5.0)
 
 
+def test_outer_folds_share_half_of_the_budget_at_most(make_settings):
+    """Of 60 s, 1,000 left: 30 for four folds; 12 left: 3 each. That is what is stated."""
+    y = np.arange(20.0)
+    dataset = make_dataset(np.column_stack([y, y % 3]), y)
+    metric = resolve_metric("mae", "regression")
+    for left, share, stated in ((1000.0, 7.5, "4 outer folds, 7.5 s a fold"), (12.0, 3.0, "3 s a fold")):
+        given = []
+
+        def choose(rows, seed, deadline, outer, given=given):  # noqa: ARG001
+            given.append(deadline.left)
+            return Elected(Constant(9.5), Constant(0.0), 12.0)
+
+        settings = replace(make_settings(outer_folds=4), time_budget=60.0, max_trials=None)
+        estimates = nested(dataset, metric, settings, choose, Deadline.after(left))
+        assert given[0] == pytest.approx(share, abs=0.1)
+        assert estimates.tuned.estimand.endswith(stated)
+
+
 def test_outer_folds_too_small_to_choose_on_are_dropped(make_settings):
     """Four distinct times make three forward windows; before the first lies but one time."""
     y = np.arange(40.0)

@@ -21,6 +21,7 @@ from tuner._statistics.intervals import Interval, corrected_t, prediction_t
 from tuner.exceptions import InputError
 
 LEVEL = 0.95
+MAX_OUTER_SHARE = 0.5  # of the budget: the other half is for what is delivered
 
 
 class Elected(NamedTuple):
@@ -76,16 +77,19 @@ def nested(
     choose : callable
         ``choose(dataset, seed, deadline, outer)`` returns what is delivered, or None.
     deadline : Deadline
-        The time left is shared equally by the outer folds.
+        The time left, at most half of the budget, is shared equally by the outer folds.
     """
     plan = plan_outer(dataset, settings)
+    if settings.time_budget is not None:
+        deadline = Deadline.after(min(deadline.left, MAX_OUTER_SHARE * settings.time_budget))
+    budget = _budget(settings, deadline.left / len(plan.folds))
 
     def once(outer: int, end: Deadline) -> Elected | None:
         rows = dataset.take(plan.folds[outer].train)
         return choose(rows, child_seed(settings.seed, "outer", outer), end, outer)
 
     scores = _outer_scores(dataset, metric, plan, once, deadline)
-    return _outer_estimates(scores, plan, dataset, metric, "nested", _budget(settings))
+    return _outer_estimates(scores, plan, dataset, metric, "nested", budget)
 
 
 def plan_outer(dataset: Dataset, settings: Settings) -> FoldPlan:
@@ -240,10 +244,9 @@ def judge_tuning(difference: Interval) -> Paid:
     return Paid(verdict, difference.value, difference.low, difference.high)  # type: ignore[arg-type]
 
 
-def _budget(settings: Settings) -> str:
+def _budget(settings: Settings, seconds: float) -> str:
     limits = []
     if settings.time_budget is not None:
-        seconds = settings.outer_share * settings.time_budget / settings.outer_folds
         limits.append(f"{seconds:.3g} s a fold")
     if settings.max_trials is not None:
         limits.append(f"{settings.max_trials} trials a fold")
