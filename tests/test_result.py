@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from search_spaces import SPACES
 from tuner._claims.claims import Estimate, Paid, natural_estimate
 from tuner._claims.estimate import judge_tuning
 from tuner._decisions.objective import judged, nested_scores
 from tuner._metrics.metrics import METRICS, resolve_metric
 from tuner._model import Blended, DeliveredClassifier, Latency, Member
-from tuner._records import Finding
+from tuner._records import Configuration, Finding
 from tuner._report.card import ModelCard
 from tuner._report.report import metrics
 from tuner._report.result import Trials, TuningResult
@@ -153,6 +154,17 @@ def test_facts_by_hand(result):
     assert facts["trials"] == "1 finished, 1 pruned, 1 failed; 1 finalists; folds: 5 stratified"
     assert facts["D001"] == "It fits its rows better. Get more rows."
     assert facts["time"] == "12.3 s of 60 s, seed 7"
+
+
+def test_the_winner_is_told_by_what_differs_from_its_default(result):
+    """The width is the default's, the cusp is not; where nothing differs, the size on the path is left."""
+    default = SPACES["kernel"].default()
+    for params, text in (
+        ({**default, "shape": "laplace"}, "kernel (shape=laplace, rounds 16, the rest as by default)"),
+        (default, "kernel (rounds 16, the rest as by default)"),
+    ):
+        winner = replace(result.winner, configuration=Configuration("kernel", params))
+        assert dict(replace(result, winner=winner).facts())["winner"] == text
 
 
 def test_the_delivered_model_stands_below_the_procedure(result):

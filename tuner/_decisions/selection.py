@@ -92,8 +92,11 @@ def drops(trial: TrialRecord) -> bool:
 
 
 def family_bests(ranked: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Return the first trial of each family."""
-    return list({trial.configuration.family: trial for trial in reversed(ranked)}.values())[::-1]
+    """Return the first trial of each family, in the same order."""
+    bests: dict[str, TrialRecord] = {}
+    for trial in ranked:
+        bests.setdefault(trial.configuration.family, trial)
+    return list(bests.values())
 
 
 def _contrasts(ranked: Sequence[TrialRecord]) -> list[TrialRecord]:

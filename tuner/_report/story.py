@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from search_spaces import SPACES
+
 if TYPE_CHECKING:
     from tuner._claims.claims import Estimate
     from tuner._records import GroupScores
@@ -85,13 +87,18 @@ def _worst_slice_text(result: TuningResult) -> str:
 
 
 def _winner_text(result: TuningResult) -> str:
-    scores = result.shipped.scores
-    settings = ", ".join(
+    """Return the family and what differs from its default: a newcomer reads three numbers, not fifteen."""
+    scores, winner = result.shipped.scores, result.winner.configuration
+    space = SPACES.get(winner.family)
+    defaults = space.default() if space else {}
+    settings = [
         f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
-        for name, value in result.winner.configuration.params.items()
-    )
-    size = f", {result.path_name} {scores.path_value:.4g}" if scores else ""
-    return f"{result.winner.configuration.family} ({settings}{size})"
+        for name, value in winner.params.items()
+        if name not in defaults or value != defaults[name]
+    ]
+    size = [f"{result.path_name} {scores.path_value:.4g}"] if scores else []
+    rest = ["the rest as by default"] if len(settings) < len(winner.params) else []
+    return f"{winner.family} ({', '.join([*settings, *size, *rest])})"
 
 
 def _model_text(result: TuningResult) -> str:
