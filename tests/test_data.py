@@ -11,6 +11,7 @@ import pytest
 from scipy import sparse
 
 from tuner._rows.data import SAMPLE_ROWS, make_dataset, with_log_target
+from tuner._rows.vectors import encode_time
 from tuner.exceptions import InputError
 
 X = np.arange(12.0).reshape(6, 2)
@@ -144,6 +145,22 @@ def test_role_columns_are_never_features(make):
     assert list(data.sample.columns) == ["a"]
     np.testing.assert_array_equal(data.schema.encode(frame).numeric, data.table.numeric)
     np.testing.assert_array_equal(data.schema.encode(frame[["a"]]).numeric, data.table.numeric)
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame], ids=["pandas", "polars"])
+def test_a_role_may_be_a_frame_of_one_column(make):
+    """It is that column, whatever it is called: no feature."""
+    frame = make({"a": FLOATS[::-1], "y": FLOATS, "name": list("aabbcc")})
+    data = make_dataset(frame, frame[["y"]], groups=frame[["name"]])
+    assert [column.name for column in data.schema.columns] == ["a"]
+
+
+def test_times_of_a_distant_end_come_last():
+    """The year 9999 stands for no end, and does not overflow."""
+    times = np.array(["2020-01-01", "9999-12-31", "1700-01-01", "2021-06-01"], dtype="datetime64[us]")
+    encoded = encode_time(times, 4)
+    assert encoded is not None
+    assert np.argsort(encoded).tolist() == [2, 0, 3, 1]
 
 
 def test_a_shuffled_index_does_not_hide_a_role():

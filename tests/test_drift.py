@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 from sklearn.datasets import load_breast_cancer
 
 from tuner import InputError
@@ -18,6 +19,14 @@ def halves():
     X = load_breast_cancer(as_frame=True).data
     order = np.random.default_rng(0).permutation(len(X))
     return X.iloc[order[:284]], X.iloc[order[284:]]
+
+
+def test_dense_rows_are_held_against_sparse_ones():
+    """What the rows hold counts, not how they are stored."""
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(80, 3)), rng.normal(size=(60, 3)) + 2
+    mixed = drift_between(sparse.csr_matrix(first), second)
+    assert mixed.auc == drift_between(sparse.csr_matrix(first), sparse.csr_matrix(second)).auc > 0.9
 
 
 def test_random_halves_are_alike(halves):

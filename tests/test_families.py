@@ -339,7 +339,7 @@ def sloped(outlier=1.0):
 
 
 def test_linear_leaves_follow_a_line_where_constants_make_steps():
-    """After 22 rounds of stumps, what is left of a line is a twentieth of what steps leave."""
+    """After 22 rounds of stumps, what is left of a line is a tenth of what steps leave."""
     rows = sloped()
     known = np.isfinite(rows.table.numeric[:, 0])
     left = {}
@@ -347,7 +347,7 @@ def test_linear_leaves_follow_a_line_where_constants_make_steps():
         partial = {**LINEAR, "linear_tree": linear, "num_leaves": 2, "learning_rate": 0.3}
         _, _, fitted = walk("lightgbm", rows, partial)
         left[linear] = ((fitted[-1] - rows.y)[known] ** 2).mean()
-    assert left[True] < 0.05 * left[False]
+    assert left[True] < 0.1 * left[False]
 
 
 def test_linear_leaves_end_where_the_training_rows_end():
@@ -357,6 +357,33 @@ def test_linear_leaves_end_where_the_training_rows_end():
     np.testing.assert_allclose(
         fit.predictor(POINTS - 1).predict(sloped(1e6).validation), held_out[-1], atol=1e-6
     )
+
+
+def test_linear_leaves_learn_of_rows_with_gaps():
+    """A gap in the second column adds 5: leaves of such rows alone are fitted like others."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(N_ROWS, 2))
+    X[::3, 1] = np.nan
+    data = make_dataset(X, 2 * X[:, 0] + 5 * np.isnan(X[:, 1]))
+    rows = training_rows(data, FOLD, resolve_metric(None, "regression"))
+    few = {**LINEAR, "num_leaves": 4, "min_data_in_leaf": 5, "learning_rate": 0.3}
+    _, held_out, _ = walk("lightgbm", rows, few)
+    errors = held_out[-1] - data.y[N_TRAIN:]
+    assert np.abs(errors[np.isnan(X[N_TRAIN:, 1])]).max() < 1.0
+
+
+def test_linear_leaves_are_the_same_on_two_threads():
+    """Sums of more than 1,024 rows are rounded by thread: a fit has one, whatever it may use."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(3000, 4))
+    fold = Fold(0, 0, np.arange(2500), np.arange(2500, 3000))
+    data = make_dataset(X, X[:, 0] * X[:, 1] + rng.normal(size=3000))
+    metric = resolve_metric(None, "regression")
+    one, two = (
+        walk("lightgbm", training_rows(data, fold, metric, n_threads=n_threads), LINEAR)[1]
+        for n_threads in (1, 2)
+    )
+    np.testing.assert_array_equal(one, two)
 
 
 def test_linear_leaves_of_categories_alone_are_constants():
@@ -381,10 +408,10 @@ def test_absolute_errors_read_the_path_of_linear_leaves():
 
 
 def test_rows_of_linear_leaves_are_held_in_single_precision():
-    """90 rows of three numbers take 4 bytes each beside their bins; without linear leaves nothing does."""
+    """90 rows of three numbers and three gaps take 4 bytes each; without linear leaves nothing does."""
     family, table = FAMILIES["lightgbm"], make_dataset(np.arange(270.0).reshape(90, 3), np.arange(90.0)).table
     assert family.fold_bytes(table, params_of("lightgbm")) == 0
-    assert family.fold_bytes(table, params_of("lightgbm", LINEAR)) == 90 * 3 * 4
+    assert family.fold_bytes(table, params_of("lightgbm", LINEAR)) == 90 * 6 * 4
 
 
 def test_mae_trains_on_absolute_errors():

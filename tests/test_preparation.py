@@ -159,6 +159,16 @@ def test_pixels_have_one_scale_in_common():
     np.testing.assert_allclose(scaled, [[-2 / 2.5**0.5, -1 / 2.5**0.5], [0, 0]])
 
 
+def test_a_stray_value_is_held_back_in_sparse_rows_as_in_dense_ones():
+    """A hundred times the largest of the training rows counts as ten times it, however it is stored."""
+    train = Table(sparse.csr_matrix([[1.0, 0.0], [0.0, 2.0], [0.5, 1.0]]), np.empty((3, 0), dtype=np.int32))
+    design = Design.fit(train, numeric="standardize", seed=0)
+    stray = np.array([[100.0, -1.0]])
+    for stored in (stray, sparse.csr_matrix(stray)):
+        found = design.transform(Table(stored, np.empty((1, 0), dtype=np.int32)))
+        np.testing.assert_allclose(found.toarray() if sparse.issparse(found) else found, [[10.0, -0.5]])
+
+
 def test_sparse_design_stays_sparse_and_fills_gaps():
     """Sparse numbers are divided by their largest magnitude (4 and 2); a gap gets the median (0)."""
     matrix = sparse.csr_matrix([[0, -2.0], [4.0, 0], [0, NAN], [2.0, 0]])
@@ -221,11 +231,15 @@ def test_present_classes():
 
 
 def test_the_range_of_the_training_rows_holds_others():
-    """1, 2, 3: mean 2, spread sqrt(2/3); what is beyond is like 1 or 3; a column without numbers is lost."""
-    X = np.array([[1.0, np.nan], [2.0, np.nan], [3.0, np.nan], [np.nan, np.nan]])
-    scaled = RangeScaler().fit(X).transform(np.array([[2.0, 1.0], [9.0, 1.0], [-9.0, 1.0], [np.nan, np.nan]]))
-    np.testing.assert_allclose(scaled[:, 0], [0.0, 1.5**0.5, -(1.5**0.5), np.nan])
-    assert np.isnan(scaled[:, 1]).all()
+    """1, 2, 3: mean 2, spread sqrt(2/3); what is beyond is like 1 or 3; a gap is the mean, and told beside.
+
+    A column without numbers is all gaps, whatever comes later; one without gaps is not told.
+    """
+    X = np.column_stack([[1.0, 2.0, 3.0, np.nan], [np.nan] * 4, [0.0, 0.0, 2.0, 2.0]])
+    later = np.column_stack([[2.0, 9.0, -9.0, np.nan], [1.0, 1.0, 1.0, np.nan], [1.0, 1.0, 2.0, np.nan]])
+    numbers = [[0.0, 1.5**0.5, -(1.5**0.5), 0.0], [0.0] * 4, [0.0, 0.0, 1.0, 0.0]]
+    gaps = [[0.0, 0.0, 0.0, 1.0], [1.0] * 4]
+    np.testing.assert_allclose(RangeScaler().fit(X).transform(later), np.column_stack([*numbers, *gaps]))
 
 
 def test_an_absent_class_gets_a_smoothed_prior():

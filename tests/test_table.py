@@ -118,6 +118,36 @@ def test_object_dates_are_dates():
     np.testing.assert_allclose(numeric[[0, 2], 3], [2, 1])
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        pd.Series([dt.date(9999, 12, 31), None, dt.date(1, 1, 1)], dtype=object),
+        pd.Series(["9999-12-31", None, "0001-01-01"], dtype="datetime64[us]"),
+        pd.Series([dt.datetime(9999, 12, 31), None, dt.datetime(1, 1, 1)], dtype="timestamp[us][pyarrow]"),
+    ],
+    ids=["objects", "microseconds", "arrow"],
+)
+def test_dates_may_lie_beyond_what_nanoseconds_hold(values):
+    """An open end is often the year 9999: day 2,932,896 since 1970."""
+    column, numeric, _ = read(values)
+    assert column.kind == "datetime"
+    np.testing.assert_allclose(numeric[[0, 2], 1], [9999, 1])
+    assert numeric[0, 0] == 2_932_896
+
+
+@pytest.mark.parametrize(
+    "values",
+    [pd.Series([True, False, "unknown"], dtype=object), pd.Series([True, False, False]).astype("category")],
+    ids=["texts among them", "categories"],
+)
+def test_truth_values_of_a_category_are_named_alike_in_any_company(values):
+    """Rows of truth values alone, as numpy's, pandas' or Python's, have the codes they have among texts."""
+    schema, table, _ = read_schema(pd.DataFrame({"a": values}))
+    expected = table.categorical[:2].ravel().tolist()
+    for alone in (pd.Series([True, False]), pd.Series([True, False], dtype="boolean"), values[:2]):
+        assert schema.encode(pd.DataFrame({"a": alone})).categorical.ravel().tolist() == expected
+
+
 def test_one_and_one_point_zero_are_one_category():
     """1, 1.0 and "1" share a code, so that a missing value elsewhere does not rename integers."""
     column, _, codes = read(pd.Series([1, 1.0, "1", "b", None, 2.5], dtype=object))

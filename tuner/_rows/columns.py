@@ -96,6 +96,16 @@ def _plain_object(name: str, values: pd.Series) -> pd.Series:
     return values.astype(object)
 
 
+def _plain_categories(name: str, values: pd.Series) -> pd.Series:
+    """Turn a column of categories into objects: truth values alone are named as among texts, not 0 and 1."""
+    is_object = values.dtype == object
+    if pd.api.types.is_bool_dtype(values.dtype) or (
+        is_object and pd.api.types.infer_dtype(values, skipna=True) == "boolean"
+    ):
+        return values.astype(object)
+    return _plain(name, values).astype(object)
+
+
 def category_names(values: pd.Series) -> list[str]:
     return [category_name(value) for value in values]
 
@@ -157,7 +167,7 @@ def _plain_column(values: pd.Series, column: Column) -> pd.Series:
         return pd.Series(_numbers(values, column))
     if column.kind == "datetime":
         return pd.Series(_date_parts(values, column)[0])
-    plain = _plain(column.name, values).astype(object)
+    plain = _plain_categories(column.name, values)
     names = {value: category_name(value) for value in plain.dropna().unique()}
     return plain.map(names).where(plain.notna(), None)
 
@@ -172,7 +182,7 @@ def _numbers(values: pd.Series, column: Column) -> FloatArray:
 
 
 def _codes(values: pd.Series, column: Column) -> IntArray:
-    plain = _plain(column.name, values).astype(object)
+    plain = _plain_categories(column.name, values)
     missing = plain.isna().to_numpy()
     lookup = {name: code for code, name in enumerate(column.categories)}
     unseen = len(lookup)
@@ -188,9 +198,10 @@ def _date_parts(values: pd.Series, column: Column) -> list[FloatArray]:
         raise InputError(
             f"Column {column.name!r} held dates at fit and must do so now.", str(error), "Parse it."
         ) from error
-    stamps = stamps.astype("datetime64[ns, UTC]") if isinstance(values.dtype, pd.ArrowDtype) else stamps
+    stamps = stamps.astype("datetime64[us, UTC]") if isinstance(values.dtype, pd.ArrowDtype) else stamps
     missing = stamps.isna().to_numpy()
-    seconds = (stamps - pd.Timestamp(0, tz="UTC")).dt.total_seconds().to_numpy()
+    epoch = pd.Timestamp(0, tz="UTC").as_unit("s")  # in nanoseconds it would bar the year 9999
+    seconds = (stamps - epoch).dt.total_seconds().to_numpy()
     parts = [seconds / 86400.0] + [
         getattr(stamps.dt, part).to_numpy(dtype=float, na_value=np.nan) for part in DATE_PARTS[1:]
     ]

@@ -214,7 +214,8 @@ def _without_roles(X: Any, values_by_role: dict[str, Any]) -> tuple[Any, dict[st
     """
     if not is_named(X):
         return X, {}
-    used = {values.name: role for role, values in values_by_role.items() if _is_column(values, X)}
+    by_role = {role: _as_column(values) for role, values in values_by_role.items()}
+    used = {values.name: role for role, values in by_role.items() if _is_column(values, X)}
     if not used:
         return X, {}
     notes = {
@@ -222,6 +223,12 @@ def _without_roles(X: Any, values_by_role: dict[str, Any]) -> tuple[Any, dict[st
         for name, role in used.items()
     }
     return X[[name for name in X.columns if name not in used]], notes
+
+
+def _as_column(values: Any) -> Any:
+    """Return a frame of one column as that column; anything else as it is."""
+    is_frame = is_named(values) and values.shape[1] == 1
+    return values[values.columns[0]] if is_frame else values
 
 
 def _is_column(values: Any, X: Any) -> bool:

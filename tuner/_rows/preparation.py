@@ -108,7 +108,9 @@ class Design:
 
     def _transform_all(self, table: Table) -> Any:
         if table.is_sparse:
-            return self.transformer.transform(table.numeric)
+            sparse_design = as_csr(self.transformer.transform(table.numeric))
+            np.clip(sparse_design.data, -CLIP, CLIP, out=sparse_design.data)
+            return sparse_design
         design = self._transform(table.part(0, CHUNK_ROWS))
         if table.n_rows <= CHUNK_ROWS:
             return design
@@ -152,14 +154,17 @@ class SmoothScaler(TransformerMixin, BaseEstimator):
 
 
 class RangeScaler(TransformerMixin, BaseEstimator):
-    """Numbers standardized, and held within the range of the training rows; missing ones stay missing.
+    """Numbers standardized, within the range of the training rows; then, where those have gaps, which are.
 
-    What is linear in them ends where the training rows end. A column without numbers becomes missing.
+    What is linear in them ends where the training rows end. A gap gets the mean. A column without numbers
+    is all gaps.
     """
 
     def fit(self, X: FloatArray, y: Any = None) -> RangeScaler:  # noqa: ARG002 - scikit-learn's signature
-        """Learn the mean, the spread and the range of each column."""
+        """Learn the range of each column, and its mean and spread from about ``MAX_FIT_ROWS`` rows."""
         self.low_, self.high_ = np.fmin.reduce(X, axis=0), np.fmax.reduce(X, axis=0)
+        self.with_gaps_ = np.flatnonzero(np.isnan(X).any(axis=0))
+        X = X[:: max(1, len(X) // MAX_FIT_ROWS)]
         n_known = np.maximum(np.isfinite(X).sum(axis=0), 1)
         self.center_ = np.nansum(X, axis=0) / n_known
         spread = np.sqrt(np.nansum((X - self.center_) ** 2, axis=0) / n_known)
@@ -167,8 +172,13 @@ class RangeScaler(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: FloatArray) -> FloatArray:
-        """Return numbers of mean 0 and spread 1 in the training rows."""
-        return np.asarray((np.clip(X, self.low_, self.high_) - self.center_) / self.scale_)
+        """Return numbers of mean 0 and spread 1 in the training rows, and a column of 0 and 1 for gaps."""
+        scaled = np.clip(X, self.low_, self.high_)
+        scaled -= self.center_  # in place: of a large table there is room for one copy
+        scaled /= self.scale_
+        gaps = np.isnan(scaled)
+        scaled[gaps] = 0.0
+        return np.hstack([scaled, gaps[:, self.with_gaps_]]) if self.with_gaps_.size else scaled
 
 
 class PiecewiseLinear(TransformerMixin, BaseEstimator):

@@ -72,7 +72,8 @@ def slice_labels(dataset: Dataset, name: str) -> tuple[tuple[str, ...], IntArray
         ends = np.unique(np.quantile(known, (0.25, 0.5, 0.75)))
         ends = ends[ends < known.max()]
         bounds = [known.min(), *ends, known.max()]
-        names = [f"{low:.4g} to {high:.4g}" for low, high in pairwise(bounds)]
+        is_date = any(each.name == name and each.kind == "datetime" for each in dataset.schema.columns)
+        names = [f"{low} to {high}" for low, high in pairwise(_ends(bounds, is_date=is_date))]
         codes = np.searchsorted(ends, values, side="left")
     else:
         counts = np.unique(known, return_counts=True)[1]
@@ -87,6 +88,14 @@ def slice_labels(dataset: Dataset, name: str) -> tuple[tuple[str, ...], IntArray
         codes[missing] = len(names)
         names.append("missing")
     return tuple(names), codes
+
+
+def _ends(bounds: Sequence[float], *, is_date: bool) -> list[str]:
+    """Return the ends of quarters in words: days, or as many digits as tell them apart."""
+    if is_date:
+        return [str(np.datetime64(int(bound), "D")) for bound in bounds]
+    short = [f"{bound:.4g}" for bound in bounds]
+    return short if len(set(short)) == len(short) else [f"{bound:.15g}" for bound in bounds]
 
 
 def _column(dataset: Dataset, name: str) -> tuple[FloatArray, tuple[str, ...] | None]:

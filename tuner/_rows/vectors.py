@@ -192,7 +192,8 @@ def encode_time(time: Any, n_rows: int) -> FloatArray | None:
         except (TypeError, ValueError) as error:
             raise InputError("`time` must be numbers or dates.", str(error), "Parse the column.") from error
     if values.dtype.kind == "M":
-        values = values.astype("datetime64[ns]").astype(np.int64)
+        # By microseconds: the years 1 to 9999 overflow in nanoseconds.
+        values = values.astype("datetime64[us]").astype(np.int64) * 1000.0
     encoded = np.asarray(values, dtype=np.float64)
     if len(np.unique(encoded)) < 2:
         raise InputError("`time` must have at least 2 distinct values.", "1", "Drop `time`.")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from scipy.stats import norm
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.metrics import roc_auc_score
@@ -73,10 +74,9 @@ def table_drift(schema: Schema, train: Table, holdout: Table, *, seed: int) -> D
         code_matrix(table.take(some_rows(table.n_rows, MAX_ROWS, child_seed(seed, "drift", side))))
         for side, table in enumerate((train, holdout))
     ]
-    if train.is_sparse:
-        parts = [part.toarray() for part in parts]
-    X = np.vstack(parts)
-    y = np.repeat([0, 1], [len(part) for part in parts])
+    dense: list[FloatArray] = [part.toarray() if sparse.issparse(part) else part for part in parts]  # type: ignore[attr-defined]
+    X = np.vstack(dense)
+    y = np.repeat([0, 1], [len(part) for part in dense])
     smaller = int(np.bincount(y, minlength=2).min())
     if smaller < LEAST_ROWS:
         return Drift(0.5, 0.0, 1.0, ())

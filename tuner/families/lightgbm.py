@@ -24,6 +24,7 @@ from tuner.families._base import Check, TrainingRows, unchecked
 MAX_ROUNDS = 2000
 MAX_DART_ROUNDS = 300  # dropping trees makes a round cost as much as all before it
 STEP_ROUNDS, STEP_RATIO = 3, 1.12  # every third round, later every 12 percent: 49 points in all
+SINGLE_BYTES = 4  # of a number that LightGBM holds beside its bin
 PARALLEL_PREDICTION_ROWS = 4096  # of a call: parts of large tables have so many
 
 
@@ -70,8 +71,8 @@ class LightGBMFamily:
         return round_grid(MAX_DART_ROUNDS if params["boosting"] == "dart" else MAX_ROUNDS)
 
     def fold_bytes(self, table: Table, params: Mapping[str, Scalar]) -> int:
-        """Return the size of the numbers in single precision where leaves are linear; else bins are all."""
-        return table.n_rows * table.numeric.shape[1] * 4 if has_linear_leaves(params) else 0
+        """Return the size of the numbers, all with gaps, where leaves are linear; else 0: bins are all."""
+        return table.n_rows * 2 * table.numeric.shape[1] * SINGLE_BYTES if has_linear_leaves(params) else 0
 
     def preparation_key(self, params: Mapping[str, Scalar]) -> tuple[str, bool]:
         """Return whether numbers are held beside their bins: no parameter changes the binning."""
@@ -92,20 +93,21 @@ class LightGBMFamily:
         }
         scales = has_linear_leaves(params) and not rows.table.is_sparse and rows.table.numeric.shape[1] > 0
         scaler = RangeScaler().fit(rows.table.numeric) if scales else None
-        encode = partial(_encode, scaler)
+        shown = partial(_shown, scaler)
+        table = shown(rows.table)
         labels = labels if rows.n_classes else labels - center
         n_train = rows.table.n_rows
         train = lgb.Dataset(
-            encode(rows.table),
+            code_matrix(table),
             label=labels[:n_train],
             weight=None if weights is None else weights[:n_train],
-            categorical_feature=categorical_indices(rows.table),
+            categorical_feature=categorical_indices(table),
             params=binning,
             free_raw_data=True,
         ).construct()
         if rows.made is not None:  # into the bins of the training rows
             train = lgb.Dataset(
-                rows.fit_rows(encode(rows.table), encode),
+                rows.fit_rows(code_matrix(table), lambda made: code_matrix(shown(made))),
                 label=labels,
                 weight=weights,
                 reference=train,
@@ -113,7 +115,7 @@ class LightGBMFamily:
                 free_raw_data=True,
             ).construct()
         validation = lgb.Dataset(
-            encode(rows.validation), reference=train, params=binning, free_raw_data=True
+            code_matrix(shown(rows.validation)), reference=train, params=binning, free_raw_data=True
         ).construct()
         n_local = rows.n_classes if present is None else len(present)
         return PreparedTrees(
@@ -138,8 +140,13 @@ def has_linear_leaves(params: Mapping[str, Scalar]) -> bool:
     return bool(params.get("linear_tree", False))
 
 
-def _encode(scaler: RangeScaler | None, table: Table) -> Any:
-    return code_matrix(table if scaler is None else replace(table, numeric=scaler.transform(table.numeric)))
+def _shown(scaler: RangeScaler | None, table: Table) -> Table:
+    """Return the rows as the trees see them.
+
+    Leaves that hold regressions see no gaps: LightGBM would leave rows with one out of a leaf's regression,
+    and predict 0 in a leaf of such rows alone.
+    """
+    return table if scaler is None else replace(table, numeric=scaler.transform(table.numeric))
 
 
 def _objective(params: Mapping[str, Scalar], rows: TrainingRows, n_local: int) -> dict[str, Scalar]:
@@ -213,7 +220,9 @@ class TreePath:
     def _boosted(self, rounds: int) -> lgb.Booster:
         """Return a booster after the given rounds; the same rounds give the same trees."""
         prepared = self._prepared
-        params = booster_params(self._params, prepared.objective, self._seed, n_threads=prepared.n_threads)
+        # Sums of a leaf's regression are rounded by thread.
+        n_threads = 1 if has_linear_leaves(self._params) else prepared.n_threads
+        params = booster_params(self._params, prepared.objective, self._seed, n_threads=n_threads)
         booster = lgb.Booster(params, prepared.train)
         booster.add_valid(prepared.validation, "validation")
         for _ in range(rounds):
@@ -271,12 +280,12 @@ class TreePredictor:
     n_classes: int
     n_train: int
     center: float
-    scaler: RangeScaler | None
+    scaler: RangeScaler | None = None
 
     def predict(self, table: Table) -> FloatArray:
         """Return probabilities or values of the rows."""
         threads = 0 if table.n_rows >= PARALLEL_PREDICTION_ROWS else 1
-        raw = _load(self.model).predict(_encode(self.scaler, table), num_threads=threads)
+        raw = _load(self.model).predict(code_matrix(_shown(self.scaler, table)), num_threads=threads)
         return self.center + _spread(np.asarray(raw), self.present, self.n_classes, self.n_train)
 
 
