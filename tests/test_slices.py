@@ -205,6 +205,38 @@ def test_trials_of_the_worst_slice_are_a_study_of_their_own():
     assert study_hash(dataset, replace(plain, slices=())) == study_hash(dataset, plain)
 
 
+def test_quarters_of_dates_and_of_large_numbers_are_told_apart():
+    """Sixteen days and sixteen numbers near a million, by their ends."""
+    days = pd.date_range("2026-01-01", periods=16, freq="D")
+    X = pd.DataFrame({"day": np.tile(days, 10), "number": np.tile(1e6 + np.arange(16), 10)})
+    dataset = make_dataset(X, np.tile([0, 1], 80))
+    assert slice_labels(dataset, "day")[0][0] == "2026-01-01 to 2026-01-04"
+    assert slice_labels(dataset, "number")[0][0] == "1000000 to 1000003.75"
+
+
+def test_another_gap_weight_is_another_study():
+    """The sampler proposes by what was judged with it, so stored trials would not be asked for again."""
+    dataset = make_dataset(*two_sites())
+    weights = ("auto", 0, 0.0, 0.1)
+    hashes = [study_hash(dataset, TuningConfig(gap_weight=weight)) for weight in weights]
+    assert hashes[1] == hashes[2]
+    assert len(set(hashes)) == 3
+
+
+def test_a_scorer_is_the_same_in_another_process():
+    """Functions of one name, defined twice, are one metric; the text of a function holds its address."""
+
+    def scorer_of(value):
+        def scorer(model, X, y):  # noqa: ARG001
+            return value
+
+        return scorer
+
+    dataset = make_dataset(*two_sites())
+    first, second, other = (TuningConfig(metric=each) for each in (scorer_of(1), scorer_of(2), max))
+    assert study_hash(dataset, first) == study_hash(dataset, second) != study_hash(dataset, other)
+
+
 def test_a_slice_made_of_noise_is_the_worst_and_is_told():
     """Rows of one site have labels drawn by lot: the result names the site, and D011 warns of it."""
     X, y = load_breast_cancer(return_X_y=True, as_frame=True)

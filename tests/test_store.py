@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import getpass
 import math
+import os
 import sqlite3
 import subprocess
 import sys
@@ -12,13 +14,16 @@ import optuna
 import pandas as pd
 import pytest
 from optuna.trial import TrialState
+from sqlalchemy.exc import OperationalError
 
 from search_spaces import SPACES
 from tuner._folds.splits import plan_choosing
+from tuner._line.study import to_go_on_with
 from tuner._metrics.metrics import resolve_metric
 from tuner._options.config import TuningConfig
 from tuner._options.settings import resolve
 from tuner._process.deadline import Deadline
+from tuner._process.lock import StudyLock
 from tuner._records import Configuration
 from tuner._rows.data import make_dataset
 from tuner._search import search as _search
@@ -114,6 +119,39 @@ def test_a_record_is_saved_once(url, records):
     assert len(optuna.load_study(study_name="study", storage=url).trials) == 3
 
 
+def test_a_trial_that_the_clock_had_cut_may_be_judged_again(url, records):
+    """The later record counts; what ended by itself is saved once."""
+    _, _, pruned = records
+    cut = replace(pruned, reason="time budget: after 3 points")
+    whole = replace(pruned, state="FAIL", reason="ValueError: no")
+    with held(url) as store:
+        store.save(cut)
+    with held(url) as store:
+        store.load()
+        store.save(whole)
+        store.save(replace(whole, reason="another"))
+    with held(url) as store:
+        assert store.load()[2] == whole
+
+
+def test_what_the_clock_cut_last_is_judged_again(make_trial):
+    """Of 0 to 9 the last four were in flight at the end: 7 was cut. 3 ran away, long before. 0 is all."""
+
+    def stored(*cut):
+        return {
+            number: make_trial(number, state="PRUNED", reason="time budget: over")
+            if number in cut
+            else make_trial(number)
+            for number in range(10)
+        }
+
+    assert list(to_go_on_with(stored(3, 7))) == list(range(7))
+    assert list(to_go_on_with(stored(3))) == list(range(10))
+    short = {**stored(), 0: replace(make_trial(0), shortened=True)}
+    assert to_go_on_with(short) == {}
+    assert to_go_on_with({}) == {}
+
+
 def test_sqlite_writes_ahead(url, records, tmp_path):
     """The database is in WAL mode, so that readers do not block a run."""
     with held(url) as store:
@@ -173,6 +211,28 @@ def test_a_store_that_cannot_be_opened_is_bad_input(url):
         pass
     assert caught.value.rule.startswith("The trial store must be a database")
     assert "storage=" in caught.value.cure
+
+
+def test_a_database_that_does_not_answer_is_no_bad_input(monkeypatch):
+    """It may answer tomorrow: the run failed, the job file is right. Passwords are masked."""
+
+    def refuse(url):
+        raise OperationalError("select 1", {}, OSError(f"refused: {url}"))
+
+    monkeypatch.setattr(optuna.storages, "RDBStorage", refuse)
+    with pytest.raises(StoreError, match="reachable") as caught:
+        TrialStore("postgresql://me:secret@db/x", "study").__enter__()
+    assert "secret" not in str(caught.value)
+
+
+def test_a_machine_without_user_names_has_locks_too(monkeypatch):
+    """In a container without a user database the user's number stands for the name."""
+
+    def nameless():
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.setattr(getpass, "getuser", nameless)
+    assert StudyLock("postgresql://db/x", "study").path.parent.name == f"tuner-{os.getuid()}"
 
 
 def test_a_password_in_the_url_is_not_repeated():

@@ -413,6 +413,16 @@ def test_polars_and_pandas_give_the_same_model():
     assert isinstance(pandas_result.trials.to_frame(), pd.DataFrame)
 
 
+def test_rows_that_cannot_be_divided_do_not_spoil_their_study(tmp_path):
+    """Groups that hold one class each are refused; set right, the same study begins."""
+    X, y = load_breast_cancer(return_X_y=True)
+    begun = config(max_trials=1, estimate=None, storage=f"sqlite:///{tmp_path}/store.db", study_name="s")
+    begun = dataclasses.replace(begun, families=["linear"], search_space={})
+    with pytest.raises(InputError, match="two classes"):
+        tune(X, y, groups=y, config=begun)
+    assert tune(X, y, groups=np.arange(len(y)) // 4, config=begun).study_name == "s"
+
+
 @pytest.mark.parametrize("change", ["space", "rows", "folds", "random_state"])
 def test_a_stored_study_is_not_continued_with_something_else(tmp_path, change):
     """A study name that was begun otherwise is an error, not a mixture of both."""

@@ -249,6 +249,9 @@ class GroupScores:
     left_out_losses: tuple[float, ...]
 
 
+TIME_BUDGET = "time budget:"  # begins the reason of a trial that the clock has pruned
+
+
 @dataclass(frozen=True)
 class TrialRecord:
     """One configuration judged on one fold plan: all that any later decision needs.
@@ -308,6 +311,11 @@ class TrialRecord:
     def trial_key(self) -> str:
         """Unique name of the trial across phases: ``study/phase/outer/number``."""
         return f"{self.study}/{self.phase}/{self.outer}/{self.number}"
+
+    @property
+    def was_cut(self) -> bool:
+        """Whether the clock ended it, or its path: with more time it is judged otherwise."""
+        return self.shortened or (self.reason or "").startswith(TIME_BUDGET)
 
     def to_json(self) -> str:
         """Return the record as JSON; floats survive bit for bit, NaN and infinities as Python writes them."""

@@ -17,7 +17,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from search_spaces import Categorical, Float, Int, SearchSpace
 from tuner._process.failpoints import failpoint
@@ -173,8 +173,8 @@ class TrialStore:
 
 
 def _is_same(one: TrialRecord, other: TrialRecord) -> bool:
-    """Whether a record repeats another; a search trial is judged once."""
-    if one.phase == "search":
+    """Whether a record repeats another; a search trial is judged once, unless the clock had cut it."""
+    if one.phase == "search" and not one.was_cut:
         return True
     # By their text: NaN differs from itself.
     mine, others = ((each.state, each.configuration, each.scores) for each in (one, other))
@@ -212,6 +212,7 @@ def _connect(url: str) -> optuna.storages.RDBStorage:
         storage = optuna.storages.RDBStorage(url)
     # SQLAlchemy and the drivers raise classes of their own: whatever opening raises is a bad URL here.
     except (ImportError, OSError, ValueError, RuntimeError, SQLAlchemyError, StorageInternalError) as error:
+        _check_reachable(error)
         reason = type(error).__name__
         raise InputError(
             "The trial store must be a database that can be opened.",
@@ -221,6 +222,17 @@ def _connect(url: str) -> optuna.storages.RDBStorage:
     if url.startswith("sqlite"):
         _use_wal(storage.engine)
     return storage
+
+
+def _check_reachable(error: Exception) -> None:
+    """Tell a database that does not answer, and may tomorrow, from a URL that names none."""
+    cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    if isinstance(cause, OperationalError) and "unable to open" not in str(cause.orig):
+        raise StoreError(
+            "The trial store must be reachable.",
+            mask_secrets(" ".join(str(cause.orig).split())),
+            "Start or mend the database, then run again to go on.",
+        ) from error
 
 
 def _use_wal(engine: Engine) -> None:

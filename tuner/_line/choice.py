@@ -199,7 +199,9 @@ def _elected(
 ) -> tuple[Finals, tuple[str, ...]]:
     """Elect on the first bench that can score the default: the fresh folds, else the search folds."""
     default = search.default_trial
-    for bench, passes in benches if default is None or pace.has_time_for(default.record) else ():
+    for bench, passes in benches:
+        if default is not None and not pace.has_time_for(default.record):
+            break
         finals = _finals(search, nominated, bench, pace, place, notify, passes=passes)
         if finals is not None:
             return finals, _notes(finals, is_fresh=bench is not benches[-1][0])
@@ -286,7 +288,8 @@ def _notes(finals: Finals, *, is_fresh: bool) -> tuple[str, ...]:
     if not is_fresh:
         notes.append("Fresh folds could not be used here: finalists were re-scored on the search folds.")
     if finals.n_missed:
-        notes.append(f"{finals.n_missed} nominated trial(s) had no time left for the fresh folds.")
+        missed = f"{finals.n_missed} nominated trial(s)"
+        notes.append(f"{missed} had no time left for the fresh folds, or failed on them.")
     if finals.refit_failure:
         notes.append(f"Fold models are delivered: a fit on all rows failed ({finals.refit_failure}).")
     return tuple(notes)

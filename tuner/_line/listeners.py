@@ -22,7 +22,7 @@ from tuner._rows.data import Dataset
 from tuner._store import TrialStore
 from tuner._tracking.info import TrackingInfo
 from tuner._tracking.tracking import DatasetInfo, RunSummary, Tracker
-from tuner.exceptions import TimeBudgetWarning
+from tuner.exceptions import StoreError, TimeBudgetWarning
 
 SUMMARY = "mlflow summary"  # its name in the store
 FLUSH_SECONDS = 5.0
@@ -144,16 +144,25 @@ class Listeners:
             register_as=self.context.register_as,
             files={}
             if self.context.reference is None
-            else replace(self.context.reference, promise=promise, recipe=recipe_of_result(result)).paths(),
+            else replace(self.context.reference, promise=promise, recipe=recipe_of_result(result)).files(),
             version_tags={"tuner.job_key": str(self.context.job_key), **promise.tags()},
         )
-        if self.store is not None:
-            self.store.keep(SUMMARY, summary.to_json())
+        result = self._with_kept(result, summary)
         budget = self.config.time_budget
         left = PATIENT_FLUSH_SECONDS if budget is None else self.started + budget - monotonic()
         info = self._tracker.finish(summary, timeout=max(self.context.flush_seconds, left))
         notes = result.notes + _notes(info)
         return replace(result, tracking=info, notes=notes, seconds=monotonic() - self.started)
+
+    def _with_kept(self, result: TuningResult, summary: RunSummary) -> TuningResult:
+        """Keep what `replay` needs; where that fails, MLflow must have the model all the more."""
+        if self.store is None:
+            return result
+        try:
+            self.store.keep(SUMMARY, summary.to_json())
+        except StoreError as error:
+            return replace(result, notes=(*result.notes, f"`tuner sync` cannot replay this run. {error}"))
+        return result
 
     def _so_far(self) -> str:
         """Say what a run that is stopped has reached."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import math
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 from tuner._line.listeners import RunContext
 from tuner._options.config import TuningConfig
 from tuner._options.spaces import known_good, resolve_spaces
+from tuner._records import TrialRecord
 from tuner._rows.data import Dataset
+from tuner._search.search import LAG
 from tuner._store import TrialStore
 from tuner.exceptions import InputError
 
@@ -29,11 +33,19 @@ def study_hash(dataset: Dataset, config: TuningConfig) -> str:
         folds += (config.aggregate, tuple(config.slices))
     if config.widen:
         folds += ("widen",)
+    if config.gap_weight != "auto":  # the sampler proposes by what it judged
+        folds += ("gap_weight", float(config.gap_weight))
     has_images = dataset.schema.image_shape is not None
     spaces = resolve_spaces(config.families, config.search_space, has_images=has_images)
     known = tuple(known_good(space, has_images=has_images) for space in spaces)
-    what = (spaces, known, str(config.metric), folds, dataset.fingerprint())
+    what = (spaces, known, _metric_name(config.metric), folds, dataset.fingerprint())
     return hashlib.sha256(repr(what).encode()).hexdigest()[:12]
+
+
+def _metric_name(metric: object) -> str:
+    """Return what stays the same from process to process; the text of a function has its address in it."""
+    name = getattr(metric, "__qualname__", None)
+    return str(metric) if name is None else f"{getattr(metric, '__module__', '')}.{name}"
 
 
 def begun(job_key: str) -> str:
@@ -48,6 +60,17 @@ def held(
     if context.store is not None or config.storage is None:
         return nullcontext(context.store)
     return TrialStore(config.storage, study_name)
+
+
+def to_go_on_with(stored: Mapping[int, TrialRecord]) -> dict[int, TrialRecord]:
+    """Return stored search records, but for those at their end that an earlier run's clock has cut.
+
+    They are judged again: with a larger budget the default above all must not stay cut. Nothing that was
+    asked for knew of the last ones. A trial that was cut before, as it ran away, stays.
+    """
+    last = max(stored, default=0) - LAG
+    cut = [number for number, record in stored.items() if record.was_cut and (number > last or not number)]
+    return {number: record for number, record in stored.items() if number < min(cut, default=math.inf)}
 
 
 def check_same(store: TrialStore, digest: str) -> None:

@@ -18,7 +18,7 @@ from tuner._folds.splits import FoldPlan
 from tuner._line.choice import Choice, choose, choosing_plan, elect_without
 from tuner._line.listeners import Listeners, RunContext
 from tuner._line.outcome import Probed, conclude, shipped_model, shipped_position
-from tuner._line.study import FOLD_PLAN_HASH, begun, check_same, held, study_hash
+from tuner._line.study import FOLD_PLAN_HASH, begun, check_same, held, study_hash, to_go_on_with
 from tuner._metrics.metrics import Metric, resolve_metric
 from tuner._options.config import TuningConfig, check_config
 from tuner._options.settings import LEAST_CROSSFIT_FOLDS, Settings, resolve
@@ -162,13 +162,13 @@ def tune_checked(
         begin_with = context.begin_with
         if store is not None:
             settings = replace(settings, seed=store.open(seed=settings.seed, spaces=settings.spaces, lag=LAG))
+        plan = choosing_plan(dataset, settings)  # raises where none can be drawn, before anything is kept
+        if store is not None:
             check_same(store, study_hash(dataset, config))
             if not begin_with and context.job_key:
                 winner = store.old_winner(context.name)
                 begin_with = () if winner is None else (winner,)
-            known = store.load()
-        plan = choosing_plan(dataset, settings)
-        if store is not None:
+            known = to_go_on_with(store.load())
             store.keep(FOLD_PLAN_HASH, plan.hash)
             if context.job_key:
                 store.keep(begun(context.job_key), "")
@@ -176,7 +176,7 @@ def tune_checked(
         with one_thread_a_fit(), listeners:
             line = _Line(dataset, metric, settings, plan, study_name, listeners.notify, begin_with)
             result = line.run(_Clock(started, settings, tracking=config.tracking), known)
-        return listeners.finish(replace(result, checks=checked.findings))
+            return listeners.finish(replace(result, checks=checked.findings))
 
 
 def _begun_with(settings: Settings, configurations: Sequence[Configuration]) -> Settings:

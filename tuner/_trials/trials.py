@@ -9,7 +9,7 @@ from sklearn import config_context
 
 from tuner._decisions.racing import Race
 from tuner._process.deadline import Stop, never
-from tuner._records import Configuration, TrialRecord
+from tuner._records import TIME_BUDGET, Configuration, TrialRecord
 from tuner._trials.bench import Bench
 from tuner._trials.evaluation import Evaluation, Shorten, evaluate
 from tuner._types import Phase, State
@@ -85,7 +85,7 @@ def run_trial(
                 n_points=n_points,
             )
     except DeadlineReachedError as reached:
-        return Trial(_ended(blank, reason=f"time budget: {reached}", pruned=True), None)
+        return Trial(_ended(blank, reason=f"{TIME_BUDGET} {reached}", pruned=True), None)
     except RaceLostError as lost:
         pruned = _ended(blank, reason=f"racing: {lost}", pruned=True)
         return Trial(replace(pruned, partial_losses=lost.losses), None)
