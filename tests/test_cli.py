@@ -310,6 +310,15 @@ def test_wrong_usage_is_2(arguments, capsys):
     assert "usage: tuner" in captured.err
 
 
+def test_a_password_in_a_mistyped_option_is_masked(capsys):
+    """The section was forgotten; what stands in logs names no secret."""
+    with pytest.raises(SystemExit):
+        main(["run", "j.toml", "--set", "storage=postgresql://me:secret@db/x"])
+    message = capsys.readouterr().err
+    assert "postgresql://***@db/x" in message
+    assert "secret" not in message
+
+
 def test_version(capsys):
     """`--version` names the program."""
     with pytest.raises(SystemExit) as caught:

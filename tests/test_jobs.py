@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from search_spaces import Categorical, Float, Int
 from tuner.exceptions import InputError
-from tuner.jobs import CONFIG_KEYS, KEYS, absolute_uri, job_config, load_job, read_rows, read_table
+from tuner.jobs import CONFIG_KEYS, KEYS, absolute_uri, job_config, load_job, read_rows, read_table, run_job
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 MINIMAL = '[job]\nname = "churn"\n[data]\ntrain = "rows.csv"\ntarget = "label"\n'
@@ -244,6 +244,19 @@ def test_job_name_must_be_plain(tmp_path, name):
     text = MINIMAL.replace('"churn"', f'"{name}"')
     (tmp_path / "job.toml").write_text(text)
     assert error_of(tmp_path / "job.toml").rule.startswith("`job.name` must begin with a letter")
+
+
+@pytest.mark.parametrize("name", ["", " ", "team/churn", "a:b", "it's"])
+def test_a_registered_model_must_have_a_name_that_mlflow_takes(write_job, name):
+    """Found before any fit, not when the model is there."""
+    path = write_job(f'[tracking]\nregister_as = "{name}"\n')
+    assert error_of(path).rule.startswith("`tracking.register_as` must be a name")
+
+
+def test_a_run_key_with_a_quote_is_refused(write_job):
+    """MLflow could not be asked for it."""
+    with pytest.raises(InputError, match="no quote"):
+        run_job(write_job(), run_key="it's")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tuner import schedule as _schedule
 from tuner._jobs.file import load_job
 from tuner._metrics.metrics import METRICS
 from tuner._options.config import TuningConfig
@@ -110,6 +111,23 @@ def test_truth_keeps_rows_and_weights_together():
     truth = Truth(METRICS["mae"], np.arange(3.0), np.array([1.0, 2.0, 3.0]), ())
     part = truth.take(np.array([2, 0]))
     assert (part.y.tolist(), part.weights.tolist()) == ([2.0, 0.0], [3.0, 1.0])
+
+
+def test_a_call_that_goes_on_draws_as_the_killed_one_did(tmp_path, monkeypatch):
+    """Without `search.seed` the seed follows from the key: what is fitted twice is the same."""
+    seeds = []
+
+    def killed(scheduled, begun, key):
+        seeds.append((begun.run_id, key, scheduled.config.random_state))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_schedule, "decide", killed)
+    path = write_job(tmp_path, NAMED + '[storage]\nurl = "sqlite:///tuner.db"\n')
+    for run_key in ("W1", "W1", "W2"):
+        with pytest.raises(KeyboardInterrupt):
+            retune_job(path, run_key=run_key)
+    assert seeds[0] == seeds[1]
+    assert len({seed for _, _, seed in seeds}) == len({run for run, _, _ in seeds}) == 2
 
 
 def test_choosing_when_to_retune_by_the_champions_loss_lets_few_equals_through():

@@ -33,9 +33,11 @@ from tuner._model import Blended, Delivered, Member, deliver
 from tuner._process.secrets import mask_secrets
 from tuner._records import Configuration, Curves, Scores, TrialRecord
 from tuner._rows.data import Dataset, make_dataset
+from tuner._tracking import tracking as _tracking
 from tuner._tracking.info import DatasetInfo, RunSummary, TrackingInfo
 from tuner._tracking.items import BestSoFar, Metric, Param, Tag, log_items
 from tuner._tracking.model import REQUIRED_PACKAGES, UntrustedTypeError, input_schema, trusted_types
+from tuner._tracking.registry import Registry
 from tuner._tracking.tracking import Tracker
 from tuner._tracking.write import Place, artifacts_beside, create_database, writer_settings
 from tuner.families import FAMILIES, TrainingRows
@@ -488,6 +490,49 @@ def test_a_killed_run_is_continued_as_itself(uri: str) -> None:
     assert client.get_run(lost.info.run_id).info.status == "KILLED"
 
 
+def test_another_trial_under_the_same_key_takes_its_place(uri: str) -> None:
+    """With another budget a finalist may be another configuration, or be scored otherwise."""
+    old = [make_record(0, phase="finalist"), make_record(1, phase="finalist")]
+    configuration = Configuration("lightgbm", {"num_leaves": 7, "extra_trees": False})
+    new = [replace(old[0], configuration=configuration, scores=replace(SCORES, gap=0.25)), old[1]]
+    first = track(uri, old, summary(), run_key="k1")
+    kept = stored(first, uri).children[old[1].trial_key].info.run_id
+    info = track(uri, new, summary(), run_key="k1")
+    assert (info.problems, info.n_missing) == ((), 0)
+    found = stored(info, uri).children
+    assert found[new[0].trial_key].data.params["lightgbm.num_leaves"] == "7"
+    assert found[new[0].trial_key].data.metrics["gap"] == 0.25
+    assert found[old[1].trial_key].info.run_id == kept
+
+
+def test_a_problem_that_has_passed_is_not_told(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The best so far could not be written after the first trial; after the second all of it was."""
+    write_items = _tracking.write_items
+    failures = iter(range(_tracking.TRIES))
+
+    def fail_at_first(*args: Any) -> None:
+        if next(failures, None) is not None:
+            raise OSError("no answer")
+        write_items(*args)
+
+    monkeypatch.setattr(_tracking, "BEST_BATCH", 1)
+    monkeypatch.setattr(_tracking, "write_items", fail_at_first)
+    info = track(uri, [make_record(0), make_record(1)], summary())
+    assert next(failures, None) is None
+    assert (info.problems, info.n_missing) == ((), 0)
+
+
+def test_a_decision_that_was_given_up_is_not_continued(uri: str) -> None:
+    """What it began with has passed: its key begins anew."""
+    registry = Registry(uri, "churn", "churn")
+    begun = registry.begin("k", "retune", {})
+    found = registry.decision("k")
+    assert found is not None
+    assert found.run_id == begun.run_id
+    registry.give_up(begun, "another followed")
+    assert registry.decision("k") is None
+
+
 def test_parameters_of_a_continued_run_may_change(uri: str) -> None:
     """MLflow lets no parameter change: what other limits ask for becomes a tag."""
     track(uri, RECORDS[:1], summary(params={"max_trials": "1"}), run_key="k1")
@@ -768,10 +813,12 @@ def small_model(dataset: Dataset) -> Delivered:
     return deliver(Blended(members, dataset.schema), dataset)
 
 
-def log_one(uri: str, dataset: Dataset, **changes: Any) -> tuple[Delivered, TrackingInfo]:
+def log_one(
+    uri: str, dataset: Dataset, *, run_key: str | None = None, **changes: Any
+) -> tuple[Delivered, TrackingInfo]:
     """Log a small model."""
     model = small_model(dataset)
-    info = track(uri, [], summary(model=model, sample=dataset.sample, **changes))
+    info = track(uri, [], summary(model=model, sample=dataset.sample, **changes), run_key=run_key)
     assert info.problems == ()
     return model, info
 
@@ -911,6 +958,18 @@ def test_registering_again_makes_a_new_version(uri: str, tmp_path: Path) -> None
     assert [version.run_id for version in versions] == [info.run_id for _, info in logged]
     served = mlflow.pyfunc.load_model("models:/churn/2")
     assert np.array_equal(served.predict(X), logged[1][0].predict_proba(X))
+
+
+def test_versions_of_one_run_remember_each_their_own(uri: str) -> None:
+    """A job run again with another budget goes on in its run; what the first version remembers stays."""
+    registry = Registry(uri, "churn", "churn")
+    for number, size in (("1", 200), ("2", 150)):
+        dataset = make_dataset(*mixed_rows(missing=False, n=size))
+        log_one(uri, dataset, register_as="churn", files={"facts": number.encode()}, run_key="k1")
+    versions = [registry.numbered(number) for number in ("1", "2")]
+    assert versions[0].run_id == versions[1].run_id
+    found = [registry.files(each.run_id, each.tags["tuner.reference"]) for each in versions]
+    assert found == [{"facts": b"1"}, {"facts": b"2"}]
 
 
 def test_a_stranger_inside_the_model_is_not_trusted(uri: str) -> None:

@@ -143,7 +143,7 @@ def _version() -> str:
 
 def _assignment(text: str) -> str:
     if not re.match(r"[^=.]+\.[^=]+=", text):
-        raise argparse.ArgumentTypeError(f"must read section.key=value, got {text!r}")
+        raise argparse.ArgumentTypeError(f"must read section.key=value, got {mask_secrets(text)!r}")
     return text
 
 

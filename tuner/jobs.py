@@ -13,7 +13,7 @@ from time import monotonic, time
 from typing import Any
 
 from search_spaces import SPACES, Dimension, dimension_from_toml
-from tuner._jobs.file import KEYS, Job, absolute_uri, load_job, unknown_key_error
+from tuner._jobs.file import KEYS, Job, absolute_uri, check_run_key, load_job, unknown_key_error
 from tuner._jobs.outcome import JobOutcome, make_outcome
 from tuner._jobs.table import JobRows, read_raw_rows, read_rows, read_table
 from tuner._line.listeners import RunContext, replay, start_tracker
@@ -105,7 +105,7 @@ def run_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = "
         checked = check_run(dataset, config)
     if config.storage is None:
         return make_outcome(tune_checked(checked, config, context, started=started), context)
-    key = f"finished {context.job_key} {_config_hash(config)}"
+    key = f"finished {context.job_key} {_config_hash(config, context)}"
     with TrialStore(config.storage, str(context.study_name)) as store:
         done = store.kept(key)
         if done is not None:
@@ -151,6 +151,7 @@ def _opened(
     path: str | Path, overrides: Sequence[str], run_key: str
 ) -> tuple[TuningConfig, Dataset, RunContext]:
     """Return a job's options, its rows and the names it runs under."""
+    check_run_key(run_key)
     job = load_job(path, overrides)
     config = job_config(job)
     rows = read_raw_rows(job)
@@ -174,9 +175,10 @@ def make_context(job: Job, rows: JobRows, dataset: Dataset, digest: str, run_key
     )
 
 
-def _config_hash(config: TuningConfig) -> str:
-    """Return what tells two configurations apart: with other limits a job is not done yet."""
-    return hashlib.sha256(repr(config_params(config)).encode()).hexdigest()[:12]
+def _config_hash(config: TuningConfig, context: RunContext) -> str:
+    """Return what tells two calls apart: with other limits or another registry, a job is not done yet."""
+    what = (config_params(config), context.register_as, config.tracking_uri)
+    return hashlib.sha256(repr(what).encode()).hexdigest()[:12]
 
 
 def job_config(job: Job) -> TuningConfig:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
-from tuner._jobs.file import Job
+from tuner._jobs.file import Job, check_run_key
 from tuner._jobs.outcome import plain
 from tuner._line.study import study_hash
 from tuner._process.failpoints import failpoint
@@ -28,6 +29,7 @@ from tuner._schedule.retune import BEFORE, NONE, Verdict, decide
 from tuner._schedule.scheduled import Scheduled, checked_job, open_registry, read_scheduled
 from tuner._schedule.views import check_job, report_job, status_job
 from tuner._schedule.workshop import MADE
+from tuner._seeds import child_seed
 from tuner._tracking.items import Tag
 from tuner._tracking.registry import CHALLENGER, CHAMPION, KEY, PREVIOUS, DecisionRun, Made, Registry, Version
 from tuner.exceptions import InputError
@@ -66,9 +68,12 @@ def retune_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str 
         If the registry cannot be reached or written; trials are kept.
     """
     started = monotonic()
+    check_run_key(run_key)
     job, config = checked_job(path, overrides)
     rows = read_scheduled(job)
     key = f"{job.name}{'+' + run_key if run_key else ''}-{study_hash(rows.dataset, config)}"
+    if config.random_state is None:  # a call that goes on after a kill must fit what that one fitted
+        config = replace(config, random_state=child_seed(0, key))
     with _locked(job):
         registry = open_registry(job, config)
         begun = registry.decision(key)
@@ -114,6 +119,7 @@ def rollback_job(path: str | Path, *, overrides: Sequence[str] = ()) -> RetuneOu
             key = f"{job.name}-{ROLLBACK}-{time():.6f}"
             tags = {COMMAND: ROLLBACK, BEFORE: champion.number, MADE: previous.number}
             begun = registry.begin(key, ROLLBACK, tags)
+            _give_up_others(registry, begun)
         failpoint("schedule.begun")
         return _roll_back(job, registry, begun, started)
 

@@ -127,6 +127,17 @@ class TrackingSection(_Section):
     experiment: str | None = Field(default=None, examples=["churn"])
     register_as: str | None = Field(default=None, examples=["churn"])
 
+    @field_validator("register_as")
+    @classmethod
+    def _check_register_as(cls, name: str) -> str:
+        if not name.strip() or re.search("[/:']", name):
+            raise InputError(
+                "`tracking.register_as` must be a name that MLflow takes, without `/`, `:` and quotes.",
+                repr(name),
+                'Write for example `register_as = "churn"` under [tracking].',
+            )
+        return name
+
 
 class StorageSection(_Section):
     """``[storage]``: the database of the trials; without a ``url`` they live in memory."""
@@ -186,6 +197,18 @@ class Job(_Section):
 
 SECTIONS = {name: cast("type[_Section]", field.annotation) for name, field in Job.model_fields.items()}
 KEYS = tuple(f"{name}.{key}" for name, section in SECTIONS.items() for key in section.model_fields)
+
+
+def check_run_key(run_key: str) -> None:
+    """Refuse a key that MLflow could not be asked for.
+
+    Raises
+    ------
+    InputError
+        If there is a quote in it.
+    """
+    if "'" in run_key:
+        raise InputError("`--run-key` must hold no quote.", repr(run_key), "Try --run-key 2026-W47.")
 
 
 def load_job(path: str | Path, overrides: Sequence[str] = ()) -> Job:

@@ -23,7 +23,6 @@ from tuner._types import FloatArray
 if TYPE_CHECKING:
     from tuner._model import Blended
 
-FOLDER = "reference"
 HOLDOUT = "holdout"  # how a promise was made: by the loss on a contest's rows
 FACTS, ROWS, HASHES = "reference.json", "rows.parquet", "hashes.npy"
 MAX_SAMPLE = 2_000
@@ -190,10 +189,6 @@ class Reference:
             ROWS: parquet.getvalue(),
             HASHES: hashes.getvalue(),
         }
-
-    def paths(self) -> dict[str, bytes]:
-        """Return what is stored, by its path among a run's artifacts."""
-        return {f"{FOLDER}/{name}": content for name, content in self.files().items()}
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> Reference:

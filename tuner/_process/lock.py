@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import hashlib
+import os
 import re
 import tempfile
 from pathlib import Path
@@ -71,4 +72,11 @@ def _lock_path(url: str, study_name: str) -> Path:
     database = Path(sqlite[1]) if sqlite else Path()
     if database.name and database.parent.is_dir() and database.name != ":memory:":
         return database.with_name(f"{database.name}-{digest}.lock")
-    return Path(tempfile.gettempdir()) / f"tuner-{getpass.getuser()}" / f"{digest}.lock"
+    return Path(tempfile.gettempdir()) / f"tuner-{_user()}" / f"{digest}.lock"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a container without a user database
+        return str(os.getuid())

@@ -80,7 +80,8 @@ class RunSummary:
     register_as : str or None
         Name in the model registry.
     files : mapping
-        More artifacts: path to bytes. What a registered version must have, so it is not registered without.
+        What a registered version must remember, so it is not registered without: name to bytes, under
+        ``reference/`` and the model's id.
     version_tags : mapping
         Of the version.
     """
@@ -97,9 +98,9 @@ class RunSummary:
     files: Mapping[str, bytes] = field(default_factory=dict)
     version_tags: Mapping[str, str] = field(default_factory=dict)
 
-    def all_files(self) -> dict[str, bytes]:
-        """Return figures and further files by path."""
-        return {f"figures/{name}": image for name, image in self.figures.items()} | dict(self.files)
+    def figure_files(self) -> dict[str, bytes]:
+        """Return figures by path."""
+        return {f"figures/{name}": image for name, image in self.figures.items()}
 
     def to_json(self) -> str:
         """Return what is plain text as JSON: neither figures nor the model."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from tuner._records import Curves, Scores, TrialRecord
 from tuner._tracking.info import RunSummary
 
 MAX_CURVE_POINTS = 64
+DIGEST = "tuner.digest"
 MAX_PARAM, MAX_TAG = 6000, 8000  # characters; MLflow refuses or cuts longer ones
 
 
@@ -43,6 +45,11 @@ class Tag:
 LogItem = Param | Metric | Tag
 
 
+def digest_of(record: TrialRecord) -> str:
+    """Return what tells a trial from another one judged under its key."""
+    return hashlib.sha256(repr((record.state, record.configuration, record.scores)).encode()).hexdigest()[:12]
+
+
 def log_items(record: TrialRecord) -> Iterator[LogItem]:
     """Yield all that a trial's run holds, except what depends on the process that writes it."""
     for name, value in record.configuration.flat().items():
@@ -66,6 +73,7 @@ def _tags(record: TrialRecord) -> Iterator[Tag]:
     yield Tag("tuner.trial_key", record.trial_key)
     yield Tag("tuner.family", record.configuration.family)
     yield Tag("tuner.state", record.state)
+    yield Tag(DIGEST, digest_of(record))
     if record.reason is not None:
         yield Tag("tuner.reason", record.reason[:MAX_TAG])
     place = f"{record.phase}-{record.outer}" if record.phase == "outer_fold" else record.phase

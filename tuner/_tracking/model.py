@@ -18,6 +18,9 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from tuner._tracking.items import DIGEST
+from tuner._tracking.write import log_files
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.models import ModelSignature
@@ -27,7 +30,8 @@ if TYPE_CHECKING:
 
 MODEL_NAME = "model"
 CHAMPION = "champion"  # the alias of the version that predicts
-DIGEST = "tuner.digest"
+REFERENCE = "tuner.reference"  # a version's tag: the folder of what it remembers
+REFERENCE_FOLDER = "reference"  # where versions without that tag have it
 # What a delivered model may be made of besides what skops trusts by itself; other types are an error.
 TRUSTED_MODULES = (
     "tuner._model.",
@@ -143,6 +147,17 @@ def _logged_before(client: MlflowClient, run_id: str, experiment_id: str, digest
         elif str(model.status) == "PENDING":
             client.finalize_logged_model(model.model_id, "FAILED")
     return found
+
+
+def log_reference(
+    client: MlflowClient, run_id: str, model_id: str, files: Mapping[str, bytes]
+) -> dict[str, str]:
+    """Log what a version remembers, beside that of the run's other models; return the tag that says where."""
+    if not files:
+        return {}
+    folder = f"{REFERENCE_FOLDER}/{model_id}"
+    log_files(client, run_id, {}, {f"{folder}/{name}": content for name, content in files.items()})
+    return {REFERENCE: folder}
 
 
 def register_model(

@@ -13,10 +13,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
 
-from tuner._movement.reference import FOLDER, Reference
+from tuner._movement.reference import Reference
 from tuner._process.secrets import mask_secrets
 from tuner._tracking.items import MAX_TAG, LogItem, Tag
-from tuner._tracking.model import log_model, register_model
+from tuner._tracking.model import REFERENCE, REFERENCE_FOLDER, log_model, log_reference, register_model
 from tuner._tracking.write import (
     artifacts_beside,
     create_database,
@@ -105,6 +105,7 @@ class DecisionRun:
     ----------
     run_id, name : str
     is_finished : bool
+        Else it is open, or was given up.
     tags, metrics : mapping
     started : float
         Unix time.
@@ -197,9 +198,10 @@ class Registry:
     def deliver(self, run_id: str, made: Made) -> Version:
         """Log a model to a decision and make it a version; one that a killed call has made is the one."""
         with _clear_errors():
-            log_files(self._client, run_id, {}, made.reference.paths())
             model_id = log_model(self._client, run_id, self._experiment_id, made.model, made.sample)
-            number = register_model(self._client, self.name, model_id, run_id, made.tags)
+            remembered = log_reference(self._client, run_id, model_id, made.reference.files())
+            tags = {**made.tags, **remembered}
+            number = register_model(self._client, self.name, model_id, run_id, tags)
             self._client.update_model_version(self.name, number, made.description)
         return self.numbered(number)
 
@@ -219,12 +221,13 @@ class Registry:
         """
         if version.number in self._references:
             return self._references[version.number]
+        folder = version.tags.get(REFERENCE, REFERENCE_FOLDER)
         try:
-            reference = Reference.from_files(self.files(version.run_id, FOLDER))
+            reference = Reference.from_files(self.files(version.run_id, folder))
         except KeyError as error:
             raise InputError(
                 "A champion must remember its training rows.",
-                f"version {version.number} of {self.name!r}, whose run has no {FOLDER}/{error.args[0]}",
+                f"version {version.number} of {self.name!r}, whose run has no {folder}/{error.args[0]}",
                 "Take its alias `champion` away; the next `tuner retune` makes a version that does.",
             ) from error
         self._references[version.number] = reference
@@ -249,7 +252,7 @@ class Registry:
             if not self._client.list_artifacts(run_id, folder):
                 return {}
             path = Path(self._client.download_artifacts(run_id, folder, there))
-            return {each.name: each.read_bytes() for each in path.iterdir()}
+            return {each.name: each.read_bytes() for each in path.iterdir() if each.is_file()}
 
     def file(self, run_id: str, path: str) -> bytes:
         """Return one artifact of a run."""
@@ -272,8 +275,9 @@ class Registry:
         return [_decision(run) for run in found]
 
     def decision(self, key: str) -> DecisionRun | None:
-        """Return the decision of a key, if it was begun."""
-        return next(iter(self.decisions(f" and tags.`{KEY}` = '{key}'")), None)
+        """Return the decision of a key, if it was begun and not given up: what it began with has passed."""
+        begun = self.decisions(f" and tags.`{KEY}` = '{key}' and attributes.status != 'KILLED'")
+        return next(iter(begun), None)
 
     def begin(self, key: str, name: str, tags: Mapping[str, str]) -> DecisionRun:
         """Begin a decision: from now on it is known what it started from."""

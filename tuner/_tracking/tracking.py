@@ -22,7 +22,7 @@ from tuner._process.secrets import mask_secrets
 from tuner._records import TrialRecord
 from tuner._tracking.info import DatasetInfo, RunSummary, TrackingInfo
 from tuner._tracking.items import MAX_TAG, BestSoFar, Metric, Param, Tag, log_items, summary_items
-from tuner._tracking.model import import_what_logs_models, log_model, register_model
+from tuner._tracking.model import import_what_logs_models, log_model, log_reference, register_model
 from tuner._tracking.write import (
     Place,
     artifacts_beside,
@@ -272,6 +272,7 @@ class Tracker:
             "best so far", lambda _: write_items(place.client, place.run_id, self._best_metrics)
         ):
             self._best_metrics = []
+            self._problems.pop("best so far", None)
 
     def _retry(self, place: Place) -> None:
         """Write what is missing, as far as the store takes it again."""
@@ -298,9 +299,7 @@ class Tracker:
         client, run_id = place.client, place.run_id
         now = time.time()
         self._attempt("summary", lambda _: write_summary(client, run_id, list(summary_items(summary, now))))
-        has_files = self._attempt(
-            "artifacts", lambda _: log_files(client, run_id, summary.texts, summary.all_files())
-        )
+        self._attempt("artifacts", lambda _: log_files(client, run_id, summary.texts, summary.figure_files()))
         model, name = summary.model, summary.register_as
         if model is None:
             return
@@ -309,9 +308,12 @@ class Tracker:
             self._model_id = log_model(client, run_id, place.experiment_id, model, summary.sample)
             failpoint("tracking.model_logged")
 
-        if self._attempt("model", keep_model) and name and self._model_id and has_files:
-            model_id, tags = self._model_id, summary.version_tags
-            self._attempt("registration", lambda _: register_model(client, name, model_id, run_id, tags))
+        def register(name: str, model_id: str) -> None:
+            remembered = log_reference(client, run_id, model_id, summary.files)
+            register_model(client, name, model_id, run_id, {**summary.version_tags, **remembered})
+
+        if self._attempt("model", keep_model) and name and (model_id := self._model_id):
+            self._attempt("registration", lambda _: register(name, model_id))
             failpoint("tracking.model_registered")
 
     def _terminate(self, place: Place, end: _End) -> None:

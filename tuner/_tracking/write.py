@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from tuner._process.failpoints import failpoint
 from tuner._records import TrialRecord
 from tuner._tracking.info import DatasetInfo
-from tuner._tracking.items import MAX_TAG, LogItem, Metric, Param, Tag, log_items
+from tuner._tracking.items import DIGEST, MAX_TAG, LogItem, Metric, Param, Tag, digest_of, log_items
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -39,10 +39,11 @@ ANNOUNCING = "mlflow.store.db.utils"  # the logger that says which tables are ma
 
 @dataclass(frozen=True)
 class Child:
-    """A trial's run that an interrupted run left behind."""
+    """A trial's run that an interrupted run left behind; the digest is empty where there is none."""
 
     run_id: str
     status: str
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,9 @@ class Place:
     def write_trial(self, record: TrialRecord, shared: Mapping[str, str], *, look_up: bool) -> None:
         """Write a trial as a child run; one that was ended as it should be is left alone.
 
+        Where another trial was judged under its key, as with another budget, its run makes room: MLflow lets
+        no parameter change.
+
         Parameters
         ----------
         record : TrialRecord
@@ -73,6 +77,10 @@ class Place:
         """
         status = RUN_STATUS[record.state]
         known = self.left.get(record.trial_key)
+        if known is not None and known.digest not in ("", digest_of(record)):
+            self.client.delete_run(known.run_id)
+            del self.left[record.trial_key]
+            known = None
         if known is None or known.status != status:
             items = list(log_items(record))
             tags = {**shared, "mlflow.parentRunId": self.run_id}
@@ -110,7 +118,7 @@ def children(client: MlflowClient, experiment_id: str, run_id: str) -> dict[str,
         for run in page:
             key = run.data.tags.get("tuner.trial_key")
             if key is not None:
-                found[key] = Child(run.info.run_id, run.info.status)
+                found[key] = Child(run.info.run_id, run.info.status, run.data.tags.get(DIGEST, ""))
         token = page.token
         if not token:
             return found
