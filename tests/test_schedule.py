@@ -113,6 +113,7 @@ def test_truth_keeps_rows_and_weights_together():
     assert (part.y.tolist(), part.weights.tolist()) == ([2.0, 0.0], [3.0, 1.0])
 
 
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow's own
 def test_a_call_that_goes_on_draws_as_the_killed_one_did(tmp_path, monkeypatch):
     """Without `search.seed` the seed follows from the key: what is fitted twice is the same."""
     seeds = []

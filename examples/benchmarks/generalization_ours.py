@@ -128,6 +128,8 @@ def fit_ours(problem: Problem, seconds: float, *, options: Mapping[str, Any]) ->
     if estimate is not None:
         details |= {"low": estimate.low, "high": estimate.high, "estimate": estimate.method}
         details["procedure"] = estimate.loss
+    if result.default_estimate is not None:
+        details["default_claim"] = result.default_estimate.loss
     best = evenly_spaced(best_so_far(result.trials), MAX_INCUMBENTS)
     return Fitted(
         model.predict if problem.kind == "regression" else model.predict_proba,

@@ -37,7 +37,8 @@ def print_report(
         print_runs(title, part, methods)
     print(
         "worse: share of runs with a larger loss than the default's; claim: (claim - test) / test loss,\n"
-        "negative: too much was promised; overtuned: share of runs by the part of possible gain that was\n"
+        "negative: too much was promised; beyond dflt: log(claim / test) of the procedure minus the same of\n"
+        "the default, on the same folds; overtuned: share of runs by the part of possible gain that was\n"
         "lost again; no gain: nothing was better than the first\n"
     )
     for each in results:
@@ -140,7 +141,8 @@ def print_runs(title: str, results: Sequence[Result], methods: Sequence[str]) ->
     width = max(map(len, methods))
     print(title)
     print(
-        f"{'method':{width}s} runs failed  worse   claim bias  absolute   overtuned: >0  >=.5   >=1  no gain"
+        f"{'method':{width}s} runs failed  worse   claim bias  absolute  beyond dflt"
+        "   overtuned: >0  >=.5   >=1  no gain"
         "   rows/s  took, s (longest)  trials"
     )
     for method in methods:
@@ -150,6 +152,8 @@ def print_runs(title: str, results: Sequence[Result], methods: Sequence[str]) ->
             continue
         bias, over = claim_bias(results, method), overtuning(results, method)
         claim = f"{bias.mean:+10.1%} {bias.mean_absolute:9.1%}" if bias else f"{'-':>10s} {'-':>9s}"
+        paired = bias.beyond_default if bias else None
+        claim += f" {'-':>12s}" if paired is None else f" {paired:+12.3f}"
         shares = (over.above_0, over.above_half, over.above_1, over.no_progress) if over else ()
         tuned = "  ".join(f"{share:4.0%}" for share in shares) if shares else f"{'-':>22s}"
         longest = max((each.took for each in done if each.took is not None), default=math.nan)

@@ -89,11 +89,18 @@ class Bias:
         Of (claim - test loss) / test loss; negative: too much was promised.
     mean_absolute : float
     n_tables : int
+    beyond_default : float or None
+        Mean of log(procedure's claim / test loss) - log(default's claim / default's test loss), both claims
+        on the same folds: rows to tune on that happen to be easier than the test rows flatter both alike.
+    beyond_default_error : float or None
+        Standard error over tables.
     """
 
     mean: float
     mean_absolute: float
     n_tables: int
+    beyond_default: float | None = None
+    beyond_default_error: float | None = None
 
 
 @dataclass(frozen=True)
@@ -210,15 +217,24 @@ def share_worse(results: Sequence[Result], method: str, than: str = "default") -
     return float(np.mean([mine[key] > other[key] for key in both])) if both else np.nan
 
 
-def claim_bias(results: Iterable[Result], method: str) -> Bias | None:
+def claim_bias(results: Sequence[Result], method: str) -> Bias | None:
     """Return the bias of a method's claims; None if it makes none."""
     by_table: dict[str, list[float]] = defaultdict(list)
+    paired: dict[str, list[float]] = defaultdict(list)
+    default = losses(results, "default")
     for each in results:
         if each.method == method and each.loss is not None and each.claim is not None:
             by_table[each.table].append((each.claim - each.loss) / max(each.loss, TOO_SMALL))
+            known = each.details.get("procedure"), each.details.get("default_claim")
+            test = default.get((each.table, each.seed))
+            if test is not None and all(known):
+                paired[each.table].append(float(np.log(known[0] / each.loss) - np.log(known[1] / test)))
     if not by_table:
         return None
+    beyond = [float(np.mean(differences)) for differences in paired.values()]
     return Bias(
+        beyond_default=float(np.mean(beyond)) if beyond else None,
+        beyond_default_error=float(np.std(beyond, ddof=1) / len(beyond) ** 0.5) if len(beyond) > 1 else None,
         mean=float(np.mean([np.mean(errors) for errors in by_table.values()])),
         mean_absolute=float(np.mean([np.mean(np.abs(errors)) for errors in by_table.values()])),
         n_tables=len(by_table),
