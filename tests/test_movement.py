@@ -88,11 +88,12 @@ def test_growth_counts_from_a_tenth_on_and_is_no_movement(n_new, grown):
 
 
 def test_shifted_rows_have_moved_only_where_labels_do_not_decide():
-    """A shift by two sd is a warning without labels and an explanation with them."""
+    """A shift by two sd is a warning without labels or without a promise, and an explanation with both."""
     reference = reference_of(table(300, 0))
     shifted = table(200, 1, shift=2.0)
     assert found(reference, shifted)["M002"] == "warning"
     fine = Interval(0.5, 0.4, 0.6)
+    assert found(reference, shifted, loss=fine, promised=None)["M002"] == "warning"
     assert found(reference, shifted, loss=fine, promised=fine)["M002"] == "info"
 
 

@@ -199,8 +199,10 @@ class TunedClassifier(ClassifierMixin, _Tuned):
         With `max_trials` and ``time_budget=None``, two runs with one seed are identical.
     tracking : bool, default=True
         Log every trial to MLflow.
-    tracking_uri, experiment_name : str or None, default=None
-        MLflow's own settings where None.
+    tracking_uri : str or None, default=None
+        MLflow's own setting where None.
+    experiment_name : str or None, default=None
+        "tuner" where None.
     storage : str or None, default=None
         Database URL of the trial store. None: memory only, no durability.
     study_name : str or None, default=None

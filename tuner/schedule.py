@@ -46,8 +46,9 @@ COMMAND = "tuner.command"  # tag of a decision: which of the two
 def retune_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = "") -> RetuneOutcome:
     """Refit a champion if rows moved or came, search if that is not enough, promote only what is better.
 
-    A key (job, run key, options, rows) is decided once: called again, its decision is returned. A call that
-    was killed is continued from what its decision began with, whatever the aliases say by then.
+    A key (job, run key, rows, space, metric, folds and seed) is decided once: called again, its decision is
+    returned. A call that was killed is continued from what its decision began with, whatever the aliases say
+    by then.
 
     Parameters
     ----------

@@ -114,11 +114,12 @@ def measure_movement(
         _check_missing(reference.n_rows, columns, len(features)),
         _check_range(reference.n_rows, columns, len(features)),
     )
+    loss_decides = loss is not None and promised is not None
     found = (
         check_loss(loss, promised, is_forward=reference.promises_windows),
-        _check_rows(auc, columns, has_labels=loss is not None),
+        _check_rows(auc, columns, loss_decides=loss_decides),
         *schema,
-        *(_explaining(shift) if loss is not None and promised is not None else shift for shift in shifts),
+        *(_explaining(shift) if loss_decides else shift for shift in shifts),
         _check_age(age_days, max_age_days),
         _check_growth(n_new_rows, reference.n_rows),
     )
@@ -163,15 +164,17 @@ def _explaining(shift: Finding | None) -> Finding | None:
     return None if shift is None else replace(shift, severity="info")
 
 
-def _check_rows(auc: Interval | None, columns: Sequence[ColumnDrift], *, has_labels: bool) -> Finding | None:
-    """M002: new rows can be told from the training rows, more than a little; with labels the loss decides."""
+def _check_rows(
+    auc: Interval | None, columns: Sequence[ColumnDrift], *, loss_decides: bool
+) -> Finding | None:
+    """M002: new rows can be told from the training rows, more than a little."""
     if auc is None or auc.low <= SLIGHT:
         return None
     telling = [each for each in columns if each.share is not None][:SHOWN]
     names = ", ".join(f"`{each.name}` ({each.share:.0%})" for each in telling)
     return Finding(
         "M002",
-        "warning" if auc.low > CLEAR and not has_labels else "info",
+        "warning" if auc.low > CLEAR and not loss_decides else "info",
         f"New rows differ from the champion's training rows, mostly in {names}.",
         f"a classifier tells them apart with AUC {auc.value:.3f}, "
         f"{LEVEL:.0%} interval [{auc.low:.3f}, {auc.high:.3f}]; .5 would be alike",

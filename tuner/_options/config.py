@@ -62,8 +62,10 @@ class TuningConfig:
         Seed of folds, sampler and fits; None: drawn, and reported in the result.
     tracking : bool
         Log every trial to MLflow.
-    tracking_uri, experiment_name : str or None
-        MLflow's own settings where None.
+    tracking_uri : str or None
+        MLflow's own setting where None.
+    experiment_name : str or None
+        "tuner" where None.
     storage : str or None
         Database URL of the trial store; None: memory only, nothing survives the process.
     study_name : str or None
