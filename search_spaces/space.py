@@ -46,9 +46,11 @@ class SearchSpace:
         The smallest and the largest number the library accepts, where that is known.
     source : str, optional
         Where the space comes from.
-    for_categories, for_classes, for_numbers, for_dense : tuple of str, optional
+    for_categories, for_classes, for_numbers : tuple of str, optional
         Parameters that bring nothing where no column is categorical, where the target holds no classes, where
-        it holds some, where rows are sparse.
+        it holds some.
+    costly : tuple of str, optional
+        Parameters that cost more than they bring where rows are sparse or very many.
     on_images, on_tables : mapping of str to Dimension or scalar, optional
         What parameters are narrowed to where the rows are images, and where they are not.
 
@@ -75,7 +77,7 @@ class SearchSpace:
     for_categories: tuple[str, ...] = ()
     for_classes: tuple[str, ...] = ()
     for_numbers: tuple[str, ...] = ()
-    for_dense: tuple[str, ...] = ()
+    costly: tuple[str, ...] = ()
     on_images: Mapping[str, Dimension | Scalar] = field(default_factory=dict)
     on_tables: Mapping[str, Dimension | Scalar] = field(default_factory=dict)
 
@@ -84,7 +86,7 @@ class SearchSpace:
         for mapping in ("dimensions", "conditions", "limits", "on_images", "on_tables"):
             object.__setattr__(self, mapping, dict(getattr(self, mapping)))
         self._check_names((*self.conditions, *self.limits))
-        self._check_names((*self.for_categories, *self.for_classes, *self.for_numbers, *self.for_dense))
+        self._check_names((*self.for_categories, *self.for_classes, *self.for_numbers, *self.costly))
         self._check_names((*self.on_images, *self.on_tables))
         self._check_names(condition.parent for condition in self.conditions.values())
         for name, limits in self.limits.items():
@@ -262,16 +264,16 @@ class SearchSpace:
         """
         return self._without(set(self.for_numbers) - set(asked))
 
-    def without_dense(self, *, asked: Iterable[str] = ()) -> SearchSpace:
+    def without_costly(self, *, asked: Iterable[str] = ()) -> SearchSpace:
         """
-        Fix what costs more than it brings where rows are sparse, but for what is asked for by name.
+        Fix what costs more than it brings on sparse or very large tables, but for what is asked for by name.
 
         Returns
         -------
         SearchSpace
-            The same space with the other parameters in `for_dense` at their defaults.
+            The same space with the other parameters in `costly` at their defaults.
         """
-        return self._without(set(self.for_dense) - set(asked))
+        return self._without(set(self.costly) - set(asked))
 
     def _without(self, names: Iterable[str]) -> SearchSpace:
         return self.override({name: self._fit(name, None) for name in names})

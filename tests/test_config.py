@@ -347,12 +347,13 @@ def test_relevance_is_searched_for_numbers_unless_asked_for():
         ({"task": "regression"}, {}, True),
         ({"task": "binary"}, {}, False),
         ({"task": "regression", "is_sparse": True}, {}, False),
+        ({"task": "regression", "is_large": True}, {}, False),
         ({"task": "regression", "has_images": True}, {}, False),
         ({"task": "regression"}, {"linear_tree": False}, False),
         ({"task": "binary"}, {"linear_tree": Categorical((False, True))}, True),
     ],
 )
-def test_linear_leaves_are_searched_for_numbers_on_dense_tables(rows, change, searched):
+def test_linear_leaves_are_searched_for_numbers_on_dense_tables_of_middling_size(rows, change, searched):
     """Elsewhere they are off unless named, and no known-good configuration is about them."""
     config = TuningConfig(families=["lightgbm"], search_space={"lightgbm": change})
     found = resolve(config, has_time=False, **rows)

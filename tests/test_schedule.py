@@ -8,17 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tuner import schedule as _schedule
 from tuner._jobs.file import load_job
 from tuner._metrics.metrics import METRICS
 from tuner._options.config import TuningConfig
 from tuner._schedule.contest import Contestant, hold_contest, time_blocks
 from tuner._schedule.contestants import Truth
 from tuner._schedule.outcome import model_description
-from tuner._schedule.scheduled import read_scheduled
-from tuner._schedule.workshop import cheaper_config
+from tuner._schedule.scheduled import Scheduled, read_scheduled
+from tuner._schedule.workshop import Workshop, cheaper_config
 from tuner._tracking.registry import DecisionRun
 from tuner.exceptions import InputError
+from tuner.jobs import job_config
 from tuner.schedule import check_job, report_job, retune_job, status_job
 
 MINIMAL = '[job]\nname = "churn"\n[data]\ntrain = "rows.csv"\ntarget = "label"\n'
@@ -113,22 +113,14 @@ def test_truth_keeps_rows_and_weights_together():
     assert (part.y.tolist(), part.weights.tolist()) == ([2.0, 0.0], [3.0, 1.0])
 
 
-@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow's own
-def test_a_call_that_goes_on_draws_as_the_killed_one_did(tmp_path, monkeypatch):
-    """Without `search.seed` the seed follows from the key: what is fitted twice is the same."""
-    seeds = []
-
-    def killed(scheduled, begun, key):
-        seeds.append((begun.run_id, key, scheduled.config.random_state))
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(_schedule, "decide", killed)
-    path = write_job(tmp_path, NAMED + '[storage]\nurl = "sqlite:///tuner.db"\n')
-    for run_key in ("W1", "W1", "W2"):
-        with pytest.raises(KeyboardInterrupt):
-            retune_job(path, run_key=run_key)
-    assert seeds[0] == seeds[1]
-    assert len({seed for _, _, seed in seeds}) == len({run for run, _, _ in seeds}) == 2
+def test_a_call_that_goes_on_draws_as_the_killed_one_did(tmp_path):
+    """Without `search.seed` the seed of a refit follows from its rows: what is fitted twice is the same."""
+    job = load_job(write_job(tmp_path, NAMED))
+    scheduled = Scheduled(job, job_config(job), read_scheduled(job), None)
+    first, again, fewer = (
+        Workshop.of(scheduled, rows).checked.settings.seed for rows in (None, None, np.arange(50))
+    )
+    assert first == again != fewer
 
 
 def test_choosing_when_to_retune_by_the_champions_loss_lets_few_equals_through():

@@ -206,11 +206,14 @@ def test_trials_of_the_worst_slice_are_a_study_of_their_own():
 
 
 def test_quarters_of_dates_and_of_large_numbers_are_told_apart():
-    """Sixteen days and sixteen numbers near a million, by their ends."""
+    """Sixteen days, sixteen hours of one day and sixteen numbers near a million, by their ends."""
     days = pd.date_range("2026-01-01", periods=16, freq="D")
-    X = pd.DataFrame({"day": np.tile(days, 10), "number": np.tile(1e6 + np.arange(16), 10)})
+    hours = pd.date_range("1969-12-31", periods=16, freq="h")
+    numbers = 1e6 + np.arange(16)
+    X = pd.DataFrame({"day": np.tile(days, 10), "hour": np.tile(hours, 10), "number": np.tile(numbers, 10)})
     dataset = make_dataset(X, np.tile([0, 1], 80))
     assert slice_labels(dataset, "day")[0][0] == "2026-01-01 to 2026-01-04"
+    assert slice_labels(dataset, "hour")[0][0] == "1969-12-31T00:00 to 1969-12-31T03:45"
     assert slice_labels(dataset, "number")[0][0] == "1000000 to 1000003.75"
 
 
@@ -224,7 +227,7 @@ def test_another_gap_weight_is_another_study():
 
 
 def test_a_scorer_is_the_same_in_another_process():
-    """Functions of one name, defined twice, are one metric; the text of a function holds its address."""
+    """Functions that do the same, defined twice, are one metric; what they hold tells them apart."""
 
     def scorer_of(value):
         def scorer(model, X, y):  # noqa: ARG001
@@ -233,8 +236,12 @@ def test_a_scorer_is_the_same_in_another_process():
         return scorer
 
     dataset = make_dataset(*two_sites())
-    first, second, other = (TuningConfig(metric=each) for each in (scorer_of(1), scorer_of(2), max))
+    first, second, other = (TuningConfig(metric=scorer_of(value)) for value in (1, 1, 2))
     assert study_hash(dataset, first) == study_hash(dataset, second) != study_hash(dataset, other)
+    assert study_hash(dataset, TuningConfig(metric=lambda m, X, y: min(y))) != study_hash(  # noqa: ARG005
+        dataset,
+        TuningConfig(metric=lambda m, X, y: max(y)),  # noqa: ARG005
+    )
 
 
 def test_a_slice_made_of_noise_is_the_worst_and_is_told():

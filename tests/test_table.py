@@ -148,6 +148,12 @@ def test_truth_values_of_a_category_are_named_alike_in_any_company(values):
         assert schema.encode(pd.DataFrame({"a": alone})).categorical.ravel().tolist() == expected
 
 
+def test_truth_values_are_0_and_1_to_a_category_of_numbers():
+    """It was fitted on 0 and 1 as categories: True is 1."""
+    schema, _, _ = read_schema(pd.DataFrame({"a": pd.Series([0, 1, 1]).astype("category")}))
+    assert schema.encode(pd.DataFrame({"a": [False, True]})).categorical.ravel().tolist() == [0, 1]
+
+
 def test_one_and_one_point_zero_are_one_category():
     """1, 1.0 and "1" share a code, so that a missing value elsewhere does not rename integers."""
     column, _, codes = read(pd.Series([1, 1.0, "1", "b", None, 2.5], dtype=object))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -316,6 +317,12 @@ class TrialRecord:
     def was_cut(self) -> bool:
         """Whether the clock ended it, or its path: with more time it is judged otherwise."""
         return self.shortened or (self.reason or "").startswith(TIME_BUDGET)
+
+    @property
+    def digest(self) -> str:
+        """What tells it from another record under its key: what was judged, and what came out."""
+        what = (self.state, self.configuration, self.scores, self.partial_losses, self.was_cut)
+        return hashlib.sha256(repr(what).encode()).hexdigest()[:12]  # by the text: NaN differs from itself
 
     def to_json(self) -> str:
         """Return the record as JSON; floats survive bit for bit, NaN and infinities as Python writes them."""

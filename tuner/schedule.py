@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
@@ -29,7 +28,6 @@ from tuner._schedule.retune import BEFORE, NONE, Verdict, decide
 from tuner._schedule.scheduled import Scheduled, checked_job, open_registry, read_scheduled
 from tuner._schedule.views import check_job, report_job, status_job
 from tuner._schedule.workshop import MADE
-from tuner._seeds import child_seed
 from tuner._tracking.items import Tag
 from tuner._tracking.registry import CHALLENGER, CHAMPION, KEY, PREVIOUS, DecisionRun, Made, Registry, Version
 from tuner.exceptions import InputError
@@ -48,7 +46,7 @@ def retune_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str 
 
     A key (job, run key, rows, space, metric, folds and seed) is decided once: called again, its decision is
     returned. A call that was killed is continued from what its decision began with, whatever the aliases say
-    by then.
+    by then; where another decision has followed, it is begun anew.
 
     Parameters
     ----------
@@ -73,8 +71,6 @@ def retune_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str 
     job, config = checked_job(path, overrides)
     rows = read_scheduled(job)
     key = f"{job.name}{'+' + run_key if run_key else ''}-{study_hash(rows.dataset, config)}"
-    if config.random_state is None:  # a call that goes on after a kill must fit what that one fitted
-        config = replace(config, random_state=child_seed(0, key))
     with _locked(job):
         registry = open_registry(job, config)
         begun = registry.decision(key)
@@ -82,7 +78,9 @@ def retune_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str 
             return RetuneOutcome.from_json(registry.file(begun.run_id, "decision/decision.json").decode())
         left = _open_rollback(registry)
         if left is not None:
+            _give_up_others(registry, left)
             _roll_back(job, registry, left, started)
+            begun = registry.decision(key)
         scheduled = Scheduled(job, config, rows, registry)
         label = run_key or RETUNE  # short: MLflow's list of runs shows some twenty letters of a name
         if begun is None:
@@ -120,7 +118,7 @@ def rollback_job(path: str | Path, *, overrides: Sequence[str] = ()) -> RetuneOu
             key = f"{job.name}-{ROLLBACK}-{time():.6f}"
             tags = {COMMAND: ROLLBACK, BEFORE: champion.number, MADE: previous.number}
             begun = registry.begin(key, ROLLBACK, tags)
-            _give_up_others(registry, begun)
+        _give_up_others(registry, begun)
         failpoint("schedule.begun")
         return _roll_back(job, registry, begun, started)
 
@@ -139,7 +137,7 @@ def _roll_back(job: Job, registry: Registry, begun: DecisionRun, started: float)
 
 
 def _give_up_others(registry: Registry, begun: DecisionRun) -> None:
-    """End what killed calls left open: their keys will not come again."""
+    """End what killed calls left open: should their keys come again, they are begun anew."""
     for each in registry.decisions(" and attributes.status = 'RUNNING'"):
         if each.run_id != begun.run_id:
             registry.give_up(each, f"its call was killed; {begun.name} followed")

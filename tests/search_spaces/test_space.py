@@ -81,13 +81,13 @@ def test_what_needs_numbers_is_fixed_with_classes_unless_asked_for() -> None:
     assert space.without_numbers(asked=("rounds",)) == space
 
 
-def test_what_needs_dense_rows_is_fixed_without_them_unless_asked_for() -> None:
+def test_what_is_costly_is_fixed_unless_asked_for() -> None:
     """The marked parameter keeps its default, or the choice that was named."""
     space = SearchSpace(
-        "toy", {"linear": Categorical((False, True)), "leaves": Int(2, 64)}, for_dense=("linear",)
+        "toy", {"linear": Categorical((False, True)), "leaves": Int(2, 64)}, costly=("linear",)
     )
-    assert space.without_dense().dimensions == {"linear": False, "leaves": Int(2, 64)}
-    assert space.without_dense(asked=("linear",)) == space
+    assert space.without_costly().dimensions == {"linear": False, "leaves": Int(2, 64)}
+    assert space.without_costly(asked=("linear",)) == space
 
 
 def test_what_needs_categories_must_exist() -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from types import CodeType
+from typing import Any
 
 from tuner._line.listeners import RunContext
 from tuner._options.config import TuningConfig
@@ -20,7 +21,7 @@ STUDY_HASH, FOLD_PLAN_HASH = "study_hash", "fold_plan_hash"  # their names in th
 
 
 def study_hash(dataset: Dataset, config: TuningConfig) -> str:
-    """Return the first 12 hex digits of sha256 over space, known-good ones, metric, folds and data."""
+    """Return 12 hex digits of sha256 over space, known-good ones, metric, gap weight, folds and data."""
     folds: tuple[object, ...] = (
         config.n_folds,
         config.n_repeats,
@@ -43,9 +44,18 @@ def study_hash(dataset: Dataset, config: TuningConfig) -> str:
 
 
 def _metric_name(metric: object) -> str:
-    """Return what stays the same from process to process; the text of a function has its address in it."""
-    name = getattr(metric, "__qualname__", None)
-    return str(metric) if name is None else f"{getattr(metric, '__module__', '')}.{name}"
+    """Return what tells metrics apart; of a function what it does, as its text has an address in it.
+
+    Two processes agree on a function whose defaults and surroundings are numbers, texts and the like.
+    """
+    code = getattr(metric, "__code__", None)
+    if code is None:
+        return str(metric)
+    function: Any = metric
+    constants = [each for each in code.co_consts if not isinstance(each, CodeType)]
+    around = [cell.cell_contents for cell in function.__closure__ or ()]
+    body = repr((code.co_code, code.co_names, constants, function.__defaults__, around))
+    return f"{function.__module__}.{function.__qualname__} {hashlib.sha256(body.encode()).hexdigest()}"
 
 
 def begun(job_key: str) -> str:
@@ -63,14 +73,13 @@ def held(
 
 
 def to_go_on_with(stored: Mapping[int, TrialRecord]) -> dict[int, TrialRecord]:
-    """Return stored search records, but for those at their end that an earlier run's clock has cut.
+    """Return stored search records, but for those among the last that an earlier run's clock has cut.
 
-    They are judged again: with a larger budget the default above all must not stay cut. Nothing that was
-    asked for knew of the last ones. A trial that was cut before, as it ran away, stays.
+    They were in flight when its time ended, and nothing was asked for that knew of them: they are judged
+    again, the default above all. A trial that was cut long before, as it ran away, stays.
     """
     last = max(stored, default=0) - LAG
-    cut = [number for number, record in stored.items() if record.was_cut and (number > last or not number)]
-    return {number: record for number, record in stored.items() if number < min(cut, default=math.inf)}
+    return {number: record for number, record in stored.items() if not (record.was_cut and number > last)}
 
 
 def check_same(store: TrialStore, digest: str) -> None:
@@ -80,7 +89,7 @@ def check_same(store: TrialStore, digest: str) -> None:
         store.keep(STUDY_HASH, digest)
     elif begun_with != digest:
         raise InputError(
-            "A stored study can only be continued with the data, metric, space, folds and random_state "
+            "A stored study can only be continued with the data, metric, space, folds, gap_weight and random_state "
             "it was begun with.",
             f"a study whose hash of these is {begun_with}, now {digest}",
             "Use another `study_name`, or leave it out: the derived name changes with them.",

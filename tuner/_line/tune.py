@@ -30,6 +30,7 @@ from tuner._rows.data import Dataset, make_dataset, with_log_target
 from tuner._rows.memory import check_memory
 from tuner._rows.slices import check_slices, with_slices
 from tuner._search.search import LAG, Notify
+from tuner._trials.bench import is_large
 from tuner._trials.trials import Place
 from tuner.checks import check_dataset, refuse, with_copies
 from tuner.exceptions import TrialsFailedError
@@ -123,6 +124,7 @@ def check_run(dataset: Dataset, config: TuningConfig) -> Checked:
         has_categories=dataset.table.has_categories,
         has_images=dataset.schema.image_shape is not None,
         is_sparse=dataset.table.is_sparse,
+        is_large=is_large(dataset),
     )
     dataset, findings = gate(dataset, config)
     if settings.aggregate == "worst_slice":
@@ -157,13 +159,15 @@ def tune_checked(
     dataset, metric, settings = checked.dataset, checked.metric, checked.settings
     study_name = context.study_name
     assert study_name is not None  # the caller names it
+    plan = choosing_plan(dataset, settings)  # raises where none can be drawn, before anything is kept
     with held(config, context, study_name) as store:
         known: Mapping[int, TrialRecord] = {}
         begin_with = context.begin_with
         if store is not None:
-            settings = replace(settings, seed=store.open(seed=settings.seed, spaces=settings.spaces, lag=LAG))
-        plan = choosing_plan(dataset, settings)  # raises where none can be drawn, before anything is kept
-        if store is not None:
+            seed = store.open(seed=settings.seed, spaces=settings.spaces, lag=LAG)
+            if seed != settings.seed:  # the study's own
+                settings = replace(settings, seed=seed)
+                plan = choosing_plan(dataset, settings)
             check_same(store, study_hash(dataset, config))
             if not begin_with and context.job_key:
                 winner = store.old_winner(context.name)

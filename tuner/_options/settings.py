@@ -81,6 +81,7 @@ def resolve(
     has_categories: bool = True,
     has_images: bool = False,
     is_sparse: bool = False,
+    is_large: bool = False,
 ) -> Settings:
     """Turn a checked config into the settings of one run.
 
@@ -102,8 +103,8 @@ def resolve(
     )
     if not has_categories:
         spaces = tuple(space.without_categories() for space in spaces)
-    if is_sparse:
-        spaces = tuple(space.without_dense(asked=changes.get(space.family, ())) for space in spaces)
+    if is_sparse or is_large:
+        spaces = tuple(space.without_costly(asked=changes.get(space.family, ())) for space in spaces)
     if task == "regression":
         spaces = tuple(space.without_classes() for space in spaces)
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import os
 import re
@@ -10,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tuner._process.user import user_name
 from tuner.exceptions import InputError, LockedError
 
 if TYPE_CHECKING:
@@ -72,11 +72,4 @@ def _lock_path(url: str, study_name: str) -> Path:
     database = Path(sqlite[1]) if sqlite else Path()
     if database.name and database.parent.is_dir() and database.name != ":memory:":
         return database.with_name(f"{database.name}-{digest}.lock")
-    return Path(tempfile.gettempdir()) / f"tuner-{_user()}" / f"{digest}.lock"
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):  # a container without a user database
-        return str(os.getuid())
+    return Path(tempfile.gettempdir()) / f"tuner-{user_name(str(os.getuid()))}" / f"{digest}.lock"

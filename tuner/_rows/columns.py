@@ -96,14 +96,12 @@ def _plain_object(name: str, values: pd.Series) -> pd.Series:
     return values.astype(object)
 
 
-def _plain_categories(name: str, values: pd.Series) -> pd.Series:
-    """Turn a column of categories into objects: truth values alone are named as among texts, not 0 and 1."""
-    is_object = values.dtype == object
-    if pd.api.types.is_bool_dtype(values.dtype) or (
-        is_object and pd.api.types.infer_dtype(values, skipna=True) == "boolean"
-    ):
+def _plain_categories(values: pd.Series, column: Column) -> pd.Series:
+    """Turn a column of categories into objects: truth values that it knows by name are not 0 and 1."""
+    knows_truth = not {"True", "False"}.isdisjoint(column.categories)
+    if knows_truth and pd.api.types.infer_dtype(values.astype(object), skipna=True) == "boolean":
         return values.astype(object)
-    return _plain(name, values).astype(object)
+    return _plain(column.name, values).astype(object)
 
 
 def category_names(values: pd.Series) -> list[str]:
@@ -167,7 +165,7 @@ def _plain_column(values: pd.Series, column: Column) -> pd.Series:
         return pd.Series(_numbers(values, column))
     if column.kind == "datetime":
         return pd.Series(_date_parts(values, column)[0])
-    plain = _plain_categories(column.name, values)
+    plain = _plain_categories(values, column)
     names = {value: category_name(value) for value in plain.dropna().unique()}
     return plain.map(names).where(plain.notna(), None)
 
@@ -182,7 +180,7 @@ def _numbers(values: pd.Series, column: Column) -> FloatArray:
 
 
 def _codes(values: pd.Series, column: Column) -> IntArray:
-    plain = _plain_categories(column.name, values)
+    plain = _plain_categories(values, column)
     missing = plain.isna().to_numpy()
     lookup = {name: code for code, name in enumerate(column.categories)}
     unseen = len(lookup)

@@ -173,12 +173,16 @@ class RangeScaler(TransformerMixin, BaseEstimator):
 
     def transform(self, X: FloatArray) -> FloatArray:
         """Return numbers of mean 0 and spread 1 in the training rows, and a column of 0 and 1 for gaps."""
-        scaled = np.clip(X, self.low_, self.high_)
-        scaled -= self.center_  # in place: of a large table there is room for one copy
+        n_columns = X.shape[1]
+        shown = np.empty((len(X), n_columns + self.with_gaps_.size))
+        scaled = shown[:, :n_columns]  # in place: of a large table there is room for one copy
+        np.clip(X, self.low_, self.high_, out=scaled)
+        scaled -= self.center_
         scaled /= self.scale_
         gaps = np.isnan(scaled)
         scaled[gaps] = 0.0
-        return np.hstack([scaled, gaps[:, self.with_gaps_]]) if self.with_gaps_.size else scaled
+        shown[:, n_columns:] = gaps[:, self.with_gaps_]
+        return shown
 
 
 class PiecewiseLinear(TransformerMixin, BaseEstimator):

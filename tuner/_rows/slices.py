@@ -91,9 +91,11 @@ def slice_labels(dataset: Dataset, name: str) -> tuple[tuple[str, ...], IntArray
 
 
 def _ends(bounds: Sequence[float], *, is_date: bool) -> list[str]:
-    """Return the ends of quarters in words: days, or as many digits as tell them apart."""
+    """Return the ends of quarters in words: days, minutes or digits, as many as tell them apart."""
     if is_date:
-        return [str(np.datetime64(int(bound), "D")) for bound in bounds]
+        days = np.floor(bounds).astype("datetime64[D]")
+        minutes = np.floor(np.multiply(bounds, 1440)).astype("datetime64[m]")
+        return [str(each) for each in (days if len(set(days)) == len(days) else minutes)]
     short = [f"{bound:.4g}" for bound in bounds]
     return short if len(set(short)) == len(short) else [f"{bound:.15g}" for bound in bounds]
 

@@ -18,6 +18,7 @@ from tuner._records import Recipe
 from tuner._schedule.refit import Renewed, fit_as_elected, renew
 from tuner._schedule.scheduled import Champion, Scheduled
 from tuner._schedule.window import newest
+from tuner._seeds import child_seed
 from tuner._tracking.items import Tag
 from tuner._tracking.registry import CHALLENGER, STUDY_RUN, DecisionRun, Made, Version
 from tuner._types import IntArray
@@ -43,7 +44,10 @@ class Workshop:
         if rows is None:
             rows = newest(scheduled.dataset.time, scheduled.dataset.n_rows, scheduled.job.retune.window_rows)
         own = scheduled.rows.labelled.take(rows)
-        return cls(scheduled, own, check_run(own.dataset(scheduled.job.data.task), scheduled.config))
+        dataset, config = own.dataset(scheduled.job.data.task), scheduled.config
+        if config.random_state is None:  # a call that goes on after a kill must fit what that one fitted
+            config = replace(config, random_state=child_seed(0, dataset.fingerprint()))
+        return cls(scheduled, own, check_run(dataset, config))
 
     @property
     def n_rows(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -45,11 +44,6 @@ class Tag:
 LogItem = Param | Metric | Tag
 
 
-def digest_of(record: TrialRecord) -> str:
-    """Return what tells a trial from another one judged under its key."""
-    return hashlib.sha256(repr((record.state, record.configuration, record.scores)).encode()).hexdigest()[:12]
-
-
 def log_items(record: TrialRecord) -> Iterator[LogItem]:
     """Yield all that a trial's run holds, except what depends on the process that writes it."""
     for name, value in record.configuration.flat().items():
@@ -73,7 +67,7 @@ def _tags(record: TrialRecord) -> Iterator[Tag]:
     yield Tag("tuner.trial_key", record.trial_key)
     yield Tag("tuner.family", record.configuration.family)
     yield Tag("tuner.state", record.state)
-    yield Tag(DIGEST, digest_of(record))
+    yield Tag(DIGEST, record.digest)
     if record.reason is not None:
         yield Tag("tuner.reason", record.reason[:MAX_TAG])
     place = f"{record.phase}-{record.outer}" if record.phase == "outer_fold" else record.phase

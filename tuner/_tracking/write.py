@@ -5,7 +5,6 @@ Everything goes through one `MlflowClient`, so the user's global tracking URI is
 
 from __future__ import annotations
 
-import getpass
 import json
 import logging
 import os
@@ -18,9 +17,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from tuner._process.failpoints import failpoint
+from tuner._process.user import user_name
 from tuner._records import TrialRecord
 from tuner._tracking.info import DatasetInfo
-from tuner._tracking.items import DIGEST, MAX_TAG, LogItem, Metric, Param, Tag, digest_of, log_items
+from tuner._tracking.items import DIGEST, MAX_TAG, LogItem, Metric, Param, Tag, log_items
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -77,7 +77,7 @@ class Place:
         """
         status = RUN_STATUS[record.state]
         known = self.left.get(record.trial_key)
-        if known is not None and known.digest not in ("", digest_of(record)):
+        if known is not None and known.digest not in ("", record.digest):
             self.client.delete_run(known.run_id)
             del self.left[record.trial_key]
             known = None
@@ -263,10 +263,7 @@ def _is_alive(process: str) -> bool:
 
 def origin_tags() -> dict[str, str]:
     """Return the tags MLflow's client does not set by itself."""
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError, ImportError):  # a container without a user database
-        user = "unknown"
+    user = user_name("unknown")
     script = sys.argv[0] if sys.argv and sys.argv[0] else "python"
     return {"mlflow.user": user, "mlflow.source.name": script, "mlflow.source.type": "LOCAL"}
 

@@ -22,6 +22,11 @@ CELLS_A_THREAD = 5_000_000  # below, two fits side by side do more than one fit 
 MAX_BYTES_HELD = 2**29  # of a family's prepared folds that each hold their rows as floats
 
 
+def is_large(dataset: Dataset) -> bool:
+    """Whether one trial may use several threads."""
+    return dataset.n_rows * dataset.table.n_columns >= 2 * CELLS_A_THREAD
+
+
 def threads_a_fit(dataset: Dataset, n_jobs: int) -> int:
     """Return how many of ``n_jobs`` threads one trial uses: one for every ``CELLS_A_THREAD`` of the table.
 
