@@ -89,8 +89,8 @@ def check_same(store: TrialStore, digest: str) -> None:
         store.keep(STUDY_HASH, digest)
     elif begun_with != digest:
         raise InputError(
-            "A stored study can only be continued with the data, metric, space, folds, gap_weight and random_state "
-            "it was begun with.",
+            "A stored study can only be continued with the data, metric, space, folds, gap_weight and "
+            "random_state it was begun with.",
             f"a study whose hash of these is {begun_with}, now {digest}",
             "Use another `study_name`, or leave it out: the derived name changes with them.",
         )
