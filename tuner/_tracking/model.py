@@ -149,27 +149,30 @@ def _logged_before(client: MlflowClient, run_id: str, experiment_id: str, digest
     return found
 
 
-def log_reference(
-    client: MlflowClient, run_id: str, model_id: str, files: Mapping[str, bytes]
-) -> dict[str, str]:
-    """Log what a version remembers, beside that of the run's other models; return the tag that says where."""
-    if not files:
-        return {}
-    folder = f"{REFERENCE_FOLDER}/{model_id}"
-    log_files(client, run_id, {}, {f"{folder}/{name}": content for name, content in files.items()})
-    return {REFERENCE: folder}
-
-
 def register_model(
-    client: MlflowClient, name: str, model_id: str, run_id: str, tags: Mapping[str, str]
+    client: MlflowClient,
+    name: str,
+    model_id: str,
+    run_id: str,
+    tags: Mapping[str, str],
+    files: Mapping[str, bytes],
 ) -> str:
     """Make the logged model a version of a registered model, created if needed; return the version.
 
     A version that a killed part of the run has made of it stays the only one. Where there is no
     champion, it becomes that.
+
+    Parameters
+    ----------
+    files : mapping
+        What the version remembers, name to bytes: logged first, beside what other models of the run remember.
     """
     from mlflow.exceptions import MlflowException
 
+    if files:
+        folder = f"{REFERENCE_FOLDER}/{model_id}"
+        log_files(client, run_id, {}, {f"{folder}/{file}": content for file, content in files.items()})
+        tags = {**tags, REFERENCE: folder}
     try:
         client.create_registered_model(name)
     except MlflowException as error:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from tuner._movement.reference import Reference
 from tuner._process.secrets import mask_secrets
 from tuner._tracking.items import MAX_TAG, LogItem, Tag
-from tuner._tracking.model import REFERENCE, REFERENCE_FOLDER, log_model, log_reference, register_model
+from tuner._tracking.model import REFERENCE, REFERENCE_FOLDER, log_model, register_model
 from tuner._tracking.write import (
     artifacts_beside,
     create_database,
@@ -199,9 +199,8 @@ class Registry:
         """Log a model to a decision and make it a version; one that a killed call has made is the one."""
         with _clear_errors():
             model_id = log_model(self._client, run_id, self._experiment_id, made.model, made.sample)
-            remembered = log_reference(self._client, run_id, model_id, made.reference.files())
-            tags = {**made.tags, **remembered}
-            number = register_model(self._client, self.name, model_id, run_id, tags)
+            files = made.reference.files()
+            number = register_model(self._client, self.name, model_id, run_id, made.tags, files)
             self._client.update_model_version(self.name, number, made.description)
         return self.numbered(number)
 

@@ -22,7 +22,7 @@ from tuner._process.secrets import mask_secrets
 from tuner._records import TrialRecord
 from tuner._tracking.info import DatasetInfo, RunSummary, TrackingInfo
 from tuner._tracking.items import MAX_TAG, BestSoFar, Metric, Param, Tag, log_items, summary_items
-from tuner._tracking.model import import_what_logs_models, log_model, log_reference, register_model
+from tuner._tracking.model import import_what_logs_models, log_model, register_model
 from tuner._tracking.write import (
     Place,
     artifacts_beside,
@@ -308,12 +308,11 @@ class Tracker:
             self._model_id = log_model(client, run_id, place.experiment_id, model, summary.sample)
             failpoint("tracking.model_logged")
 
-        def register(name: str, model_id: str) -> None:
-            remembered = log_reference(client, run_id, model_id, summary.files)
-            register_model(client, name, model_id, run_id, {**summary.version_tags, **remembered})
-
-        if self._attempt("model", keep_model) and name and (model_id := self._model_id):
-            self._attempt("registration", lambda _: register(name, model_id))
+        if self._attempt("model", keep_model) and name and self._model_id:
+            model_id, tags, files = self._model_id, summary.version_tags, summary.files
+            self._attempt(
+                "registration", lambda _: register_model(client, name, model_id, run_id, tags, files)
+            )
             failpoint("tracking.model_registered")
 
     def _terminate(self, place: Place, end: _End) -> None:

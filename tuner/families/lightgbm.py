@@ -80,6 +80,7 @@ class LightGBMFamily:
 
     def prepare(self, params: Mapping[str, Scalar], rows: TrainingRows, *, seed: int) -> PreparedTrees:
         """Bin the training rows and the held-out rows by the same bins."""
+        is_linear = has_linear_leaves(params)
         y, weights = rows.fit_targets
         present, labels = local_labels(y, rows.n_classes)
         # LightGBM keeps the mean of the target in the first tree, which DART may drop: centre it here.
@@ -89,9 +90,9 @@ class LightGBMFamily:
             "data_random_seed": seed,
             "num_threads": rows.n_threads,
             "verbosity": -1,
-            "linear_tree": has_linear_leaves(params),
+            "linear_tree": is_linear,
         }
-        scales = has_linear_leaves(params) and not rows.table.is_sparse and rows.table.numeric.shape[1] > 0
+        scales = is_linear and not rows.table.is_sparse and rows.table.numeric.shape[1] > 0
         scaler = RangeScaler().fit(rows.table.numeric) if scales else None
         shown = partial(_shown, scaler)
         table = shown(rows.table)
@@ -127,7 +128,7 @@ class LightGBMFamily:
             n_train=n_train,
             center=center,
             scaler=scaler,
-            n_threads=rows.n_threads,
+            n_threads=1 if is_linear else rows.n_threads,  # sums of a leaf's regression are rounded by thread
         )
 
     def start(self, params: Mapping[str, Scalar], prepared: PreparedTrees, *, seed: int) -> TreePath:
@@ -220,9 +221,7 @@ class TreePath:
     def _boosted(self, rounds: int) -> lgb.Booster:
         """Return a booster after the given rounds; the same rounds give the same trees."""
         prepared = self._prepared
-        # Sums of a leaf's regression are rounded by thread.
-        n_threads = 1 if has_linear_leaves(self._params) else prepared.n_threads
-        params = booster_params(self._params, prepared.objective, self._seed, n_threads=n_threads)
+        params = booster_params(self._params, prepared.objective, self._seed, n_threads=prepared.n_threads)
         booster = lgb.Booster(params, prepared.train)
         booster.add_valid(prepared.validation, "validation")
         for _ in range(rounds):
