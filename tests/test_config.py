@@ -223,10 +223,10 @@ def test_estimate_methods(estimate, has_time, method):
         ({"estimate": None}, None),
     ],
 )
-def test_by_auto_crossfit_where_bbc_flatters(options, method):
-    """Few rows and a metric that is no mean over them."""
+def test_by_auto_crossfit_where_bbc_is_unfit(options, method):
+    """Few rows and a metric that is no mean over them, or a scorer."""
     config = TuningConfig(**options)
-    assert resolve(config, task="binary", has_time=False, bbc_flatters=True).estimate == method
+    assert resolve(config, task="binary", has_time=False, bbc_unfit=True).estimate == method
 
 
 def test_the_worst_slice_is_estimated_by_outer_folds():

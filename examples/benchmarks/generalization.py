@@ -163,7 +163,7 @@ def run_process(arguments: argparse.Namespace, cell: Cell, options: list[str]) -
             last = (errors.read().strip().splitlines() or ["no message"])[-1]
             return _failed(arguments, cell, f"exit {process.returncode}: {last}"[:500])
     row: dict[str, Any] = json.loads(printed.splitlines()[-1])
-    return row["missing"] if "missing" in row else Result.from_json(json.dumps(row))
+    return row["missing"] if "missing" in row else Result.from_row(row)
 
 
 def end_with_children(process: subprocess.Popen[str]) -> None:

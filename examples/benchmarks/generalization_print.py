@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from generalization_report import (
+    RIGHT_FOLDS,
     Aggregate,
+    Bias,
+    Overtuning,
     aggregate,
     average_ranks,
     claim_bias,
@@ -21,7 +25,6 @@ from generalization_report import (
 )
 from generalization_results import Result
 
-RIGHT_FOLDS = "optuna_folds"
 SHIFTED = "tables with time or groups"
 
 
@@ -36,11 +39,14 @@ def print_report(
     for title, part in parts(results).items():
         print_runs(title, part, methods)
     print(
-        "worse: share of runs with a larger loss than the default's; claim: (claim - test) / test loss,\n"
-        "negative: too much was promised; beyond dflt: log(claim / test) of the procedure minus the same of\n"
-        "the default, on the same folds; overtuned: share of runs by the part of possible gain that was\n"
-        "lost again; no gain: nothing was better than the first\n"
+        "worse: share of runs with a larger loss than the default's [95%]; claim: (claim - test) / test\n"
+        "loss, negative: too much was promised (standard error over tables); beyond dflt: log(claim / test)\n"
+        "of the procedure minus the same of the default, on the same folds; overtuned: share of runs by the\n"
+        "part of possible gain that was lost again; of gain: >= 1 among runs in which something was better\n"
+        "than the first; no gain: share of the other runs\n"
     )
+    for method, commits in commits_of(results, methods).items():
+        print(f"{method} was measured at {', '.join(f'{name} ({n})' for name, n in commits.items())}")
     for each in results:
         if each.failed and each.method in methods:
             print(f"failed: {each.table} seed {each.seed} {each.method}: {each.failed}")
@@ -89,7 +95,8 @@ def print_losses(results: Sequence[Result], methods: Sequence[str]) -> None:
 def print_ratios(results: Sequence[Result], methods: Sequence[str], baseline: str) -> None:
     others = [method for method in methods if method != baseline]
     ratios = {method: table_ratios(results, method, baseline) for method in others}
-    print(f"log(loss / {baseline}): mean over seeds +- 2 paired SE, negative is better, ! worse beyond both")
+    print(f"log(loss / {baseline}): mean over seeds +- 2 paired SE, negative is better")
+    print("! worse beyond 1% and that, ? one seed")
     print(f"{'':18s}" + "".join(_cell(method, method, 17) for method in others))
     for table in _tables(results):
         row = f"{table:18.18s}"
@@ -97,7 +104,7 @@ def print_ratios(results: Sequence[Result], methods: Sequence[str], baseline: st
             ratio = ratios[method].get(table)
             text = "-"
             if ratio is not None:
-                mark = "!" if ratio.is_worse else " "
+                mark = {True: "!", False: " ", None: "?"}[ratio.is_worse]
                 text = f"{ratio.mean:+.3f} +- {2 * ratio.standard_error:.3f}{mark}"
             row += _cell(text, method, 17)
         print(row)
@@ -126,11 +133,26 @@ def _aggregate_text(found: Aggregate, rank: str) -> str:
     mean = f"{found.mean:+.3f} {_interval(found.mean_interval)}"
     median = f"{found.median:+.3f} {_interval(found.median_interval)}"
     worst = f"{found.worst:+.3f} {found.worst_table}"
-    worse = f"{len(found.worse_on)}: {', '.join(found.worse_on)}" if found.worse_on else "0"
+    worse = "?" if found.worse_on is None else str(len(found.worse_on))
+    worse += f": {', '.join(found.worse_on)}" if found.worse_on else ""
     return (
         f"{found.n_tables:6d} {mean:>24s} {median:>24s}  {found.p_value:.3f} {found.wins:4.0%}  "
         f"{rank}  {worst:28s}  {worse}"
     )
+
+
+def commits_of(results: Sequence[Result], methods: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Return how many cells of a method are of which commit, of those methods that span several."""
+    counts = {
+        method: Counter(each.details.get("commit", "?") for each in results if each.method == method)
+        for method in methods
+        if method.startswith("ours")
+    }
+    return {method: dict(found) for method, found in counts.items() if len(found) > 1}
+
+
+def _percents(ends: tuple[float, float]) -> str:
+    return f"{f'[{ends[0]:.0%}, {ends[1]:.0%}]':>11s}"
 
 
 def _interval(ends: tuple[float, float]) -> str:
@@ -141,8 +163,8 @@ def print_runs(title: str, results: Sequence[Result], methods: Sequence[str]) ->
     width = max(map(len, methods))
     print(title)
     print(
-        f"{'method':{width}s} runs failed  worse   claim bias  absolute  beyond dflt"
-        "   overtuned: >0  >=.5   >=1  no gain"
+        f"{'method':{width}s} runs failed  worse     [95%]     claim bias (s.e.)  absolute  beyond dflt"
+        "   overtuned: >0  >=.5   >=1      [95%]   of gain  no gain"
         "   rows/s  took, s (longest)  trials"
     )
     for method in methods:
@@ -150,20 +172,33 @@ def print_runs(title: str, results: Sequence[Result], methods: Sequence[str]) ->
         done = [each for each in mine if each.loss is not None]
         if not mine:
             continue
-        bias, over = claim_bias(results, method), overtuning(results, method)
-        claim = f"{bias.mean:+10.1%} {bias.mean_absolute:9.1%}" if bias else f"{'-':>10s} {'-':>9s}"
-        paired = bias.beyond_default if bias else None
-        claim += f" {'-':>12s}" if paired is None else f" {paired:+12.3f}"
-        shares = (over.above_0, over.above_half, over.above_1, over.no_progress) if over else ()
-        tuned = "  ".join(f"{share:4.0%}" for share in shares) if shares else f"{'-':>22s}"
+        worse, ends = share_worse(results, method)
         longest = max((each.took for each in done if each.took is not None), default=math.nan)
         print(
-            f"{method:{width}s} {len(done):4d} {len(mine) - len(done):6d} {share_worse(results, method):6.0%}"
-            f"   {claim}  {tuned:>30s}  {median_of(results, method, 'rows_per_second'):8,.0f}"
+            f"{method:{width}s} {len(done):4d} {len(mine) - len(done):6d} {worse:6.0%} {_percents(ends)}"
+            f"   {_claim_text(claim_bias(results, method))}"
+            f"  {_overtuned_text(overtuning(results, method)):>58s}"
+            f"  {median_of(results, method, 'rows_per_second'):8,.0f}"
             f"  {median_of(results, method, 'took'):8.1f} ({longest:.1f})"
             f"  {median_of(results, method, 'trials'):6.0f}"
         )
     print()
+
+
+def _claim_text(bias: Bias | None) -> str:
+    if bias is None:
+        return f"{'-':>17s} {'-':>9s} {'-':>12s}"
+    beyond = f"{'-':>12s}" if bias.beyond_default is None else f"{bias.beyond_default:+12.3f}"
+    return f"{bias.mean:+8.1%} ({bias.standard_error:5.1%}) {bias.mean_absolute:9.1%} {beyond}"
+
+
+def _overtuned_text(over: Overtuning | None) -> str:
+    if over is None:
+        return "-"
+    return (
+        f"{over.above_0:4.0%}  {over.above_half:4.0%}  {over.above_1:4.0%} "
+        f"{_percents(over.above_1_interval)}  {over.above_1_of_progress:7.0%}  {over.no_progress:7.0%}"
+    )
 
 
 def summary(
@@ -207,6 +242,7 @@ def _run_figures(results: Sequence[Result], method: str) -> dict[str, Any]:
     return {
         "runs": len(losses(results, method)),
         "worse_than_default": share_worse(results, method),
+        "commits": commits_of(results, [method]).get(method, {}),
         "claim_bias": asdict(bias) if bias else None,
         "overtuning": asdict(over) if over else None,
         "rows_per_second": median_of(results, method, "rows_per_second"),

@@ -14,11 +14,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from generalization_results import Result
-from scipy.stats import rankdata, wilcoxon
+from scipy.stats import binomtest, rankdata, wilcoxon
 
+RIGHT_FOLDS = "optuna_folds"
 TOO_SMALL = 1e-6  # a loss of 0 (all digits right) has no logarithm
 TIED = 1e-9  # losses closer than this, relatively, are one
-NOTICEABLE = np.log(1.01)  # one percent
+NOTICEABLE = float(np.log(1.01))  # one percent
 N_BOOTSTRAPS = 10_000
 
 
@@ -41,9 +42,11 @@ class TableRatio:
     n_seeds: int
 
     @property
-    def is_worse(self) -> bool:
-        """Whether the method loses by more than 1% and by more than two standard errors."""
-        return self.mean > NOTICEABLE and self.mean > 2 * self.standard_error
+    def is_worse(self) -> bool | None:
+        """Whether the method loses by more than 1% and two standard errors; None for one seed."""
+        if self.n_seeds < 2:
+            return None
+        return self.mean > max(NOTICEABLE, 2 * self.standard_error)
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,8 @@ class Aggregate:
         Share of tables with a negative log ratio.
     worst_table, worst : str, float
         Where the method does worst, and its log ratio there.
-    worse_on : tuple of str
-        Tables where it is worse beyond 1% and two standard errors.
+    worse_on : tuple of str or None
+        Tables where it is worse beyond 1% and two standard errors; None where no table has two seeds.
     """
 
     n_tables: int
@@ -76,7 +79,7 @@ class Aggregate:
     wins: float
     worst_table: str
     worst: float
-    worse_on: tuple[str, ...]
+    worse_on: tuple[str, ...] | None
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,8 @@ class Bias:
     ----------
     mean : float
         Of (claim - test loss) / test loss; negative: too much was promised.
+    standard_error : float
+        Of it, over tables; NaN for one.
     mean_absolute : float
     n_tables : int
     beyond_default : float or None
@@ -97,6 +102,7 @@ class Bias:
     """
 
     mean: float
+    standard_error: float
     mean_absolute: float
     n_tables: int
     beyond_default: float | None = None
@@ -105,12 +111,27 @@ class Bias:
 
 @dataclass(frozen=True)
 class Overtuning:
-    """Shares of runs by relative overtuning, see `relative_overtuning`."""
+    """Shares of runs by relative overtuning, see `relative_overtuning`.
+
+    Attributes
+    ----------
+    n_runs : int
+    above_0, above_half, above_1 : float
+        Of all runs. Where nothing was better than the first, a worse delivered model counts as above 1.
+    above_1_interval : tuple of float
+        95% of Clopper and Pearson; runs of one table are not independent, so it is rather too narrow.
+    above_1_of_progress : float
+        Of the runs in which something was better than the first, as in the reference; NaN without any.
+    no_progress : float
+        Share of the other runs.
+    """
 
     n_runs: int
     above_0: float
     above_half: float
     above_1: float
+    above_1_interval: tuple[float, float]
+    above_1_of_progress: float
     no_progress: float
 
 
@@ -122,11 +143,11 @@ def select(
         each for each in results if each.table in tables and each.seed in seeds and each.seconds == seconds
     ]
     reused = [
-        replace(each, method="optuna_folds")
+        replace(each, method=RIGHT_FOLDS)
         for each in chosen
         if each.method == "optuna" and each.split == "iid"
     ]
-    return [each for each in chosen if each.method != "optuna_folds" or each.split != "iid"] + reused
+    return [each for each in chosen if each.method != RIGHT_FOLDS or each.split != "iid"] + reused
 
 
 def losses(results: Iterable[Result], method: str) -> dict[tuple[str, int], float]:
@@ -155,9 +176,13 @@ def log_ratio(loss: float, baseline: float) -> float:
 
 def summarize(ratios: Sequence[float]) -> TableRatio:
     """Return mean and standard error over seeds."""
-    n = len(ratios)
-    error = float(np.std(ratios, ddof=1) / np.sqrt(n)) if n > 1 else np.nan
-    return TableRatio(float(np.mean(ratios)), error, n)
+    return TableRatio(float(np.mean(ratios)), standard_error(ratios), len(ratios))
+
+
+def standard_error(values: Sequence[float]) -> float:
+    """Return the standard error of the mean of independent values; NaN for one."""
+    n = len(values)
+    return float(np.std(values, ddof=1) / np.sqrt(n)) if n > 1 else np.nan
 
 
 def aggregate(ratios: Mapping[str, TableRatio]) -> Aggregate | None:
@@ -166,6 +191,7 @@ def aggregate(ratios: Mapping[str, TableRatio]) -> Aggregate | None:
         return None
     means = np.array([ratio.mean for ratio in ratios.values()])
     worst = max(ratios, key=lambda table: ratios[table].mean)
+    judged = [table for table, ratio in ratios.items() if ratio.is_worse is not None]
     return Aggregate(
         n_tables=len(means),
         mean=float(means.mean()),
@@ -176,7 +202,7 @@ def aggregate(ratios: Mapping[str, TableRatio]) -> Aggregate | None:
         wins=float(np.mean(means < 0)),
         worst_table=worst,
         worst=ratios[worst].mean,
-        worse_on=tuple(table for table, ratio in ratios.items() if ratio.is_worse),
+        worse_on=tuple(table for table in judged if ratios[table].is_worse) if judged else None,
     )
 
 
@@ -195,8 +221,10 @@ def average_ranks(results: Sequence[Result], methods: Sequence[str]) -> tuple[di
     """Return the mean rank by method (1 is best, ties share), and the number of tables behind it.
 
     Only cells where every method that has results at all has one; seeds are averaged within a table first.
+    Variants of a method that is there stay out, Optuna with the right folds and ours with options: on most
+    tables they are its twins, and would push all behind it down twice.
     """
-    by_method = {method: losses(results, method) for method in methods}
+    by_method = {method: losses(results, method) for method in methods if not is_variant(method)}
     present = {method: found for method, found in by_method.items() if found}
     if not present:
         return {}, 0
@@ -210,11 +238,26 @@ def average_ranks(results: Sequence[Result], methods: Sequence[str]) -> tuple[di
     return dict(zip(present, map(float, ranks), strict=True)), len(by_table)
 
 
-def share_worse(results: Sequence[Result], method: str, than: str = "default") -> float:
-    """Return the share of runs with a larger test loss than another method's; NaN without a pair."""
+def is_variant(method: str) -> bool:
+    """Whether a method is another one but for an option."""
+    return method == RIGHT_FOLDS or ":" in method
+
+
+def share_worse(
+    results: Sequence[Result], method: str, than: str = "default"
+) -> tuple[float, tuple[float, float]]:
+    """Return the share of runs with a larger test loss than another method's, and its 95% interval."""
     mine, other = losses(results, method), losses(results, than)
-    both = mine.keys() & other.keys()
-    return float(np.mean([mine[key] > other[key] for key in both])) if both else np.nan
+    worse = [mine[key] > other[key] for key in mine.keys() & other.keys()]
+    return (float(np.mean(worse)) if worse else np.nan), share_interval(sum(worse), len(worse))
+
+
+def share_interval(n_found: int, n_runs: int) -> tuple[float, float]:
+    """Return the 95% interval of Clopper and Pearson of a share; NaN without runs."""
+    if not n_runs:
+        return np.nan, np.nan
+    found = binomtest(n_found, n_runs).proportion_ci()
+    return float(found.low), float(found.high)
 
 
 def claim_bias(results: Sequence[Result], method: str) -> Bias | None:
@@ -228,14 +271,16 @@ def claim_bias(results: Sequence[Result], method: str) -> Bias | None:
             known = each.details.get("procedure"), each.details.get("default_claim")
             test = default.get((each.table, each.seed))
             if test is not None and all(known):
-                paired[each.table].append(float(np.log(known[0] / each.loss) - np.log(known[1] / test)))
+                paired[each.table].append(log_ratio(known[0], each.loss) - log_ratio(known[1], test))
     if not by_table:
         return None
+    means = [float(np.mean(errors)) for errors in by_table.values()]
     beyond = [float(np.mean(differences)) for differences in paired.values()]
     return Bias(
         beyond_default=float(np.mean(beyond)) if beyond else None,
-        beyond_default_error=float(np.std(beyond, ddof=1) / len(beyond) ** 0.5) if len(beyond) > 1 else None,
-        mean=float(np.mean([np.mean(errors) for errors in by_table.values()])),
+        beyond_default_error=standard_error(beyond) if beyond else None,
+        mean=float(np.mean(means)),
+        standard_error=standard_error(means),
         mean_absolute=float(np.mean([np.mean(np.abs(errors)) for errors in by_table.values()])),
         n_tables=len(by_table),
     )
@@ -264,19 +309,22 @@ def relative_overtuning(incumbents: Sequence[float]) -> float | None:
 def overtuning(results: Iterable[Result], method: str) -> Overtuning | None:
     """Return the shares of runs by relative overtuning; None if no incumbents are known.
 
-    ``no_progress``: no incumbent had a smaller test loss than the first. Such runs count as above 1 where
-    the delivered model is worse than the first, and otherwise as not overtuned.
+    ``no_progress``: no incumbent had a smaller test loss than the first.
     """
     runs = [each.incumbents for each in results if each.method == method and each.incumbents]
     if not runs:
         return None
     values = np.array([relative_overtuning(run) or 0.0 for run in runs])
+    progressed = np.array([run[0] > min(run) * (1 + TIED) for run in runs])
+    is_lost = values >= 1
     return Overtuning(
         n_runs=len(runs),
         above_0=float(np.mean(values > TIED)),
         above_half=float(np.mean(values >= 0.5)),
-        above_1=float(np.mean(values >= 1)),
-        no_progress=float(np.mean([run[0] <= min(run) * (1 + TIED) for run in runs])),
+        above_1=float(np.mean(is_lost)),
+        above_1_interval=share_interval(int(is_lost.sum()), len(runs)),
+        above_1_of_progress=float(np.mean(is_lost[progressed])) if progressed.any() else np.nan,
+        no_progress=float(np.mean(~progressed)),
     )
 
 

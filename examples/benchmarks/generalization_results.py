@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from json_lines import read_lines
+
 
 @dataclass(frozen=True)
 class Result:
@@ -62,17 +64,14 @@ class Result:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, line: str) -> Result:
-        """Rebuild what ``to_json`` wrote."""
-        raw: dict[str, Any] = json.loads(line)
-        return cls(**{**raw, "incumbents": tuple(raw.get("incumbents", ()))})
+    def from_row(cls, row: Mapping[str, Any]) -> Result:
+        """Rebuild what ``to_json`` wrote, once read."""
+        return cls(**{**row, "incumbents": tuple(row.get("incumbents", ()))})
 
 
 def read_results(path: Path) -> dict[tuple[str, int, str, float], Result]:
     """Return the finished cells by key; of two with the same key the later line counts."""
-    if not path.exists():
-        return {}
-    results = map(Result.from_json, filter(str.strip, path.read_text().splitlines()))
+    results = map(Result.from_row, read_lines(path))
     return {result.key: result for result in results}
 
 

@@ -72,13 +72,18 @@ class Metric:
         """Whether the loss, or its square, is a weighted mean over rows, each judged by itself."""
         return self.row_mean or self.squared_scale
 
+    @property
+    def is_scorer(self) -> bool:
+        """Whether it is the score of a scikit-learn scorer, called once a weighting, with its sign turned."""
+        return self.value == "minus_loss"
+
     def natural(self, loss: float) -> float:
         """Return the value people know the metric by, e.g. an AUC of 0.8 for a loss of 0.2."""
         return natural(self.value, loss)
 
     def natural_ends(self, low: float, high: float) -> tuple[float, float]:
         """Return the ends of an interval of the loss in natural units, within what the metric can be."""
-        if self.value != "minus_loss":  # every loss of our own is at least 0
+        if not self.is_scorer:  # every loss of our own is at least 0
             low = max(low, 0.0)
         if self.value == "one_minus_loss" and self.name != "r2":  # and these are at most 1
             high = min(high, 1.0)

@@ -53,7 +53,8 @@ class TuningConfig:
         Configurations in an ensemble, at most: each predicts with all its models. None: as many as help.
     estimate : {"auto", "nested", "crossfit", "bbc"} or None
         How the score on new rows is estimated. "auto": with `time` or the worst slice nested; with at most
-        1,000 rows and a metric that is no mean over rows, such as AUC, crossfit; else bbc.
+        1,000 rows and a metric that is no mean over rows, such as AUC, or with a scikit-learn scorer,
+        crossfit; else bbc.
     outer_folds, n_folds, n_repeats : int
         Folds around the whole procedure; folds and repeats that choose.
     n_jobs : int

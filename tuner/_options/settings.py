@@ -77,7 +77,7 @@ def resolve(
     *,
     task: Task,
     has_time: bool,
-    bbc_flatters: bool = False,
+    bbc_unfit: bool = False,
     has_categories: bool = True,
     has_images: bool = False,
     is_sparse: bool = False,
@@ -87,8 +87,8 @@ def resolve(
 
     Parameters
     ----------
-    bbc_flatters : bool
-        See `tuner._claims.bbc.flatters`.
+    bbc_unfit : bool
+        See `tuner._claims.bbc.is_unfit`.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def resolve(
     else:
         spaces = tuple(space.without_numbers(asked=changes.get(space.family, ())) for space in spaces)
     search_weight, nominating = _weights(config.gap_weight)
-    estimate = _estimate_method(config, has_time=has_time, bbc_flatters=bbc_flatters)
+    estimate = _estimate_method(config, has_time=has_time, bbc_unfit=bbc_unfit)
     return Settings(
         task=task,
         seed=_seed(config.random_state),
@@ -142,7 +142,7 @@ def _weights(gap_weight: float | str) -> tuple[float, tuple[float, ...]]:
 
 
 def _estimate_method(
-    config: TuningConfig, *, has_time: bool, bbc_flatters: bool
+    config: TuningConfig, *, has_time: bool, bbc_unfit: bool
 ) -> Literal["nested", "crossfit", "bbc"] | None:
     estimate = config.estimate
     if estimate is None:
@@ -156,7 +156,7 @@ def _estimate_method(
     if has_time or config.aggregate == "worst_slice":
         return "nested"
     if estimate == "auto":
-        return "crossfit" if bbc_flatters and config.n_folds >= LEAST_CROSSFIT_FOLDS else "bbc"
+        return "crossfit" if bbc_unfit and config.n_folds >= LEAST_CROSSFIT_FOLDS else "bbc"
     return estimate  # type: ignore[return-value]
 
 
