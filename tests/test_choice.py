@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tuner._line import choice as _choice
 from tuner._line.choice import choose, choosing_plan, elect_without
 from tuner._metrics.metrics import resolve_metric
 from tuner._options.config import TuningConfig
@@ -125,6 +126,41 @@ def test_finalists_walk_no_further_than_the_search(choice):
     for finalist in choice.finals.finalists:
         searched = choice.search.trials[finalist.number].curves.path_values
         assert finalist.curves.path_values == searched[: len(finalist.curves.path_values)]
+
+
+def test_finalists_of_two_benches_are_heard_once(monkeypatch):
+    """Fresh folds cannot score the default, the search folds can: each key is heard once, as elected."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(N_ROWS, 3))
+    dataset = make_dataset(X, (X[:, 0] > 0).astype(int))
+    how, benches, heard = settings(max_trials=3), [], []
+    rescore = _choice.rescore
+
+    def without_default_at_first(*arguments, **options):
+        scored = rescore(*arguments, **options)
+        benches.append(arguments[2])
+        if len(benches) == 1:
+            failed = replace(scored[0].record, state="FAIL", scores=None, reason="no luck")
+            scored[0] = replace(scored[0], record=failed, evaluation=None)
+        return scored
+
+    monkeypatch.setattr(_choice, "rescore", without_default_at_first)
+    monkeypatch.setattr(_choice.Pace, "has_time_for", lambda *_: True)
+    metric = resolve_metric(None, "binary")
+    choice = choose(
+        dataset,
+        metric,
+        how,
+        choosing_plan(dataset, how),
+        place=PLACE,
+        deadline=Deadline(),
+        notify=heard.append,
+    )
+    assert len(benches) == 2
+    finalists = [record for record in heard if record.phase == "finalist"]
+    assert len({record.trial_key for record in finalists}) == len(finalists)
+    assert all(each in finalists for each in choice.finals.finalists)
+    assert any("search folds" in note for note in choice.notes)
 
 
 # Time

@@ -678,6 +678,18 @@ def test_sync_says_what_it_needs(job, capsys):
     path = job(STORED)
     assert main(["sync", str(path), "--json"]) == 78
     assert json.loads(capsys.readouterr().out)["cure"] == "Run the job."
+    assert sorted(each.name for each in path.parent.iterdir()) == ["job.toml", "rows.csv"]
+
+
+def test_a_report_that_cannot_be_written_is_an_input_error(job, capsys, monkeypatch):
+    """Rule, value and cure in place of a traceback, where the folder of --out is missing."""
+    registry = SimpleNamespace(version=lambda _: None, last_report=lambda: b"<html>")
+    monkeypatch.setattr("tuner._schedule.views.Registry", lambda *_: registry)
+    monkeypatch.setattr("tuner._schedule.views.is_there", lambda _: True)
+    assert main(["report", str(job()), "--json", "--out", "missing/page.html"]) == 78
+    out = json.loads(capsys.readouterr().out)
+    assert out["value"] == "missing/page.html: No such file or directory"
+    assert "--out" in out["cure"]
 
 
 @MLFLOW_WARNS

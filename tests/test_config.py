@@ -144,6 +144,7 @@ def test_every_rule_has_its_error(options, rule):
     [
         ({"families": ["ligthgbm"]}, "'lightgbm'"),
         ({"families": ["Linear"]}, "'linear'"),
+        ({"families": ["xgb"]}, "'lightgbm'"),
         ({"aggregate": "worst_slices"}, "'worst_slice'"),
         ({"final": "ensembl"}, "'ensemble'"),
         ({"search_space": {"lihgtgbm": {}}}, "'lightgbm'"),

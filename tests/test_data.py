@@ -177,6 +177,53 @@ def test_another_series_of_the_same_name_is_no_role():
     assert len(make_dataset(frame, pd.Series(FLOATS + 1, name="copy")).schema.columns) == 2
 
 
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame], ids=["pandas", "polars"])
+def test_role_columns_are_found_in_another_type(make):
+    """Days parsed, weights made floats, customers made codes: by their name they are the columns still."""
+    columns = {"a": FLOATS[::-1], "day": [f"01/0{day}/2020" for day in range(1, 7)], "shop": list("ccaabb")}
+    frame = make({**columns, "w": [1, 2] * 3, "price": [1, 3, 2, 5, 4, 6]})
+    data = make_dataset(
+        frame,
+        pd.Series([1.0, 3.0, 2.0, 5.0, 4.0, 6.0], name="price"),
+        groups=pd.Series([0, 0, 1, 1, 2, 2], name="shop"),
+        time=pd.Series(pd.date_range("2020-01-01", periods=6), name="day"),
+        sample_weight=pd.Series([1.0, 2.0] * 3, name="w"),
+    )
+    assert [column.name for column in data.schema.columns] == ["a"]
+    assert data.schema.roles == ("price", "shop", "day", "w")
+    np.testing.assert_array_equal(data.schema.encode(frame).numeric, data.table.numeric)
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame], ids=["pandas", "polars"])
+def test_role_columns_are_found_without_a_name(make):
+    """Arrays and lists that hold a column's values are that column."""
+    days = [dt.datetime(2020, 1, day) for day in range(1, 7)]
+    frame = make({"a": FLOATS[::-1], "day": days, "shop": list("ccaabb"), "w": [1, 2] * 3})
+    data = make_dataset(
+        frame,
+        FLOATS,
+        groups=frame["shop"].to_numpy(),
+        time=pd.DatetimeIndex(days),
+        sample_weight=[1.0, 2.0] * 3,
+    )
+    assert [column.name for column in data.schema.columns] == ["a"]
+    assert data.notes[0] == "Column 'shop' is the groups and is not used as a feature."
+    np.testing.assert_array_equal(data.schema.encode(frame[["a"]]).numeric, data.table.numeric)
+
+
+def test_a_column_unlike_the_role_in_one_row_stays():
+    """Values that differ once are no role, of its name or without one; nor is a copy of the target."""
+    frame = pd.DataFrame({"a": FLOATS, "shop": list("aabbcc"), "w": [1.0, 2.0] * 3})
+    roles = {"groups": list("aabbca"), "sample_weight": [1.0, 2.0, 1.0, 2.0, 1.0, 3.0]}
+    assert len(make_dataset(frame, FLOATS, **roles).schema.columns) == 3
+    named = {
+        "groups": pd.Series(roles["groups"], name="shop"),
+        "sample_weight": pd.Series(roles["sample_weight"], name="w"),
+    }
+    assert len(make_dataset(frame, FLOATS, **named).schema.columns) == 3
+    assert len(make_dataset(frame.to_numpy(dtype=object), FLOATS, groups=list("aabbcc")).schema.columns) == 3
+
+
 def test_groups_become_codes():
     """Names of any type are numbered in sorted order."""
     assert make_dataset(X, FLOATS, groups=list("bbaacc")).groups.tolist() == [1, 1, 0, 0, 2, 2]
@@ -246,6 +293,18 @@ def test_bad_tables_are_refused_here_too(table, says):
     assert caught.value.cure.endswith(".")
 
 
+def test_no_rows_and_no_roles_are_refused():
+    """Where there is nothing to compare a role with, the rule is still named."""
+    assert "at least 1 row" in refused(lambda: make_dataset(pd.DataFrame({"a": []}), [], groups=[])).rule
+
+
+@pytest.mark.parametrize("role", ["groups", "time", "sample_weight"])
+def test_the_name_of_a_column_is_told_how_to_pass_it(role):
+    """A text, as in a job file, is no column."""
+    error = refused(lambda: make_dataset(X, FLOATS, **{role: "shop"}))
+    assert (error.value, error.cure) == ("the text 'shop'", f'Pass the column: {role}=X["shop"].')
+
+
 def test_a_scalar_weight_is_every_rows_weight():
     """2 means 2 for each row."""
     assert make_dataset(X, FLOATS, sample_weight=2).weights.tolist() == [2.0] * 6
@@ -263,8 +322,16 @@ def test_constant_columns_are_noted():
 
 @pytest.mark.parametrize(
     "table",
-    [X, pd.DataFrame(X), pl.DataFrame(X), X.tolist(), sparse.coo_matrix(X), np.arange(24.0).reshape(6, 2, 2)],
-    ids=["numpy", "pandas", "polars", "lists", "coo", "images"],
+    [
+        X,
+        pd.DataFrame(X),
+        pl.DataFrame(X),
+        X.tolist(),
+        [[number, text] for number, text in zip(FLOATS, LABELS, strict=True)],
+        sparse.coo_matrix(X),
+        np.arange(24.0).reshape(6, 2, 2),
+    ],
+    ids=["numpy", "pandas", "polars", "lists", "mixed lists", "coo", "images"],
 )
 def test_the_sample_encodes_like_the_rows(table):
     """The raw rows kept for the model's signature encode to the first rows of the table."""

@@ -99,10 +99,11 @@ def test_a_single_row_as_vector_is_refused_with_the_cure(fitted):
         lambda X: X.drop(columns="mean radius"),
         lambda X: X.assign(extra=1.0),
         lambda X: X.rename(columns={"mean radius": "radius"}),
+        lambda X: X[X.columns[::-1]],
     ],
 )
 def test_columns_that_differ_at_predict_are_refused(fitted, change):
-    """Missing, extra or renamed columns at predict are an error."""
+    """Missing, extra, renamed or reordered columns at predict are an error."""
     model, X = fitted
     with pytest.raises(ValueError, match=r"feature names|features"):
         model.predict(change(X))

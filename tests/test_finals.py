@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from time import monotonic, sleep
 from types import SimpleNamespace
 
 import numpy as np
@@ -77,6 +78,37 @@ def test_the_dearest_finalists_begin_first(make_trial, monkeypatch):
     )
     assert begun == [0, 2, 3, 1]
     assert [trial.record.number for trial in found] == [0, 1, 2, 3]
+
+
+def test_an_interrupt_ends_the_finals(make_trial, monkeypatch):
+    """The default is interrupted: the fit in flight is told to stop, those that wait are not begun."""
+    rows, begun, stopped = checked("classification", "ensemble"), [], []
+
+    def run(configuration, bench, *, number, stop, **options):  # noqa: ARG001
+        begun.append(number)
+        if number == 0:
+            raise KeyboardInterrupt
+        end = monotonic() + 10.0
+        while not stop() and monotonic() < end:
+            sleep(0.01)
+        stopped.append(stop())
+        return Trial(make_trial(number), None)
+
+    monkeypatch.setattr(_finals, "run_trial", run)
+    with pytest.raises(KeyboardInterrupt):
+        rescore(
+            [Nomination(number, ()) for number in range(4)],
+            [make_trial(number) for number in range(4)],
+            SimpleNamespace(dataset=rows.dataset, n_threads=1),
+            replace(rows.settings, n_jobs=1),
+            place=Place("study", "finalist"),
+            cap=0.0,
+            first_number=None,
+            may_cut_default=False,
+            deadline=Deadline(),
+        )
+    assert len(begun) <= 2
+    assert all(stopped)
 
 
 def test_an_ensemble_of_regressions_is_of_fits_on_all_rows():

@@ -13,8 +13,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search_spaces import Categorical, Float, Int
-from tuner.exceptions import InputError
-from tuner.jobs import CONFIG_KEYS, KEYS, absolute_uri, job_config, load_job, read_rows, read_table, run_job
+from tuner._jobs.file import check_run_key
+from tuner._jobs.outcome import JobOutcome
+from tuner.exceptions import InputError, StoreError
+from tuner.jobs import (
+    CONFIG_KEYS,
+    KEYS,
+    _keep,
+    absolute_uri,
+    job_config,
+    load_job,
+    read_rows,
+    read_table,
+    run_job,
+)
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 MINIMAL = '[job]\nname = "churn"\n[data]\ntrain = "rows.csv"\ntarget = "label"\n'
@@ -253,10 +265,12 @@ def test_a_registered_model_must_have_a_name_that_mlflow_takes(write_job, name):
     assert error_of(path).rule.startswith("`tracking.register_as` must be a name")
 
 
-def test_a_run_key_with_a_quote_is_refused(write_job):
-    """MLflow could not be asked for it."""
-    with pytest.raises(InputError, match="no quote"):
-        run_job(write_job(), run_key="it's")
+def test_a_run_key_with_both_kinds_of_quotes_is_refused(write_job):
+    """MLflow could not be asked for it; one kind stands inside the other."""
+    for one_kind in ("it's", '24"'):
+        check_run_key(one_kind)
+    with pytest.raises(InputError, match="both kinds of quotes"):
+        run_job(write_job(), run_key="it's 24\"")
 
 
 @pytest.mark.parametrize(
@@ -435,6 +449,21 @@ def test_roles_and_drop_are_never_features(write_job):
     assert dataset.weights.tolist() == [1.0, 2.0] * 6
 
 
+def test_a_cell_of_spaces_is_missing(tmp_path):
+    """A column of numbers stays one, whatever the width it is padded to; texts keep their spaces."""
+    (tmp_path / "rows.csv").write_text("total,town\n1.5, Bonn\n ,  \n     ,Ulm \n")
+    table = read_table(tmp_path / "rows.csv")
+    assert table["total"].dtype == float
+    assert table.isna().to_numpy().tolist() == [[False, False], [True, True], [True, False]]
+    assert table["town"].dropna().tolist() == [" Bonn", "Ulm "]
+
+
+def test_dates_of_a_csv_file_are_dates(write_job):
+    """A column of texts such as 2024-01-01 is read as dates."""
+    kinds = {each.name: each.kind for each in read_rows(load_job(write_job())).schema.columns}
+    assert (kinds["month"], kinds["colour"]) == ("datetime", "categorical")
+
+
 @pytest.mark.parametrize("name", ["rows.csv", "rows.csv.gz", "rows.parquet", "ROWS.CSV"])
 def test_formats_give_the_same_table(tmp_path, name):
     """CSV, zipped CSV and parquet hold the same rows."""
@@ -568,3 +597,14 @@ def test_commented_keys_of_the_example_are_valid():
             assert f"{section}.{plain.partition(' = ')[0]}" in KEYS
             seen += 1
     assert seen == 7
+
+
+def test_a_store_that_cannot_keep_the_outcome_does_not_hide_it(capsys):
+    """The model is registered by then: what came out is returned, and the next call runs again."""
+
+    class FullStore:
+        def keep(self, name, text):  # noqa: ARG002
+            raise StoreError("The trial store must be writable.", "disk full", "Make room.")
+
+    _keep(FullStore(), "finished", JobOutcome(summary={}, text=""))
+    assert "run the job again. The trial store must be writable." in capsys.readouterr().err

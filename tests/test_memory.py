@@ -34,12 +34,15 @@ def test_a_run_that_has_no_room_is_refused_and_one_that_has_is_not():
 
 
 def test_a_container_s_limit_counts(tmp_path):
-    """A limit of 3,000 bytes with 1,000 used leaves 2,000; no limit leaves what the machine has."""
+    """Of 3,000 bytes 2,500 are used, 1,700 of them for files read: 3,000 - 800; no limit: the machine's."""
     machine = available_bytes(tmp_path / "none")
     assert machine > 10**8
-    (tmp_path / "memory.current").write_text("1000\n")
+    (tmp_path / "memory.current").write_text("2500\n")
     (tmp_path / "memory.max").write_text("3000\n")
-    assert available_bytes(tmp_path) == 2000
+    (tmp_path / "memory.stat").write_text(
+        "anon 700\nfile 1750\nactive_file 200\ninactive_file 1500\nworkingset_activate_file 5\n"
+    )
+    assert available_bytes(tmp_path) == 2200
     (tmp_path / "memory.max").write_text("max\n")
     assert available_bytes(tmp_path) == pytest.approx(machine, rel=0.5)
 

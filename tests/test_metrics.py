@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 from sklearn.base import is_classifier, is_regressor
-from sklearn.metrics import get_scorer_names, make_scorer
+from sklearn.metrics import get_scorer, get_scorer_names, make_scorer
 
 from tuner._metrics.metrics import DECISION_THRESHOLDS, METRICS, resolve_metric
+from tuner._metrics.scorers import ScorerKernel
 from tuner.exceptions import InputError
 
 Y = np.array([0, 1, 0, 1, 1, 0])
@@ -100,7 +101,8 @@ def test_the_worst_loss_is_taken_at_each_threshold():
     worst = metric.worst_loss(np.array([1, 1, 0, 0]), np.array([0.45, 0.92, 0.45, 0.12]), halves)
     assert dict(zip(metric.thresholds, worst, strict=True)) == {
         0.5: 0.5, 0.4: 0.5, 0.6: 0.5, 0.3: 0.5, 0.7: 0.5, 0.2: 0.5, 0.8: 0.5, 0.1: 1.0, 0.9: 0.5,
-        0.05: 1.0, 0.95: 1.0,
+        0.05: 1.0, 0.95: 1.0, 0.02: 1.0, 0.98: 1.0, 0.01: 1.0, 0.99: 1.0,
+        0.005: 1.0, 0.995: 1.0, 0.002: 1.0, 0.998: 1.0, 0.001: 1.0, 0.999: 1.0,
     }  # fmt: skip
 
 
@@ -127,6 +129,33 @@ def test_scorer_name_with_string_labels(name, expected):
     assert metric.natural(loss) == pytest.approx(expected)
     assert metric.higher_is_better
     assert metric.thresholds is None
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "ours"),
+    [
+        ("neg_log_loss", "binary", "log_loss"),
+        ("neg_log_loss", "multiclass", "log_loss"),
+        ("neg_brier_score", "binary", "brier"),
+        ("neg_brier_score", "multiclass", "brier"),
+        ("neg_root_mean_squared_error", "regression", "rmse"),
+        ("neg_mean_absolute_error", "regression", "mae"),
+    ],
+)
+def test_scikit_learns_name_of_a_metric_of_ours_is_no_scorer(name, task, ours):
+    """Equal to scikit-learn's scorer under weights and shown with its sign, but as fast as under our name."""
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=40) if task == "regression" else np.arange(40) % (2 if task == "binary" else 3)
+    p = rng.dirichlet(np.ones(3), 40) if task == "multiclass" else rng.random(40)
+    weights = rng.random((3, 40))
+    metric = resolve_metric(name, task, weighted=True)
+    kernel = ScorerKernel(get_scorer(name), task, None, takes_weight=True)
+    assert metric.losses(y, p, weights) == pytest.approx(kernel(y, p, None)(weights))
+    assert (metric.name, metric.is_scorer) == (name, False)
+    assert metric.judges_rows == METRICS[ours].judges_rows
+    assert metric.is_same_as(ours)
+    assert metric.natural(0.25) == -0.25
+    assert metric.natural_ends(-0.1, 0.25) == (-0.25, 0.0)
 
 
 def test_positive_class_of_a_named_scorer_is_the_second_label():
@@ -266,10 +295,12 @@ def test_unknown_name_suggests_the_nearest():
         (
             "roc_auc",
             "regression",
-            r"`roc_auc` needs a classification target. Got a regression target. Use one of: rmse",
+            r"`roc_auc` needs a classification target. Got a regression target. Use one of: rmse, mae, r2, "
+            r'rmsle; or task="classification" / TunedClassifier.',
         ),
         ("rmse", "binary", r"`rmse` needs a regression target. Got a binary target. Use one of: log_loss"),
         ("neg_mean_squared_error", "multiclass", r"needs a regression target. Got a multiclass target"),
+        ("neg_mean_absolute_error", "binary", r'or task="regression" / TunedRegressor.'),
         ("f1_macro", "regression", r"needs a classification target. Got a regression target"),
         ("precision", "multiclass", r"`precision` must be able to score a multiclass target. Got ValueError"),
     ],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -25,3 +27,15 @@ def test_every_stage_counts_from_one(make_trial, capsys, phase, outer, stage):
     line = capsys.readouterr().err
     assert stage in line
     assert line.endswith("s left\n")
+
+
+def test_nobody_has_to_read_it(make_trial, monkeypatch):
+    """A closed pipe, or a log on a full disk, behind stderr loses no run."""
+
+    def fail(_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stderr", SimpleNamespace(write=fail))
+    progress = Progress(resolve_metric("log_loss", "binary"), None, 3, time.monotonic())
+    progress.trial(make_trial(0))
+    assert progress._count == 1

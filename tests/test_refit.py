@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from time import monotonic
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from tuner._line.listeners import Listeners, RunContext
+from tuner._line.listeners import RunContext
 from tuner._line.promise import recipe_of_result
 from tuner._line.tune import check_run, tune_checked
 from tuner._options.config import TuningConfig
@@ -18,7 +17,6 @@ from tuner._process.threads import one_thread_a_fit
 from tuner._records import Configuration
 from tuner._rows.data import make_dataset
 from tuner._schedule.refit import fit_as_elected, renew
-from tuner._tracking.info import TrackingInfo
 
 
 def table(n_rows: int, seed: int = 0) -> tuple[pd.DataFrame, pd.Series]:
@@ -107,23 +105,3 @@ def test_configurations_that_cannot_be_fitted_make_no_model():
     broken = replace(recipe.portions[0], configuration=Configuration("linear", {"l1_ratio": "much"}))
     with one_thread_a_fit():
         assert renew(replace(recipe, portions=(broken,)), rows.dataset, rows.metric, rows.settings) is None
-
-
-@pytest.mark.parametrize(("context", "seconds"), [({}, 5.0), ({"flush_seconds": 60.0}, 60.0)])
-def test_mlflow_gets_the_time_a_caller_needs_it_to_have(context, seconds):
-    """Its time budget is long over: a run waits 5 s for MLflow, a retune, which needs the version, 60."""
-    rows, config = checked(60)
-    result, _ = elected(rows, config)
-    late = replace(config, time_budget=1.0)
-    listeners = Listeners(
-        rows.dataset, rows.metric, late, RunContext(**context), "s", None, started=monotonic() - 9
-    )
-    waited = []
-
-    def finish(_summary, *, timeout: float) -> TrackingInfo:
-        waited.append(timeout)
-        return TrackingInfo("", None, "", None, None, 0, 0, ())
-
-    listeners._tracker = SimpleNamespace(finish=finish)
-    listeners.finish(result)
-    assert waited == [seconds]

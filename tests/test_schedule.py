@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from tuner._jobs.file import load_job
+from tuner._line.tune import check_run
 from tuner._metrics.metrics import METRICS
 from tuner._options.config import TuningConfig
 from tuner._schedule.contest import Contestant, hold_contest, time_blocks
 from tuner._schedule.contestants import Truth
 from tuner._schedule.outcome import model_description
-from tuner._schedule.scheduled import Scheduled, read_scheduled
+from tuner._schedule.retune import BEFORE, NONE, Verdict, _Arena, decide
+from tuner._schedule.scheduled import Scheduled, open_registry, read_scheduled
 from tuner._schedule.workshop import Workshop, cheaper_config
-from tuner._tracking.registry import DecisionRun
-from tuner.exceptions import InputError
-from tuner.jobs import job_config
-from tuner.schedule import check_job, report_job, retune_job, status_job
+from tuner._tracking.registry import DecisionRun, Registry, Version
+from tuner.exceptions import ChecksFailedError, InputError, RegistryError
+from tuner.jobs import job_config, sync_job
+from tuner.schedule import COMMAND, RETUNE, check_job, report_job, retune_job, rollback_job, status_job
+
+# MLflow's SQL store uses a loader that SQLAlchemy 2.1 deprecates.
+MLFLOW_WARNS = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
 
 MINIMAL = '[job]\nname = "churn"\n[data]\ntrain = "rows.csv"\ntarget = "label"\n'
 NAMED = '[tracking]\nuri = "sqlite:///mlflow.db"\nregister_as = "churn"\n'
+STORED = '[storage]\nurl = "sqlite:///tuner.db"\n'
 
 
 def write_job(folder: Path, more: str = "", *, label=None) -> Path:
@@ -71,17 +78,129 @@ def test_a_check_without_a_champion_is_the_gate_alone(tmp_path):
     assert not (tmp_path / "mlflow.db").exists()
 
 
-@pytest.mark.parametrize("look", [status_job, report_job])
-def test_looking_at_a_job_that_never_ran_makes_no_database(tmp_path, look):
-    """There is nothing to show, and MLflow's database is not made by looking for it."""
-    path = write_job(tmp_path, NAMED + '[storage]\nurl = "sqlite:///tuner.db"\n')
-    if look is status_job:
+@pytest.mark.parametrize(
+    ("look", "rule"),
+    [
+        (status_job, None),
+        (report_job, "finished run"),
+        (rollback_job, "previous version"),
+        (sync_job, "Only what was run"),
+    ],
+)
+def test_looking_at_a_job_that_never_ran_makes_no_database(tmp_path, look, rule):
+    """There is nothing to show or to undo, and no database is made by looking for it."""
+    path = write_job(tmp_path, NAMED + STORED)
+    if rule is None:
         told = look(path).summary
         assert (told["champion"], told["challenger"], told["decisions"]) == (None, None, [])
     else:
-        with pytest.raises(InputError, match="finished run"):
+        with pytest.raises(InputError, match=rule):
             look(path)
     assert sorted(each.name for each in tmp_path.iterdir()) == ["job.toml", "rows.csv"]
+
+
+def test_bad_rows_of_a_first_retune_make_no_database(tmp_path):
+    """A column that gives the target away is found before a registry, a store or a lock is made."""
+    path = write_job(tmp_path, NAMED + STORED)
+    rows = pd.read_csv(tmp_path / "rows.csv")
+    rows.assign(copy=rows["label"] + 1).to_csv(tmp_path / "rows.csv", index=False)
+    with pytest.raises(ChecksFailedError, match="G003"):
+        retune_job(path)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["job.toml", "rows.csv"]
+
+
+@pytest.fixture
+def registry(tmp_path) -> Registry:
+    """Return the registry of a job that is in the test's folder; there is no version yet."""
+    path = write_job(tmp_path, NAMED + STORED)
+    job = load_job(path)
+    registry = open_registry(job, job_config(job))
+    registry._client.create_registered_model("churn")
+    return registry
+
+
+def add_version(registry: Registry) -> Version:
+    """Register a version without a model."""
+    made = registry._client.create_model_version("churn", "nowhere", None, await_creation_for=0)
+    return registry.numbered(made.version)
+
+
+@MLFLOW_WARNS
+def test_bad_rows_of_a_later_retune_leave_no_open_decision(tmp_path, registry, monkeypatch):
+    """The decision is given up with the reason: the same rows break the same rule in every call."""
+    monkeypatch.setattr(
+        "tuner.schedule.decide", broken(InputError("Rows must be good.", "bad ones", "Mend."))
+    )
+    with pytest.raises(InputError, match="bad ones"):
+        retune_job(tmp_path / "job.toml")
+    [decision] = registry.decisions(" and attributes.status = 'KILLED'")
+    assert decision.tags["tuner.reason"] == "Rows must be good. Got bad ones. Mend."
+
+
+@MLFLOW_WARNS
+def test_a_decision_that_goes_on_gives_up_older_ones(tmp_path, registry, monkeypatch):
+    """Where MLflow failed at that in the call that began it, the next call does it."""
+    registry.begin("older", "1", {COMMAND: RETUNE})
+    monkeypatch.setattr("tuner.schedule.decide", lambda *_: Verdict("not needed", "nothing moved"))
+    with monkeypatch.context() as patched:
+        patched.setattr(Registry, "give_up", broken(RegistryError("MLflow must answer.", "nothing", "Mend.")))
+        with pytest.raises(RegistryError):
+            retune_job(tmp_path / "job.toml")
+    assert registry.decision("older") is not None
+    assert retune_job(tmp_path / "job.toml").decision == "not needed"
+    assert registry.decision("older") is None
+
+
+def broken(error: Exception):
+    """Return a function that raises the error."""
+
+    def fail(*_):
+        raise error
+
+    return fail
+
+
+@MLFLOW_WARNS
+def test_a_half_done_promotion_is_not_rolled_back(tmp_path, registry):
+    """Killed between its two aliases it leaves one version as both: there is nothing to swap."""
+    only = add_version(registry)
+    for alias in ("champion", "previous"):
+        registry.point(alias, only)
+    with pytest.raises(InputError, match="version 1 of 'churn' as both") as caught:
+        rollback_job(tmp_path / "job.toml")
+    assert "`tuner retune` with its key" in caught.value.cure
+    assert registry.decisions() == []
+
+
+@MLFLOW_WARNS
+def test_the_first_version_is_the_champion_though_its_alias_failed(tmp_path, registry, monkeypatch):
+    """It was registered, and MLflow failed before the alias; one that was set meanwhile stays."""
+    job = load_job(tmp_path / "job.toml")
+    scheduled = Scheduled(job, job_config(job), read_scheduled(job), registry)
+    begun = registry.begin("key", "1", {BEFORE: NONE})
+    for _ in range(2):
+        version = add_version(registry)
+        monkeypatch.setattr("tuner._schedule.retune.study", lambda *_, made=version: made)
+        assert decide(scheduled, begun, "key").decision == "first"
+        champion = registry.version("champion")
+        assert champion is not None
+        assert champion.number == "1"
+
+
+def test_rows_of_the_contest_are_checked_before_a_study(tmp_path, monkeypatch):
+    """The challenger's forty rows pass; all sixty do not, and that costs no study."""
+    job = load_job(write_job(tmp_path, NAMED))
+    scheduled = Scheduled(job, job_config(job), read_scheduled(job), SimpleNamespace(decisions=lambda _: []))
+
+    def check(dataset, config):
+        if dataset.n_rows > 40:
+            raise InputError("Rows must be few.", dataset.n_rows, "Take fewer.")
+        return check_run(dataset, config)
+
+    monkeypatch.setattr("tuner._schedule.workshop.check_run", check)
+    is_new = np.arange(60) >= 20  # half of these forty are held out
+    with pytest.raises(InputError, match="Got 60"):
+        _Arena.of(scheduled, None, None, is_new, None, "key")
 
 
 def test_a_later_study_has_half_the_time_and_claims_nothing():

@@ -15,7 +15,7 @@ from tuner._decisions.shares import blend
 from tuner._finals.held_out import FoldScorer, fits_on
 from tuner._folds.splits import Fold, FoldPlan
 from tuner._line.study import study_hash
-from tuner._metrics.metrics import resolve_metric
+from tuner._metrics.metrics import METRICS, resolve_metric
 from tuner._report.page import render
 from tuner._rows.data import make_dataset
 from tuner._rows.slices import slice_labels, with_slices
@@ -224,6 +224,15 @@ def test_another_gap_weight_is_another_study():
     hashes = [study_hash(dataset, TuningConfig(gap_weight=weight)) for weight in weights]
     assert hashes[1] == hashes[2]
     assert len(set(hashes)) == 3
+
+
+def test_other_thresholds_make_another_study(monkeypatch):
+    """A stored path point counts them: with one more it would stand for another size."""
+    dataset, config = make_dataset(*two_sites()), TuningConfig(metric="accuracy")
+    before = study_hash(dataset, config)
+    metric = METRICS["accuracy"]
+    monkeypatch.setitem(METRICS, "accuracy", replace(metric, thresholds=(*metric.thresholds, 0.45)))
+    assert study_hash(dataset, config) != before
 
 
 def test_a_scorer_is_the_same_in_another_process():

@@ -232,6 +232,8 @@ def test_a_machine_without_user_names_has_locks_too(monkeypatch):
 
     monkeypatch.setattr(getpass, "getuser", nameless)
     assert StudyLock("postgresql://db/x", "study").path.parent.name == f"tuner-{os.getuid()}"
+    monkeypatch.delattr(os, "getuid")  # Windows has none
+    assert StudyLock("postgresql://db/x", "study").path.parent.name == "tuner-nobody"
 
 
 def test_a_password_in_the_url_is_not_repeated():
@@ -323,6 +325,20 @@ def test_a_second_run_is_refused_at_once_and_a_third_goes_on(url, records):
         assert list(store.load()) == [0]
 
 
+def test_however_the_path_is_spelt_the_lock_is_one(url, tmp_path, monkeypatch):
+    """A linked folder or file, a relative path and options of the driver lead to the same study."""
+    (tmp_path / "linked").symlink_to(tmp_path)
+    (tmp_path / "other.db").symlink_to(tmp_path / "tuner.db")
+    monkeypatch.chdir(tmp_path)
+    spelt = ("linked/tuner.db", "other.db", "tuner.db", f"{tmp_path}/tuner.db?timeout=30")
+    with held(url):
+        for path in spelt:
+            with pytest.raises(LockedError), TrialStore(f"sqlite:///{path}", "study"):
+                pass
+        with TrialStore("sqlite:///tuner.db", "another"):
+            pass
+
+
 def test_finalists_and_outer_trials_lie_beside_the_search(url, make_trial):
     """They come back by key, the later of two, and the search's study does not show them."""
     first, second = (
@@ -366,6 +382,34 @@ def test_a_new_study_begins_with_the_old_winner(url, make_trial):
         assert store.old_winner("churn") == CONFIGURATIONS[1]
     with held(url, "first-0123456789ab") as store:
         assert store.old_winner("first") is None
+
+
+def test_the_study_of_a_retune_has_a_winner_too(url, make_trial):
+    """Its name ends with the version that it was to replace."""
+    with held(url, "churn-0123456789ab-v12") as store:
+        store.save(make_trial(0, configuration=CONFIGURATIONS[1], objective=0.3))
+    with held(url, "churn-ba9876543210") as store:
+        assert store.old_winner("churn") == CONFIGURATIONS[1]
+
+
+@pytest.mark.parametrize(("direction", "n_trials"), [("maximize", 0), ("minimize", 1)])
+def test_a_study_of_another_program_is_left_as_it_is(url, direction, n_trials):
+    """A user's own study of the same name is refused before anything is written to it."""
+    theirs = optuna.create_study(storage=url, study_name="study", direction=direction)
+    theirs.set_user_attr("seed", 1)
+    theirs.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=n_trials)
+    with pytest.raises(InputError, match="another program") as caught, held(url):
+        pass
+    assert "study_name" in caught.value.cure
+    assert optuna.get_all_study_names(url) == ["study"]
+    assert optuna.load_study(study_name="study", storage=url).user_attrs == {"seed": 1}
+
+
+def test_a_study_that_was_killed_at_its_birth_is_begun(url):
+    """One without trials and attributes may be ours."""
+    optuna.create_study(storage=url, study_name="study")
+    with held(url, seed=3) as store:
+        assert store.open(seed=4, spaces=SPACES_USED, lag=LAG) == 3
 
 
 def test_a_database_locked_by_another_process_is_a_clear_error(url, records, tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from scipy import sparse
 
-from tuner._rows.table import DATE_PARTS, MISSING, read_schema
+from tuner._rows.table import DATE_PARTS, MISSING, Column, Schema, read_schema
 from tuner.exceptions import InputError
 
 NAN = float("nan")
@@ -116,6 +116,65 @@ def test_object_dates_are_dates():
     column, numeric, _ = read(pd.Series([dt.date(2020, 1, 2), None, dt.date(2020, 1, 1)], dtype=object))
     assert column.kind == "datetime"
     np.testing.assert_allclose(numeric[[0, 2], 3], [2, 1])
+
+
+TEXT_DATES = ["2020-02-29T15:30+02:00", None, "2021-01-01"]
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        pd.DataFrame({"a": pd.Series(TEXT_DATES, dtype=object)}),
+        pd.DataFrame({"a": TEXT_DATES}),
+        pd.DataFrame({"a": pd.Series(TEXT_DATES, dtype="string")}),
+        pd.DataFrame({"a": pd.Series(TEXT_DATES, dtype="string[pyarrow]")}),
+        pl.DataFrame({"a": TEXT_DATES}),
+        np.array(TEXT_DATES, dtype=object)[:, None],
+    ],
+    ids=["object", "str", "string", "arrow", "polars", "numpy"],
+)
+def test_texts_that_are_all_dates_are_dates(X):
+    """As 29 February 2020, 13:30 UTC, and New Year; a later day is later, and no new category."""
+    schema, table, _ = read_schema(X)
+    assert [column.kind for column in schema.columns] == ["datetime"]
+    np.testing.assert_allclose(table.numeric[0], [18321.5625, 2020, 2, 29, 5, 13])
+    assert np.isnan(table.numeric[1]).all()
+    later = schema.encode(pd.DataFrame({"a": ["9999-12-31"]}) if schema.input_names else [["9999-12-31"]])
+    assert later.numeric[0, 0] == 2_932_896
+
+
+def test_texts_among_dates_are_missing_later():
+    """One that is no date is a gap; a column of none is another column, and refused."""
+    schema, *_ = read_schema(pd.DataFrame({"a": ["2020-01-01", "2020-01-02"]}))
+    later = pd.DataFrame({"a": ["1970-01-03", "unknown", None, "1970-01-02 12:00"]})
+    np.testing.assert_array_equal(schema.encode(later).numeric[:, 0], [2, NAN, NAN, 1.5])
+    stamps = pd.DataFrame({"a": pd.to_datetime(["1970-01-03"])})
+    assert schema.encode(stamps).numeric[0, 0] == 2
+    assert "held dates" in refused(lambda: schema.encode(pd.DataFrame({"a": ["unknown", None]}))).rule
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["2020-01-01", "2020-02-30"],
+        ["2020-01-01", "open"],
+        ["2020-01-01", 5],
+        ["2020-01", "2020-02"],
+        ["01/02/2020", "03/02/2020"],
+        pd.Series(["2020-01-01", "2020-01-02"], dtype="category"),
+    ],
+    ids=["no such day", "a word", "a number", "months", "another format", "categories"],
+)
+def test_texts_that_are_not_all_dates_stay_categories(values):
+    """So does what was made categories on purpose."""
+    assert read(values)[0].kind == "categorical"
+
+
+def test_a_category_of_dates_is_encoded_as_it_was_fitted():
+    """A schema saved when texts of dates were categories reads them as such."""
+    column = Column("a", "categorical", ("2020-01-01", "2020-01-02"))
+    frame = pd.DataFrame({"a": ["2020-01-02", "2020-01-03"]})
+    assert Schema((column,), ("a",), 1).encode(frame).categorical.ravel().tolist() == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -266,6 +325,19 @@ def test_numpy_object_array_has_mixed_columns():
     assert notes == ("Dropped 1 constant or all-missing column(s): x2.",)
     assert schema.encode(X[::-1]).categorical.ravel().tolist() == [MISSING, 1, 0]
     np.testing.assert_array_equal(table.numeric.ravel(), [1, 2, NAN])
+
+
+def test_rows_in_lists_keep_their_types():
+    """Numbers beside texts stay numbers; a list of images is images."""
+    schema, table, _ = read_schema([[1.5, "a"], [2.5, "b"]])
+    assert [column.kind for column in schema.columns] == ["numeric", "categorical"]
+    assert table.numeric.ravel().tolist() == [1.5, 2.5]
+    assert schema.encode([(0.5, "b")]).numeric.tolist() == [[0.5]]
+    images = np.arange(24.0).reshape(4, 2, 3)
+    schema, table, _ = read_schema(list(images))
+    assert schema.image_shape == (2, 3)
+    assert "shape" in refused(lambda: schema.encode(list(images.swapaxes(1, 2)))).rule
+    assert "equally long" in refused(lambda: read_schema([images[0], images[0].T])).rule
 
 
 def test_lists_and_floats_of_any_width_are_numbers():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 import os
@@ -39,7 +40,7 @@ from tuner._tracking.items import BestSoFar, Metric, Param, Tag, log_items
 from tuner._tracking.model import REQUIRED_PACKAGES, UntrustedTypeError, input_schema, trusted_types
 from tuner._tracking.registry import Registry
 from tuner._tracking.tracking import Tracker
-from tuner._tracking.write import Place, artifacts_beside, create_database, writer_settings
+from tuner._tracking.write import Place, _put, artifacts_beside, create_database, writer_settings
 from tuner.families import FAMILIES, TrainingRows
 
 pytestmark = [
@@ -490,6 +491,51 @@ def test_a_killed_run_is_continued_as_itself(uri: str) -> None:
     assert client.get_run(lost.info.run_id).info.status == "KILLED"
 
 
+def test_a_continued_run_keeps_nothing_of_how_it_was_interrupted(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its reason and its count of missing trials are those of its end."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("disk full")
+
+    tracker = make_tracker(uri, run_key="k1")
+    with monkeypatch.context() as patched:
+        patched.setattr(Place, "write_trial", fail)
+        tracker.start()
+        tracker.trial(make_record(0))
+        info = tracker.abort("KILLED", "SIGTERM", timeout=60.0)
+    tags = stored(info, uri).parent.data.tags
+    assert (tags["tuner.reason"], tags["tuner.missing_trials"]) == ("SIGTERM", "1")
+    tags = stored(track(uri, [make_record(0)], summary(), run_key="k1"), uri).parent.data.tags
+    assert (tags["tuner.reason"], tags["tuner.missing_trials"]) == ("", "0")
+
+
+def test_what_was_written_in_part_is_written_again(uri: str) -> None:
+    """A child that a kill left, and an interrupted run closed, is no pruned trial yet, nor a whole one."""
+    from mlflow import MlflowClient
+
+    client, records = MlflowClient(uri), [RECORDS[1], RECORDS[2]]
+    tracker = make_tracker(uri, run_key="k1")
+    tracker.start()
+    info = tracker.abort("KILLED", timeout=60.0)
+    for record in records:
+        client.create_run(info.experiment_id, tags={**tags_of(record), "mlflow.parentRunId": info.run_id})
+    tracker = make_tracker(uri, run_key="k1")
+    tracker.start()
+    tracker.abort("KILLED", timeout=60.0)
+    left = stored(info, uri).children
+    assert [left[record.trial_key].info.status for record in records] == ["KILLED", "KILLED"]
+    found = stored(track(uri, records, summary(), run_key="k1"), uri).children
+    for record in records:
+        run = found[record.trial_key]
+        assert run.info.run_id == left[record.trial_key].info.run_id
+        assert run.data.params["family"] == "lightgbm"
+        assert run.data.tags["tuner.reason"] == (record.reason or "")
+        assert run.data.tags.items() >= tags_of(record).items()
+        assert set(run.data.metrics) == set(metrics_of(record))
+
+
 def test_another_trial_under_the_same_key_takes_its_place(uri: str) -> None:
     """With another budget a finalist may be another configuration, or be scored otherwise."""
     old = [make_record(0, phase="finalist"), make_record(1, phase="finalist")]
@@ -533,6 +579,37 @@ def test_a_decision_that_was_given_up_is_not_continued(uri: str) -> None:
     assert registry.decision("k") is None
 
 
+@pytest.mark.parametrize("key", ["churn+it's-1", 'churn+24"-1'])
+def test_a_decision_is_found_by_a_key_with_a_quote(uri: str, key: str) -> None:
+    """Its filter uses the other kind of quotes."""
+    registry = Registry(uri, "churn", "churn")
+    begun = registry.begin(key, "retune", {})
+    assert [each.run_id for each in registry.decisions()] == [begun.run_id]
+    found = registry.decision(key)
+    assert found is not None
+    assert found.run_id == begun.run_id
+
+
+def test_a_description_is_cut_to_what_databases_take(uri: str) -> None:
+    """5,000 characters fit into the column of a server's database; what was decided last stands first."""
+    registry = Registry(uri, "churn", "churn")
+    registry._client.create_registered_model("churn")
+    registry.describe("new " + 6_000 * "x")
+    description = registry._client.get_registered_model("churn").description
+    assert (len(description), description[:4]) == (5_000, "new ")
+
+
+def test_a_run_may_hold_versions_of_several_studies(uri: str) -> None:
+    """The newest of the study asked for is returned, not that of a decision given up."""
+    registry = Registry(uri, "churn", "churn")
+    run_id = registry.begin("k", "retune", {}).run_id
+    registry._client.create_registered_model("churn")
+    for study in ("churn-a-v1", "churn-a-v1", "churn-b-v1"):
+        registry._client.create_model_version("churn", "s", run_id, {"tuner.study": study})
+    found = [registry.version_of_run(run_id, f"churn-{name}-v1") for name in "abc"]
+    assert [None if each is None else each.number for each in found] == ["2", "3", None]
+
+
 def test_parameters_of_a_continued_run_may_change(uri: str) -> None:
     """MLflow lets no parameter change: what other limits ask for becomes a tag."""
     track(uri, RECORDS[:1], summary(params={"max_trials": "1"}), run_key="k1")
@@ -562,6 +639,33 @@ def test_the_database_appears_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (folder / "mlflow.db.new-999999999").touch()  # of a process that was killed there
     create_database(address)
     assert [path.name for path in folder.iterdir()] == ["mlflow.db"]
+
+
+def test_a_database_is_made_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the file system has none it is renamed; one that is there stays."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "no hard links")
+
+    monkeypatch.setattr(os, "link", refuse)
+    create_database(f"sqlite:///{tmp_path}/mlflow.db")
+    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
+    new = tmp_path / "new"
+    new.touch()
+    _put(new, tmp_path / "mlflow.db")
+    assert (tmp_path / "mlflow.db").stat().st_size > 0
+
+
+def test_a_folder_that_may_not_be_written_to_costs_no_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused for good, as a missing one is."""
+    from mlflow.exceptions import MlflowException
+
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(MlflowException, match="written to") as caught:
+        create_database(f"sqlite:///{tmp_path}/mlflow.db")
+    assert caught.value.error_code == _tracking.REFUSED
 
 
 def test_making_a_database_is_not_announced(tmp_path: Path) -> None:
@@ -595,17 +699,6 @@ def test_global_state_is_left_alone(uri: str, tmp_path: Path, monkeypatch: pytes
     assert [path.name for path in tmp_path.iterdir()] == ["my store"]
 
 
-def test_autologging_is_off_while_a_run_is_tracked(uri: str) -> None:
-    """Who has switched it on gets no run for each of our fits, and has it again afterwards."""
-    from mlflow.utils import autologging_utils
-
-    tracker = make_tracker(uri)
-    tracker.start()
-    assert autologging_utils._AUTOLOGGING_GLOBALLY_DISABLED
-    tracker.abort(timeout=60.0)
-    assert not autologging_utils._AUTOLOGGING_GLOBALLY_DISABLED
-
-
 def test_without_a_uri_mlflows_own_setting_holds(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """`MLFLOW_TRACKING_URI` decides, and the experiment is called tuner."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
@@ -626,6 +719,55 @@ def test_an_unreachable_server_costs_the_timeout_and_no_more() -> None:
     assert (info.n_logged, info.n_missing, info.run_id) == (0, 4, None)
     assert info.problems[0].startswith("connection: ")
     assert "s3cret" not in info.uri + str(info.problems)
+
+
+def test_a_store_that_fails_is_not_waited_for() -> None:
+    """With a minute's time and a second's patience a server that refuses costs a second."""
+    tracker = make_tracker(f"http://127.0.0.1:{free_port()}")
+    tracker.start()
+    tracker.trial(make_record(0))
+    while not tracker.info().problems:
+        time.sleep(0.05)
+    begun = time.monotonic()
+    info = tracker.finish(summary(), timeout=60.0, patience=1.0)
+    assert 1.0 <= time.monotonic() - begun < 5.0
+    assert [problem.split(":")[0] for problem in info.problems] == ["connection", "time"]
+    assert "more time" not in info.problems[1]
+
+
+def test_patience_is_for_a_store_that_fails(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that works, however slowly, has all the time there is."""
+    write_trial = Place.write_trial
+
+    def slowly(self: Place, *args: Any, **kwargs: Any) -> None:
+        time.sleep(0.5)
+        write_trial(self, *args, **kwargs)
+
+    monkeypatch.setattr(Place, "write_trial", slowly)
+    tracker = make_tracker(uri)
+    tracker.start()
+    for number in range(3):
+        tracker.trial(make_record(number))
+    info = tracker.finish(summary(), timeout=60.0, patience=0.1)
+    assert (info.problems, info.n_missing) == ((), 0)
+
+
+def test_what_a_cloud_client_raises_is_a_problem_like_any_other(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its errors share no class with others: the model is missing, with a reason, and the run is ended."""
+
+    class ClientError(Exception):
+        pass
+
+    def refuse(*_: object) -> str:
+        raise ClientError("no such bucket")
+
+    monkeypatch.setattr(_tracking, "log_model", refuse)
+    dataset = make_dataset(*mixed_rows(missing=False))
+    info = track(uri, RECORDS[:1], summary(model=small_model(dataset), sample=dataset.sample))
+    assert (info.problems, info.model_uri) == (("model: ClientError: no such bucket",), None)
+    assert stored(info, uri).parent.info.status == "FINISHED"
 
 
 @pytest.mark.parametrize("address", ["FOLDER/mlruns", "cabinet://x", "sqlite:///FOLDER/none/mlflow.db"])

@@ -28,6 +28,7 @@ from tuner._search.sampler import range_of
 from tuner.exceptions import InputError, StoreError
 
 BUSY_SECONDS = 10.0  # to wait for an SQLite file that another process is writing
+OURS = "lag"  # the attribute that a study of ours has before any trial
 REST = ".finals"  # ends the name of the study of finalists and outer folds
 
 
@@ -79,7 +80,13 @@ class TrialStore:
         self._lock.release()
 
     def open(self, *, seed: int, spaces: Sequence[SearchSpace], lag: int) -> int:
-        """Create or continue the study; return the seed it was begun with."""
+        """Create or continue the study; return the seed it was begun with.
+
+        Raises
+        ------
+        InputError
+            If another program has made a study of this name; it is left as it is.
+        """
         self._spaces = tuple(spaces)
         with _quiet(), _clear_errors():
             for is_search in (True, False):
@@ -87,10 +94,12 @@ class TrialStore:
                 self._studies[is_search] = optuna.create_study(
                     storage=self._storage, study_name=name, direction="minimize", load_if_exists=True
                 )
+                if is_search:
+                    _check_ours(self._studies[True])
             search = self._studies[True]
             attributes = search.user_attrs
             if "seed" not in attributes:
-                search.set_user_attr("lag", lag)
+                search.set_user_attr(OURS, lag)
                 search.set_user_attr("seed", seed)  # last: with it the study has begun
                 return seed
         return int(attributes["seed"])
@@ -162,7 +171,7 @@ class TrialStore:
         return None if text is None else TrialRecord.from_json(text).configuration
 
     def _find_old_winner(self, job: str) -> str | None:
-        name = re.compile(rf"{re.escape(job)}-[0-9a-f]{{12}}")
+        name = re.compile(rf"{re.escape(job)}-[0-9a-f]{{12}}(-v\d+)?")  # the latter of a retune
         best = [
             study.best_trial
             for study in optuna.get_all_study_summaries(self._storage)
@@ -170,6 +179,21 @@ class TrialStore:
         ]
         latest = max(best, key=lambda trial: (trial.datetime_complete, trial.number), default=None)
         return None if latest is None else latest.user_attrs.get("record")
+
+
+def _check_ours(study: optuna.Study) -> None:
+    """Refuse a study that another program has begun: our trials would be mixed with its own."""
+    if OURS in study.user_attrs:
+        return
+    directions = [direction.name.lower() for direction in study.directions]
+    n_trials = len(study.get_trials(deepcopy=False))
+    if n_trials or directions != ["minimize"]:
+        raise InputError(
+            "A stored study to continue must be one that the tuner has begun.",
+            f"study {study.study_name!r} of another program, to {' and '.join(directions)}, "
+            f"with {n_trials} trials",
+            "Use another `study_name` or another `storage`.",
+        )
 
 
 def _is_same(one: TrialRecord, other: TrialRecord) -> bool:

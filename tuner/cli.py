@@ -81,8 +81,10 @@ COMMANDS = {
         "Write to MLflow what it misses of a job's trials; nothing is fitted.",
     ),
     "retune": (
-        "refit or tune again if the data moved, and promote what is better",
-        "Refit the champion if rows moved or came, tune again if that is not enough; promote what is better.",
+        "refit or tune again if rows moved or came",
+        "Refit the champion if rows moved or came: the refit predicts from then on unless it is shown to do "
+        "worse. Tune again if that is not enough: what is found then must be shown to be better, or as good "
+        "and at most half as large.",
     ),
     "rollback": (
         "let the previous version predict again",

@@ -122,8 +122,9 @@ class _Tuned(BaseEstimator):
 
         Raises
         ------
-        InputError
-            If the columns differ from those at fit.
+        ValueError
+            If columns are missing, new or in another order than at fit. As an `InputError`, which is one, if
+            X is no table or a cell is not of its column's kind.
         """
         return self._model(X).predict(X)
 
@@ -249,8 +250,8 @@ class TunedClassifier(ClassifierMixin, _Tuned):
 
         Raises
         ------
-        InputError
-            If the columns differ from those at fit.
+        ValueError
+            As `predict` does.
         """
         probabilities: FloatArray = self._model(X).predict_proba(X)
         return probabilities

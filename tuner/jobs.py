@@ -17,6 +17,7 @@ from tuner._jobs.file import KEYS, Job, absolute_uri, check_run_key, load_job, u
 from tuner._jobs.outcome import JobOutcome, make_outcome
 from tuner._jobs.table import JobRows, read_raw_rows, read_rows, read_table
 from tuner._line.listeners import RunContext, replay, start_tracker
+from tuner._line.progress import say
 from tuner._line.study import FOLD_PLAN_HASH, begun, study_hash
 from tuner._line.tune import check_run, tune_checked, with_metric
 from tuner._movement.reference import remember
@@ -26,8 +27,9 @@ from tuner._report.report import config_params
 from tuner._rows.data import Dataset
 from tuner._store import TrialStore
 from tuner._tracking.info import TrackingInfo
+from tuner._tracking.write import database_file
 from tuner._types import Scalar
-from tuner.exceptions import ChecksFailedError, InputError
+from tuner.exceptions import ChecksFailedError, InputError, StoreError
 
 __all__ = [
     "CONFIG_KEYS",
@@ -115,9 +117,17 @@ def run_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = "
         outcome = make_outcome(result, context)
         failpoint("job.before_finish")
         if result.tracking is None or not result.tracking.problems:  # else running it again brings the model
-            store.keep(key, outcome.to_json())
+            _keep(store, key, outcome)
         failpoint("job.after_finish")
     return outcome
+
+
+def _keep(store: TrialStore, key: str, outcome: JobOutcome) -> None:
+    """Keep what came out, so that the job is not run again; where that fails, it still came out."""
+    try:
+        store.keep(key, outcome.to_json())
+    except StoreError as error:
+        say(f"The next call will run the job again. {error}")
 
 
 def sync_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = "") -> TrackingInfo:
@@ -135,9 +145,12 @@ def sync_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = 
         cure = 'Write `url = "sqlite:///tuner.db"` under [storage], and run the job.'
         raise InputError("`tuner sync` needs a trial store.", "a job without `storage.url`", cure)
     study_name = str(context.study_name)
+    never_run = InputError("Only what was run can be replayed.", f"no study {study_name!r}", "Run the job.")
+    if not _is_there(config.storage):
+        raise never_run
     with TrialStore(config.storage, study_name) as store:
         if not store.attach():
-            raise InputError("Only what was run can be replayed.", f"no study {study_name!r}", "Run the job.")
+            raise never_run
         if store.kept(begun(str(context.job_key))) is None:
             cure = "Give the --run-key that it was run with."
             raise InputError("Only what was run can be replayed.", f"no run {context.job_key!r}", cure)
@@ -145,6 +158,12 @@ def sync_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = 
         plan = store.kept(FOLD_PLAN_HASH) or ""
         tracker = start_tracker(dataset, config, context, study_name, fold_plan_hash=plan, is_stored=True)
         return replay(store, tracker, timeout=SYNC_SECONDS)
+
+
+def _is_there(storage: str) -> bool:
+    """Whether there can be a study to read: a database is not made by looking for it."""
+    database = database_file(storage)
+    return database is None or str(database).startswith("file:") or database.exists()  # file: SQLite's URI
 
 
 def _opened(

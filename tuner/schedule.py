@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tuner._jobs.file import Job, check_run_key
 from tuner._jobs.outcome import plain
 from tuner._line.study import study_hash
+from tuner._line.tune import check_run
 from tuner._process.failpoints import failpoint
 from tuner._process.lock import StudyLock
 from tuner._schedule.outcome import (
@@ -29,7 +30,17 @@ from tuner._schedule.scheduled import Scheduled, checked_job, open_registry, rea
 from tuner._schedule.views import check_job, report_job, status_job
 from tuner._schedule.workshop import MADE
 from tuner._tracking.items import Tag
-from tuner._tracking.registry import CHALLENGER, CHAMPION, KEY, PREVIOUS, DecisionRun, Made, Registry, Version
+from tuner._tracking.registry import (
+    CHALLENGER,
+    CHAMPION,
+    KEY,
+    PREVIOUS,
+    DecisionRun,
+    Made,
+    Registry,
+    Version,
+    is_there,
+)
 from tuner.exceptions import InputError
 
 if TYPE_CHECKING:
@@ -70,6 +81,8 @@ def retune_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str 
     check_run_key(run_key)
     job, config = checked_job(path, overrides)
     rows = read_scheduled(job)
+    if not is_there(config.tracking_uri):
+        check_run(rows.dataset, config)  # a first study takes all rows: bad ones make no databases
     key = f"{job.name}{'+' + run_key if run_key else ''}-{study_hash(rows.dataset, config)}"
     with _locked(job):
         registry = open_registry(job, config)
@@ -87,9 +100,9 @@ def retune_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str 
             champion = registry.version(CHAMPION)
             tags = {COMMAND: RETUNE, BEFORE: NONE if champion is None else champion.number}
             begun = registry.begin(key, label, tags)
-            _give_up_others(registry, begun)
+        _give_up_others(registry, begun)  # in every call: the one that began it may have been killed here
         failpoint("schedule.begun")
-        verdict = decide(scheduled, begun, key)
+        verdict = _decided(scheduled, begun, key)
         if verdict.made is not None:
             _deliver(registry, begun, verdict.made, promotes=verdict.decision == "promoted")
         return _finished(job, registry, begun, verdict, label, started)
@@ -101,26 +114,44 @@ def rollback_job(path: str | Path, *, overrides: Sequence[str] = ()) -> RetuneOu
     Raises
     ------
     InputError
-        If there is no previous version.
+        If there is no previous version, or it is the champion.
     RegistryError
         If the registry cannot be reached or written.
     """
     started = monotonic()
     job, config = checked_job(path, overrides)
+    if not is_there(config.tracking_uri):
+        raise _nothing_previous(job)
     with _locked(job):
         registry = open_registry(job, config)
         begun = _open_rollback(registry)
         if begun is None:
-            champion, previous = registry.version(CHAMPION), registry.version(PREVIOUS)
-            if champion is None or previous is None:
-                rule = "A rollback needs a champion and a previous version."
-                raise InputError(rule, f"none of {registry.name!r}", "Wait for the first promotion.")
+            champion, previous = _to_swap(job, registry)
             key = f"{job.name}-{ROLLBACK}-{time():.6f}"
             tags = {COMMAND: ROLLBACK, BEFORE: champion.number, MADE: previous.number}
             begun = registry.begin(key, ROLLBACK, tags)
         _give_up_others(registry, begun)
         failpoint("schedule.begun")
         return _roll_back(job, registry, begun, started)
+
+
+def _to_swap(job: Job, registry: Registry) -> tuple[Version, Version]:
+    """Return champion and previous version, two different ones."""
+    champion, previous = registry.version(CHAMPION), registry.version(PREVIOUS)
+    if champion is None or previous is None:
+        raise _nothing_previous(job)
+    if champion.number == previous.number:  # see `_swap`
+        raise InputError(
+            "A rollback needs a previous version that is not the champion.",
+            f"version {champion.number} of {registry.name!r} as both: a promotion was killed half-way",
+            "Run `tuner retune` with its key again, or wait for the next promotion.",
+        )
+    return champion, previous
+
+
+def _nothing_previous(job: Job) -> InputError:
+    rule = "A rollback needs a champion and a previous version."
+    return InputError(rule, f"none of {job.tracking.register_as!r}", "Wait for the first promotion.")
 
 
 def _open_rollback(registry: Registry) -> DecisionRun | None:
@@ -141,6 +172,15 @@ def _give_up_others(registry: Registry, begun: DecisionRun) -> None:
     for each in registry.decisions(" and attributes.status = 'RUNNING'"):
         if each.run_id != begun.run_id:
             registry.give_up(each, f"its call was killed; {begun.name} followed")
+
+
+def _decided(scheduled: Scheduled, begun: DecisionRun, key: str) -> Verdict:
+    """Decide; where rows break a rule, they break it in every call: the decision is given up."""
+    try:
+        return decide(scheduled, begun, key)
+    except InputError as error:
+        scheduled.registry.give_up(begun, str(error))
+        raise
 
 
 @contextmanager

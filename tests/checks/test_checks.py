@@ -241,6 +241,7 @@ def test_a_clock_among_the_columns_is_found():
     date = pd.Timestamp("2020-01-01") + pd.to_timedelta(days, unit="D")
     found = findings(X.assign(visit=date), y, task="regression")["G006"]
     assert (found.severity, "`visit`" in found.title) == ("warning", True)
+    assert findings(X.assign(visit=date.dt.strftime("%Y-%m-%d")), y, task="regression")["G006"] == found
     assert "G006" not in findings(X, y, task="regression", time=date)
 
 

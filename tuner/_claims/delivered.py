@@ -76,7 +76,7 @@ def delivered_estimate(
     loss = estimate.loss**power
     half = math.hypot(max(abs(end - loss) for end in ends), *(step.half_width for step in steps))
     loss += sum(step.change for step in steps)
-    if metric.value != "minus_loss":
+    if not metric.is_scorer:
         loss = max(loss, 0.0)  # before its interval is drawn, which would vanish beyond the end
     low, value, high = (_root(each, power) for each in (loss - half, loss, loss + half))
     natural_low, natural_high = metric.natural_ends(low, high)

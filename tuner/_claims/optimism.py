@@ -85,7 +85,7 @@ def chance_loss(dataset: Dataset, metric: Metric) -> float:
 def _constant(dataset: Dataset, metric: Metric) -> FloatArray:
     weights = np.ones(dataset.n_rows) if dataset.weights is None else dataset.weights
     if dataset.task == "regression":
-        if metric.name != "mae":
+        if not metric.is_same_as("mae"):
             return np.asarray(np.average(dataset.y, weights=weights))
         order = np.argsort(dataset.y)
         half = np.searchsorted(np.cumsum(weights[order]), weights.sum() / 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from threading import Event
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from tuner._finals.held_out import FoldScorer, fits_on
 from tuner._folds.splits import FoldPlan
 from tuner._model import Blended, Member
 from tuner._options.settings import Settings
-from tuner._process.deadline import Deadline, never
+from tuner._process.deadline import Deadline
 from tuner._records import BagLosses, Scores, TrialRecord
 from tuner._rows.data import Dataset
 from tuner._statistics.calibration import tempered
@@ -124,6 +125,10 @@ def rescore(
     may_cut_default : bool
         Whether the first nomination, the default, may miss the deadline: there is another model of it.
     """
+    cancelled = Event()
+
+    def stopped() -> bool:
+        return cancelled.is_set() or deadline.reached
 
     def judge(order: int) -> Trial:
         number = nominations[order].number
@@ -133,7 +138,7 @@ def rescore(
             bench,
             place=place,
             number=number if first_number is None else first_number + order,
-            stop=deadline.stop if order or may_cut_default else never,
+            stop=stopped if order or may_cut_default else cancelled.is_set,
             keep_models=not is_refitted(bench.dataset, settings),
             n_points=None if curves is None else len(curves.path_values),
         )
@@ -144,8 +149,14 @@ def rescore(
     seconds = [trials[nomination.number].fit_seconds for nomination in nominations]
     begun = sorted(range(len(nominations)), key=lambda order: (order > 0, -seconds[order]))
     with ThreadPoolExecutor(settings.n_jobs // bench.n_threads, thread_name_prefix="finalist") as pool:
-        running = {order: pool.submit(judge, order) for order in begun}
-        return [running[order].result() for order in range(len(nominations))]
+        try:
+            running = {order: pool.submit(judge, order) for order in begun}
+            return [running[order].result() for order in range(len(nominations))]
+        except BaseException:
+            cancelled.set()  # fits in flight end at their next step
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def assemble(

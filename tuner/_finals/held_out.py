@@ -23,7 +23,7 @@ CALIBRATION_ROWS = 20_000  # know a single number well enough
 def fits_on(bench: Bench) -> Fits:
     """Return what members of an ensemble are compared by: likelihood on all rows, not the worst slice."""
     classes = bench.dataset.task != "regression"
-    kind: Kind = "classes" if classes else "absolutes" if bench.metric.name == "mae" else "squares"
+    kind: Kind = "classes" if classes else "absolutes" if bench.metric.is_same_as("mae") else "squares"
     targets = [bench.dataset.targets(fold.test) for fold in bench.plan.folds]
     return Fits(targets, kind=kind, n_repeats=bench.plan.n_repeats)
 
@@ -58,7 +58,7 @@ class FoldScorer:
 
     def temperature(self, predictions: Sequence[FloatArray]) -> float:
         """Return what the logits are to be divided by; 1 for metrics that do not judge probabilities."""
-        if self._metric.name != LOG_LOSS:
+        if not self._metric.is_same_as(LOG_LOSS):
             return 1.0
         dataset = self._bench.dataset
         rows, mean = self._averaged(predictions)

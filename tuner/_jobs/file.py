@@ -205,10 +205,12 @@ def check_run_key(run_key: str) -> None:
     Raises
     ------
     InputError
-        If there is a quote in it.
+        If there are quotes of both kinds in it: MLflow's filters know no escape.
     """
-    if "'" in run_key:
-        raise InputError("`--run-key` must hold no quote.", repr(run_key), "Try --run-key 2026-W47.")
+    if "'" in run_key and '"' in run_key:
+        raise InputError(
+            "`--run-key` must not hold both kinds of quotes.", repr(run_key), "Try --run-key 2026-W47."
+        )
 
 
 def load_job(path: str | Path, overrides: Sequence[str] = ()) -> Job:

@@ -21,6 +21,7 @@ from tuner.exceptions import InputError
 
 ROLES = ("target", "groups", "time", "sample_weight")
 SHOWN_COLUMNS = 10
+BLANKS = [" " * width for width in range(1, 65)]  # cells that exports pad; texts keep the spaces around them
 _UNREADABLE = (OSError, ValueError, EOFError, csv.Error, zlib.error, pd.errors.ParserWarning)
 
 
@@ -129,6 +130,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
             compression="gzip" if zipped else None,
             encoding="utf-8-sig",
             index_col=False,
+            na_values=BLANKS,
             low_memory=False,
         )
 

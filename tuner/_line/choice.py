@@ -23,7 +23,7 @@ from tuner._rows.data import Dataset
 from tuner._search.search import Notify, Search, SearchOutcome
 from tuner._seeds import child_seed
 from tuner._trials.bench import Bench, threads_a_fit
-from tuner._trials.trials import Place
+from tuner._trials.trials import Place, Trial
 from tuner.exceptions import TrialsFailedError
 
 
@@ -161,7 +161,14 @@ def elect_without(
         wanted_repeats=1,
     )
     search = replace(search, trials=trials, default_trial=None)
-    return _finals(search, _nominated(search, settings), inner, pace, place, notify, passes=1.0)
+    nominated = _nominated(search, settings)
+    nominations = pace.affordable(nominated, trials, 1.0)
+    scored = _rescored(search, nominations, inner, pace, place)
+    for trial in scored:
+        notify(trial.record)
+    if scored[0].evaluation is None:
+        return None
+    return _assembled(scored, nominations, inner, pace, n_nominated=len(nominated))
 
 
 def _within(fold: Fold, left_out: Fold) -> Fold:
@@ -199,12 +206,21 @@ def _elected(
 ) -> tuple[Finals, tuple[str, ...]]:
     """Elect on the first bench that can score the default: the fresh folds, else the search folds."""
     default = search.default_trial
+    scored: Sequence[Trial] = ()
+    heard: dict[str, TrialRecord] = {}  # on both benches a trial has one key: of two records the later
     for bench, passes in benches:
         if default is not None and not pace.has_time_for(default.record):
             break
-        finals = _finals(search, nominated, bench, pace, place, notify, passes=passes)
-        if finals is not None:
-            return finals, _notes(finals, is_fresh=bench is not benches[-1][0])
+        nominations = pace.affordable(nominated, search.trials, passes)
+        scored = _rescored(search, nominations, bench, pace, place)
+        heard |= {trial.record.trial_key: trial.record for trial in scored}
+        if scored[0].evaluation is not None:
+            break
+    for record in heard.values():
+        notify(record)
+    if scored and scored[0].evaluation is not None:
+        finals = _assembled(scored, nominations, bench, pace, n_nominated=len(nominated))
+        return finals, _notes(finals, is_fresh=bench is not benches[-1][0])
     if default is None:
         raise TrialsFailedError("The default could be scored once but not again: its fits do not repeat.")
     nominated = [Nomination(search.default, ())]
@@ -212,25 +228,16 @@ def _elected(
     return assemble([default], nominated, benches[-1][0], pace.settings, deadline=pace.deadline), (note,)
 
 
-def _finals(
-    search: SearchOutcome,
-    nominated: Sequence[Nomination],
-    bench: Bench,
-    pace: Pace,
-    place: Place,
-    notify: Notify,
-    *,
-    passes: float,
-) -> Finals | None:
-    """Re-score the nominated, elect and assemble; None where the default fails or misses the deadline."""
-    settings = pace.settings
-    nominations = pace.affordable(nominated, search.trials, passes)
+def _rescored(
+    search: SearchOutcome, nominations: Sequence[Nomination], bench: Bench, pace: Pace, place: Place
+) -> list[Trial]:
+    """Re-score the nominated; the default, the first, may fail or miss the deadline."""
     main = place.phase == "search"
-    scored = rescore(
+    return rescore(
         nominations,
         search.trials,
         bench,
-        settings,
+        pace.settings,
         place=Place(place.study, "finalist") if main else place,
         cap=search.cap,
         first_number=None if main else len(search.trials),
@@ -239,12 +246,15 @@ def _finals(
             pace.assembly_seconds([search.trials[each.number] for each in nominations])
         ),
     )
-    for trial in scored:
-        notify(trial.record)
-    if scored[0].evaluation is None:
-        return None
-    finals = assemble(scored, nominations, bench, settings, deadline=pace.deadline.earlier(ASSEMBLY_SECONDS))
-    return replace(finals, n_missed=finals.n_missed + len(nominated) - len(nominations))
+
+
+def _assembled(
+    scored: Sequence[Trial], nominations: Sequence[Nomination], bench: Bench, pace: Pace, *, n_nominated: int
+) -> Finals:
+    """Elect and assemble; those for whom no time was reserved count as missed."""
+    deadline = pace.deadline.earlier(ASSEMBLY_SECONDS)
+    finals = assemble(scored, nominations, bench, pace.settings, deadline=deadline)
+    return replace(finals, n_missed=finals.n_missed + n_nominated - len(nominations))
 
 
 def _nominated(search: SearchOutcome, settings: Settings) -> tuple[Nomination, ...]:

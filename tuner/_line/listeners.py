@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import sys
 import warnings
 from dataclasses import dataclass, field, replace
 from time import monotonic
 from types import TracebackType
 
-from tuner._line.progress import Progress
+from tuner._line.progress import Progress, say
 from tuner._line.promise import promise_of, recipe_of_result
 from tuner._metrics.metrics import Metric
 from tuner._movement.reference import Reference
@@ -24,9 +23,9 @@ from tuner._tracking.info import TrackingInfo
 from tuner._tracking.tracking import DatasetInfo, RunSummary, Tracker
 from tuner.exceptions import StoreError, TimeBudgetWarning
 
-SUMMARY = "mlflow summary"  # its name in the store
-FLUSH_SECONDS = 5.0
-PATIENT_FLUSH_SECONDS = 60.0  # where no time budget presses
+FLUSH_SECONDS = 5.0  # for MLflow's last writes, while it fails
+PATIENT_FLUSH_SECONDS = 60.0  # while it works
+SPARE_SECONDS = 0.5  # of the tolerance below, not for these writes
 CONNECT_SECONDS = 30.0  # a replay waits for MLflow
 OVERRUN_SECONDS, OVERRUN_SHARE = 2.0, 0.05  # what a run may take beyond its budget, the larger of both
 
@@ -52,7 +51,7 @@ class RunContext:
     reference : Reference or None
         What a registered version remembers of its rows.
     flush_seconds : float
-        What MLflow's last writes may take at least, whatever is left of a time budget.
+        What MLflow's last writes may take at least, whatever is left of a time budget and whether it works.
     """
 
     name: str = "tuner"
@@ -63,7 +62,7 @@ class RunContext:
     store: TrialStore | None = None
     begin_with: tuple[Configuration, ...] = ()
     reference: Reference | None = None
-    flush_seconds: float = FLUSH_SECONDS
+    flush_seconds: float = 0.0
 
 
 @dataclass(eq=False)
@@ -88,7 +87,7 @@ class Listeners:
             self._progress = Progress(
                 self.metric, self.config.time_budget, self.config.max_trials, self.started
             )
-            self._progress.say(self._opening())
+            say(self._opening())
         if self.config.tracking:
             self._tracker = start_tracker(
                 self.dataset,
@@ -123,16 +122,35 @@ class Listeners:
 
     def finish(self, result: TuningResult) -> TuningResult:
         """Log the parent run and return the result with what tracking says, and what it took."""
-        result = replace(result, seconds=monotonic() - self.started)
-        overrun = _overrun(result)
-        if overrun is not None:
-            warnings.warn(overrun, TimeBudgetWarning, stacklevel=2)
-            result = replace(result, notes=(*result.notes, overrun))
-        if self._tracker is None:
-            return result
+        result = self._timed(result)
+        if self._tracker is not None:
+            summary = self._summary(_with_overrun(result))
+            notes = self._kept(summary, self._tracker.run_key)
+            timeout, patience = self._flush_limits()
+            info = self._tracker.finish(summary, timeout=timeout, patience=patience)
+            notes = (*result.notes, *notes, *_notes(info))
+            result = self._timed(replace(result, tracking=info, notes=notes))
+        told = _with_overrun(result)
+        if told is not result:
+            warnings.warn(told.notes[-1], TimeBudgetWarning, stacklevel=2)
+        return told
+
+    def _timed(self, result: TuningResult) -> TuningResult:
+        return replace(result, seconds=monotonic() - self.started)
+
+    def _flush_limits(self) -> tuple[float, float]:
+        """Return the seconds that MLflow's last writes may take, and those to wait while it fails."""
+        timeout, budget = PATIENT_FLUSH_SECONDS, self.config.time_budget
+        if budget is not None:
+            left = self.started + budget - monotonic()
+            timeout = min(timeout, max(left, 0.0) + _tolerance(budget) - SPARE_SECONDS)
+        least = self.context.flush_seconds
+        return max(least, timeout), max(least, min(FLUSH_SECONDS, timeout))
+
+    def _summary(self, result: TuningResult) -> RunSummary:
         pictures = draw(result)
         promise = promise_of(result, self.metric)
-        summary = RunSummary(
+        return RunSummary(
             params=_report.config_params(self.config),
             metrics=_report.metrics(result),
             tags=_report.tags(result),
@@ -147,22 +165,16 @@ class Listeners:
             else replace(self.context.reference, promise=promise, recipe=recipe_of_result(result)).files(),
             version_tags={"tuner.job_key": str(self.context.job_key), **promise.tags()},
         )
-        result = self._with_kept(result, summary)
-        budget = self.config.time_budget
-        left = PATIENT_FLUSH_SECONDS if budget is None else self.started + budget - monotonic()
-        info = self._tracker.finish(summary, timeout=max(self.context.flush_seconds, left))
-        notes = result.notes + _notes(info)
-        return replace(result, tracking=info, notes=notes, seconds=monotonic() - self.started)
 
-    def _with_kept(self, result: TuningResult, summary: RunSummary) -> TuningResult:
-        """Keep what `replay` needs; where that fails, MLflow must have the model all the more."""
+    def _kept(self, summary: RunSummary, run_key: str) -> tuple[str, ...]:
+        """Keep what `replay` needs; where that fails, say so: MLflow must have the model all the more."""
         if self.store is None:
-            return result
+            return ()
         try:
-            self.store.keep(SUMMARY, summary.to_json())
+            self.store.keep(_summary_name(run_key), summary.to_json())
         except StoreError as error:
-            return replace(result, notes=(*result.notes, f"`tuner sync` cannot replay this run. {error}"))
-        return result
+            return (f"`tuner sync` cannot replay this run. {error}",)
+        return ()
 
     def _so_far(self) -> str:
         """Say what a run that is stopped has reached."""
@@ -222,22 +234,32 @@ def replay(store: TrialStore, tracker: Tracker, *, timeout: float) -> TrackingIn
         tracker.trial(record)
     if not tracker.connects(timeout=min(CONNECT_SECONDS, timeout)):
         return tracker.abort("KILLED", timeout=0.0)
-    summary = store.kept(SUMMARY)
+    summary = store.kept(_summary_name(tracker.run_key))
     if summary is None:
         return tracker.abort("KILLED", "not finished; run the job again to go on", timeout=timeout)
     return tracker.finish(RunSummary.from_json(summary), timeout=timeout)
 
 
-def _overrun(result: TuningResult) -> str | None:
-    """Say by how much a run took longer than its budget and the tolerance of max(2 s, 5 percent)."""
+def _summary_name(run_key: str) -> str:
+    """Return the store's name for what a run in MLflow ended with: runs of several keys share a study."""
+    return f"mlflow summary {run_key}"
+
+
+def _tolerance(budget: float) -> float:
+    return max(OVERRUN_SECONDS, OVERRUN_SHARE * budget)
+
+
+def _with_overrun(result: TuningResult) -> TuningResult:
+    """Note by how much a run took longer than its budget and the tolerance of max(2 s, 5 percent)."""
     budget = result.time_budget
-    if budget is None or result.seconds <= budget + max(OVERRUN_SECONDS, OVERRUN_SHARE * budget):
-        return None
-    return (
+    if budget is None or result.seconds <= budget + _tolerance(budget):
+        return result
+    note = (
         f"The run took {result.seconds:.1f} s where `time_budget` is {budget:g}: a step that cannot be "
         f"divided (a fold's preparation, one boosting round, one penalty) took longer than the time left. "
         f"Set `time_budget` to at least {math.ceil(result.seconds)}, or tune on fewer rows."
     )
+    return replace(result, notes=(*result.notes, note))
 
 
 def _notes(info: TrackingInfo) -> tuple[str, ...]:
@@ -245,5 +267,5 @@ def _notes(info: TrackingInfo) -> tuple[str, ...]:
     if info.n_missing:
         notes += (f"MLflow misses {info.n_missing} trial(s); the result and the trial store have them all.",)
     for note in notes:
-        sys.stderr.write(f"{note}\n")
+        say(note)
     return notes

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from tuner._metrics.metrics import Metric
 from tuner._records import TrialRecord
 
 EVERY_SECONDS = 2.0
+
+
+def say(text: str) -> None:
+    """Write one line to stderr; where nobody can read it, a closed pipe or a full disk, the run goes on."""
+    with suppress(OSError):
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
 
 @dataclass
@@ -46,12 +54,7 @@ class Progress:
         now = time.monotonic()
         if now - self._last >= EVERY_SECONDS:
             self._last = now
-            self.say(self._line(record, now - self.started))
-
-    def say(self, text: str) -> None:
-        """Write one line to stderr."""
-        sys.stderr.write(f"{text}\n")
-        sys.stderr.flush()
+            say(self._line(record, now - self.started))
 
     def _line(self, record: TrialRecord, elapsed: float) -> str:
         stage = {

@@ -9,6 +9,7 @@ from types import CodeType
 from typing import Any
 
 from tuner._line.listeners import RunContext
+from tuner._metrics.metrics import METRICS
 from tuner._options.config import TuningConfig
 from tuner._options.spaces import known_good, resolve_spaces
 from tuner._records import TrialRecord
@@ -36,6 +37,9 @@ def study_hash(dataset: Dataset, config: TuningConfig) -> str:
         folds += ("widen",)
     if config.gap_weight != "auto":  # the sampler proposes by what it judged
         folds += ("gap_weight", float(config.gap_weight))
+    thresholds = getattr(METRICS.get(str(config.metric)), "thresholds", None)
+    if thresholds:  # a stored path point counts them
+        folds += thresholds
     has_images = dataset.schema.image_shape is not None
     spaces = resolve_spaces(config.families, config.search_space, has_images=has_images)
     known = tuple(known_good(space, has_images=has_images) for space in spaces)

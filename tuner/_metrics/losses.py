@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner._types import FloatArray, IntArray
+from tuner._types import BoolArray, FloatArray, IntArray
 
 Thresholds = tuple[float, ...] | None
 Weigh = Callable[[FloatArray], FloatArray]
@@ -57,9 +57,12 @@ def _one_hot(codes: FloatArray | IntArray, n_classes: int) -> FloatArray:
     return np.equal(codes[:, None], np.arange(n_classes)).astype(np.float64)
 
 
-def _decisions(prediction: FloatArray, thresholds: Thresholds) -> FloatArray:
-    """Codes of shape (n, n_thresholds), or (n, 1) without thresholds."""
-    return np.column_stack([decide(prediction, threshold) for threshold in thresholds or (0.5,)])
+def _decisions(prediction: FloatArray, thresholds: Thresholds) -> IntArray | BoolArray:
+    """Codes of shape (n, n_thresholds), or (n, 1) without thresholds; as `decide` takes them, all at once."""
+    if prediction.ndim == 2:
+        return decide(prediction)[:, None]
+    above: BoolArray = prediction[:, None] > np.array(thresholds or (0.5,))
+    return above
 
 
 def _row_mean(rows: FloatArray) -> Weigh:

@@ -19,8 +19,12 @@ from tuner.exceptions import InputError
 
 __all__ = ["DECISION_THRESHOLDS", "METRICS", "Metric", "MetricValue", "decide", "natural", "resolve_metric"]
 
-# By distance from 0.5: on equal losses the first, most ordinary threshold wins.
-DECISION_THRESHOLDS = (0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8, 0.1, 0.9, 0.05, 0.95)
+# By distance from 0.5: on equal losses the first, most ordinary threshold wins. The last ones are for classes
+# of one row in a thousand, whose probabilities hardly exceed their share.
+DECISION_THRESHOLDS = (
+    *(0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8, 0.1, 0.9, 0.05, 0.95),
+    *(0.02, 0.98, 0.01, 0.99, 0.005, 0.995, 0.002, 0.998, 0.001, 0.999),
+)
 # 2 million float64 are 16 MB; the kernels hold about six arrays of this size.
 _CHUNK_ELEMENTS = 2_000_000
 MetricValue = Literal["one_minus_loss", "minus_loss", "loss"]
@@ -75,7 +79,11 @@ class Metric:
     @property
     def is_scorer(self) -> bool:
         """Whether it is the score of a scikit-learn scorer, called once a weighting, with its sign turned."""
-        return self.value == "minus_loss"
+        return isinstance(self.kernel, ScorerKernel)
+
+    def is_same_as(self, name: str) -> bool:
+        """Whether it is our metric of this name, or scikit-learn's name of it."""
+        return self.kernel is METRICS[name].kernel
 
     def natural(self, loss: float) -> float:
         """Return the value people know the metric by, e.g. an AUC of 0.8 for a loss of 0.2."""
@@ -188,6 +196,18 @@ METRICS: dict[str, Metric] = {
 }
 
 
+# scikit-learn's names of the same formulas: the same loss, shown with the sign that goes with the name.
+SYNONYMS: dict[str, Metric] = {
+    name: replace(METRICS[ours], name=name, value="minus_loss")
+    for name, ours in (
+        ("neg_log_loss", "log_loss"),
+        ("neg_brier_score", "brier"),
+        ("neg_root_mean_squared_error", "rmse"),
+        ("neg_mean_absolute_error", "mae"),
+    )
+}
+
+
 def resolve_metric(
     metric: str | Callable[..., Any] | None,
     task: Task,
@@ -251,7 +271,7 @@ def _list_for(task: Task) -> str:
 
 
 def _resolve_name(name: str, task: Task, *, n_classes: int, weighted: bool) -> Metric:
-    metric = METRICS.get(name)
+    metric = METRICS.get(name) or SYNONYMS.get(name)
     if metric is not None:
         if task not in metric.tasks:
             raise _misfit(name, task, needs="classification" if task == "regression" else "regression")
@@ -273,8 +293,11 @@ def _resolve_name(name: str, task: Task, *, n_classes: int, weighted: bool) -> M
 
 
 def _misfit(name: str, task: Task, *, needs: str) -> InputError:
+    estimator = "TunedClassifier" if needs == "classification" else "TunedRegressor"
     return InputError(
-        f"`{name}` needs a {needs} target.", f"a {task} target", f"Use one of: {_list_for(task)}."
+        f"`{name}` needs a {needs} target.",
+        f"a {task} target",
+        f'Use one of: {_list_for(task)}; or task="{needs}" / {estimator}.',
     )
 
 

@@ -49,7 +49,7 @@ def nearest(name: object, valid: Sequence[str]) -> str:
 
 
 def _hint(name: object, valid: Sequence[str]) -> str:
-    close = get_close_matches(str(name), valid, n=1, cutoff=0.4)
+    close = get_close_matches(name, valid, n=1, cutoff=0.0) if isinstance(name, str) else []
     return f"Did you mean {close[0]!r}? " if close else ""
 
 

@@ -22,8 +22,9 @@ class StudyLock:
     Parameters
     ----------
     url : str
-        Of the store. For an SQLite file the lock is a file beside it; for a server it is one in this
-        machine's folder for temporary files, so that two machines are not kept apart.
+        Of the store. For an SQLite file the lock is a file beside it, however its path is spelt; for a
+        server it is one in this machine's folder for temporary files, so that two machines are not kept
+        apart.
     study_name : str
     """
 
@@ -67,9 +68,14 @@ class StudyLock:
 
 
 def _lock_path(url: str, study_name: str) -> Path:
-    digest = hashlib.sha256(f"{url}\n{study_name}".encode()).hexdigest()[:12]
     sqlite = re.fullmatch(r"sqlite(?:\+\w+)?:///([^?]+)(?:\?.*)?", url)
     database = Path(sqlite[1]) if sqlite else Path()
     if database.name and database.parent.is_dir() and database.name != ":memory:":
-        return database.with_name(f"{database.name}-{digest}.lock")
-    return Path(tempfile.gettempdir()) / f"tuner-{user_name(str(os.getuid()))}" / f"{digest}.lock"
+        database = database.resolve()
+        return database.with_name(f"{database.name}-{_digest(study_name)}.lock")
+    number = str(os.getuid()) if hasattr(os, "getuid") else "nobody"
+    return Path(tempfile.gettempdir()) / f"tuner-{user_name(number)}" / f"{_digest(url, study_name)}.lock"
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]

@@ -5,8 +5,9 @@ What a column and a whole table both need (`as_csr`, `check_finite`) is here too
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from scipy import sparse
 from tuner._types import FloatArray, IntArray
 from tuner.exceptions import InputError
 
+ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 DATE_PARTS = ("epoch_days", "year", "month", "day", "day_of_week", "hour")
 MISSING = -1  # code of a missing category
 N_NUMBERS = {"numeric": 1, "datetime": len(DATE_PARTS), "categorical": 0}  # that a column becomes
@@ -31,7 +33,7 @@ class Column:
     name : str
         Name in the input.
     kind : {"numeric", "categorical", "datetime"}
-        How it is encoded.
+        How it is encoded; texts that are all dates are dates.
     categories : tuple of str
         Names whose index is the code; a name not in it gets ``len(categories)``.
     """
@@ -49,15 +51,31 @@ def read_column(name: str, values: pd.Series) -> Column | None:
     InputError
         On cells of an unusable type.
     """
+    is_category = isinstance(values.dtype, pd.CategoricalDtype)
     values = _plain(name, values)
-    distinct = values.dropna().nunique()
-    if distinct == 0 or (distinct == 1 and not values.isna().any()):
+    distinct = values.dropna().unique()
+    if len(distinct) == 0 or (len(distinct) == 1 and not values.isna().any()):
         return None
     if isinstance(values.dtype, pd.DatetimeTZDtype) or values.dtype.kind == "M":
         return Column(name, "datetime")
     if values.dtype.kind in "biuf":
         return Column(name, "numeric")
+    if not is_category and _are_iso_dates(distinct):
+        return Column(name, "datetime")
     return Column(name, "categorical", tuple(sorted(set(category_names(values.dropna())))))
+
+
+def _are_iso_dates(distinct: Iterable[Any]) -> bool:
+    """Whether all values are texts such as 2024-02-29 or 2024-02-29T13:30+01:00, and dates that exist."""
+    texts = pd.Series(list(distinct), dtype=object)
+    if not all(isinstance(text, str) and ISO_DATE.match(text) for text in texts):
+        return False
+    return bool(_iso_dates(texts).notna().all())
+
+
+def _iso_dates(texts: pd.Series) -> pd.Series:
+    """Return dates in UTC; missing where a text is none of ISO 8601."""
+    return pd.to_datetime(texts, utc=True, format="ISO8601", errors="coerce")
 
 
 def _plain(name: str, values: pd.Series) -> pd.Series:
@@ -104,7 +122,7 @@ def _plain_categories(values: pd.Series, column: Column) -> pd.Series:
     return _plain(column.name, values).astype(object)
 
 
-def category_names(values: pd.Series) -> list[str]:
+def category_names(values: Iterable[Any]) -> list[str]:
     return [category_name(value) for value in values]
 
 
@@ -128,22 +146,24 @@ def encode_columns(frame: pd.DataFrame, columns: tuple[Column, ...]) -> tuple[Fl
     Raises
     ------
     InputError
-        If a cell is not of its column's kind, or a number is infinite.
+        If a cell is not of its column's kind (a text among dates is missing), or a number is infinite.
     """
-    numeric: list[FloatArray] = []
-    categorical: list[IntArray] = []
+    names = [repr(column.name) for column in columns for _ in range(N_NUMBERS[column.kind])]
+    n_categorical = sum(column.kind == "categorical" for column in columns)
+    numbers = np.empty((len(frame), len(names)))  # filled in place: of a large table there is room for one
+    codes = np.empty((len(frame), n_categorical), dtype=np.int32)
+    numeric = categorical = 0
     for index, column in enumerate(columns):
         values = frame.iloc[:, index]
         if column.kind == "categorical":
-            categorical.append(_codes(values, column))
-        elif column.kind == "datetime":
-            numeric.extend(_date_parts(values, column))
-        else:
-            numeric.append(_numbers(values, column))
-    n_rows = len(frame)
-    numbers = np.column_stack(numeric) if numeric else np.empty((n_rows, 0))
-    codes = np.column_stack(categorical) if categorical else np.empty((n_rows, 0), dtype=np.int32)
-    check_finite(numbers, [repr(column.name) for column in columns for _ in range(N_NUMBERS[column.kind])])
+            codes[:, categorical] = _codes(values, column)
+            categorical += 1
+            continue
+        parts = _date_parts(values, column) if column.kind == "datetime" else [_numbers(values, column)]
+        for part in parts:
+            numbers[:, numeric] = part
+            numeric += 1
+    check_finite(numbers, names)
     return numbers, codes
 
 
@@ -193,9 +213,11 @@ def _date_parts(values: pd.Series, column: Column) -> list[FloatArray]:
     try:
         stamps = parse_dates(values)
     except (TypeError, ValueError) as error:
-        raise InputError(
-            f"Column {column.name!r} held dates at fit and must do so now.", str(error), "Parse it."
-        ) from error
+        stamps = _iso_dates(values) if _are_texts(values) else pd.Series(dtype=object)
+        if stamps.isna().all():  # another column; single texts are missing
+            raise InputError(
+                f"Column {column.name!r} held dates at fit and must do so now.", str(error), "Parse it."
+            ) from error
     stamps = stamps.astype("datetime64[us, UTC]") if isinstance(values.dtype, pd.ArrowDtype) else stamps
     missing = stamps.isna().to_numpy()
     epoch = pd.Timestamp(0, tz="UTC").as_unit("s")  # in nanoseconds it would bar the year 9999
@@ -207,10 +229,29 @@ def _date_parts(values: pd.Series, column: Column) -> list[FloatArray]:
 
 
 def parse_dates(values: pd.Series) -> pd.Series:
-    """Return dates in UTC, whatever zone or text format each of them has."""
+    """Return dates in UTC, whatever zone each of them has: of ISO 8601, or texts all of one other format.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a value is no date.
+    """
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(object)
+    if _are_texts(values):
+        stamps = _iso_dates(values)
+        if stamps.notna().equals(values.notna()):
+            return stamps
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # "could not infer format": a slower way is taken
-        return pd.to_datetime(values, utc=True)
+        try:
+            return pd.to_datetime(values, utc=True)
+        except NotImplementedError as error:  # of a text such as "-1"
+            raise ValueError(str(error)) from error
+
+
+def _are_texts(values: pd.Series) -> bool:
+    return pd.api.types.infer_dtype(values, skipna=True) == "string"
 
 
 def varying_columns(matrix: Any) -> list[int]:

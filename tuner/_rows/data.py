@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy import sparse
 
-from tuner._rows.table import Schema, Table, as_csr, is_named, read_schema
+from tuner._rows.roles import columns_of
+from tuner._rows.table import Schema, Table, as_csr, is_named, read_schema, unlisted
 from tuner._rows.vectors import (
     as_vector,
     check_length,
@@ -188,7 +188,7 @@ def _first_rows(X: Any) -> Any:
     """Return a few raw rows in the form they came in."""
     if sparse.issparse(X):
         return as_csr(X)[:SAMPLE_ROWS]
-    rows = X if hasattr(X, "shape") and hasattr(X, "__getitem__") else np.asarray(X)
+    rows = X if hasattr(X, "shape") and hasattr(X, "__getitem__") else np.asarray(unlisted(X))
     return rows[:SAMPLE_ROWS]
 
 
@@ -208,14 +208,13 @@ def with_log_target(dataset: Dataset) -> Dataset:
 
 
 def _without_roles(X: Any, values_by_role: dict[str, Any]) -> tuple[Any, dict[str, str]]:
-    """Drop feature columns that are, by name and value, the target, groups, time or weight.
+    """Drop feature columns that are the target, groups, time or weight.
 
     Returns the rest and, by column, the note to make of it.
     """
     if not is_named(X):
         return X, {}
-    by_role = {role: _as_column(values) for role, values in values_by_role.items()}
-    used = {values.name: role for role, values in by_role.items() if _is_column(values, X)}
+    used = {name: role for role, values in values_by_role.items() for name in columns_of(role, values, X)}
     if not used:
         return X, {}
     notes = {
@@ -223,20 +222,3 @@ def _without_roles(X: Any, values_by_role: dict[str, Any]) -> tuple[Any, dict[st
         for name, role in used.items()
     }
     return X[[name for name in X.columns if name not in used]], notes
-
-
-def _as_column(values: Any) -> Any:
-    """Return a frame of one column as that column; anything else as it is."""
-    is_frame = is_named(values) and values.shape[1] == 1
-    return values[values.columns[0]] if is_frame else values
-
-
-def _is_column(values: Any, X: Any) -> bool:
-    """Whether a Series is, by name and value, a column of the frame."""
-    if list(X.columns).count(getattr(values, "name", None)) != 1 or len(values) != len(X):
-        return False
-    if isinstance(X, pd.DataFrame):
-        own = X[values.name].reset_index(drop=True)
-        return isinstance(values, pd.Series) and own.equals(values.reset_index(drop=True))
-    column = X[values.name]
-    return isinstance(values, type(column)) and bool(column.equals(values))

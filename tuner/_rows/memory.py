@@ -11,6 +11,7 @@ SHARE = 0.8  # of what is available, where the user names no limit
 FIXED_BYTES = 200 * 2**20  # what the fits take whatever the table
 TABLES = 4  # the table, and at most three times its size in folds, designs and predictions
 CGROUP = Path("/sys/fs/cgroup")
+FILE_CACHE = ("active_file", "inactive_file")  # what was read of files: given back as soon as it is needed
 
 
 def check_memory(table: Table, max_memory: int | None) -> None:
@@ -56,7 +57,12 @@ def available_bytes(cgroup: Path = CGROUP) -> int:
     machine = int(psutil.virtual_memory().available)
     try:
         limit = (cgroup / "memory.max").read_text().strip()
-        used = int((cgroup / "memory.current").read_text())
+        used = int((cgroup / "memory.current").read_text()) - _file_cache_bytes(cgroup)
     except (OSError, ValueError):
         return machine
     return machine if limit == "max" else max(0, min(machine, int(limit) - used))
+
+
+def _file_cache_bytes(cgroup: Path) -> int:
+    lines = (line.split() for line in (cgroup / "memory.stat").read_text().splitlines())
+    return sum(int(size) for name, size in lines if name in FILE_CACHE)

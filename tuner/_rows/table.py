@@ -42,6 +42,7 @@ __all__ = [
     "is_named",
     "parse_dates",
     "read_schema",
+    "unlisted",
 ]
 
 
@@ -137,6 +138,7 @@ class Schema:
         InputError
             If columns are missing, extra, or hold infinite values.
         """
+        X = unlisted(X)
         self._check_images(X)
         frame = as_frame(self.without_roles(X))
         named = self.input_names is not None and is_named(X)
@@ -230,11 +232,29 @@ def _position_names(width: int) -> list[str]:
     return [f"x{index}" for index in range(width)]
 
 
-def _as_array(X: Any) -> Any:
+def unlisted(X: Any) -> Any:
+    """Return rows in a list as an array; anything else as it is.
+
+    Raises
+    ------
+    InputError
+        If the rows are not equally long.
+    """
+    return _one_array(X) if isinstance(X, list | tuple) else X
+
+
+def _one_array(X: Any) -> Any:
     try:
         array = np.asarray(X)
     except ValueError as error:
         raise InputError("Rows of X must be equally long.", str(error), "Pad or repair the rows.") from error
+    if array.dtype.kind in "US" and not hasattr(X, "dtype"):
+        return np.asarray(X, dtype=object)  # numpy has turned numbers beside texts into texts
+    return array
+
+
+def _as_array(X: Any) -> Any:
+    array = _one_array(X)
     if array.dtype.kind == "c":
         raise InputError("X must be real.", "Complex data not supported", "Pass real numbers.")
     if array.ndim in (3, 4):
@@ -280,6 +300,7 @@ def read_schema(X: Any) -> tuple[Schema, Table, tuple[str, ...]]:
     InputError
         On duplicate column names, infinite values, unusable cell types or no usable column.
     """
+    X = unlisted(X)
     image_shape = np.shape(X)[1:] if isinstance(X, np.ndarray) and X.ndim in (3, 4) else None
     frame = as_frame(X)
     if not isinstance(frame, pd.DataFrame):

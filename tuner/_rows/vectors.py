@@ -41,6 +41,9 @@ def resolve_task(target: Any, task: str) -> str:
 
 def as_vector(values: Any, name: str) -> Any:
     """Return one value a row as an array without missing ones; ``name`` is what errors call it."""
+    if isinstance(values, str):
+        rule = f"`{name}` must hold one value per row."
+        raise InputError(rule, f"the text {values!r}", f'Pass the column: {name}=X["{values}"].')
     if type(values).__module__.split(".")[0] == "polars":
         values = values.to_pandas()
     if isinstance(values, pd.DataFrame) and values.shape[1] == 1:
@@ -186,6 +189,20 @@ def encode_time(time: Any, n_rows: int) -> FloatArray | None:
         return None
     values = as_vector(time, "time")
     check_length("time", values, n_rows)
+    encoded = time_numbers(values)
+    if len(np.unique(encoded)) < 2:
+        raise InputError("`time` must have at least 2 distinct values.", "1", "Drop `time`.")
+    return encoded
+
+
+def time_numbers(values: Any) -> FloatArray:
+    """Return numbers as they are, dates and their texts in nanoseconds.
+
+    Raises
+    ------
+    InputError
+        If a text is no date.
+    """
     if values.dtype.kind in "OU":
         try:
             values = parse_dates(pd.Series(values)).dt.tz_localize(None).to_numpy()
@@ -194,23 +211,30 @@ def encode_time(time: Any, n_rows: int) -> FloatArray | None:
     if values.dtype.kind == "M":
         # By microseconds: the years 1 to 9999 overflow in nanoseconds.
         values = values.astype("datetime64[us]").astype(np.int64) * 1000.0
-    encoded = np.asarray(values, dtype=np.float64)
-    if len(np.unique(encoded)) < 2:
-        raise InputError("`time` must have at least 2 distinct values.", "1", "Drop `time`.")
-    return encoded
+    return np.asarray(values, dtype=np.float64)
 
 
 def check_weights(weights: Any, n_rows: int) -> FloatArray | None:
     """Return weights of at least 0, not all 0; one number counts for every row."""
     if weights is None:
         return None
-    if np.isscalar(weights):
+    if np.isscalar(weights) and not isinstance(weights, str):
         weights = np.full(n_rows, weights)
-    vector = as_vector(weights, "sample_weight")
-    values = _as_numbers(vector, "`sample_weight` must be numbers.", "Convert it.")
+    values = weight_numbers(as_vector(weights, "sample_weight"))
     check_length("sample_weight", values, n_rows)
     if values.min() < 0:
         raise InputError("`sample_weight` must not be negative.", float(values.min()), "Clip it at 0.")
     if values.max() <= 0:
         raise InputError("`sample_weight` must not be all zero.", "only zeros", "Give some row a weight.")
     return values
+
+
+def weight_numbers(values: Any) -> FloatArray:
+    """Return weights as floats.
+
+    Raises
+    ------
+    InputError
+        If one is no number.
+    """
+    return _as_numbers(values, "`sample_weight` must be numbers.", "Convert it.")

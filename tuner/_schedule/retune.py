@@ -49,7 +49,7 @@ from tuner._schedule.scheduled import (
 from tuner._schedule.window import split_window
 from tuner._schedule.workshop import Workshop, study
 from tuner._statistics.intervals import Interval
-from tuner._tracking.registry import KEY, DecisionRun, Made, Registry, Version
+from tuner._tracking.registry import CHAMPION, KEY, DecisionRun, Made, Registry, Version
 from tuner._types import BoolArray, IntArray
 
 BEFORE = "tuner.champion_before"  # what a decision that is continued goes on from
@@ -104,6 +104,8 @@ def decide(scheduled: Scheduled, begun: DecisionRun, key: str) -> Verdict:
     if begun.tags[BEFORE] == NONE:
         everything = np.arange(scheduled.dataset.n_rows)
         version = study(scheduled, begun, everything, key, None)
+        if scheduled.registry.version(CHAMPION) is None:  # it is registered first: the alias may have failed
+            scheduled.registry.point(CHAMPION, version)
         return Verdict("first", "there was no champion", challenger=version)
     champion = load_champion(scheduled, scheduled.registry.numbered(begun.tags[BEFORE]))
     is_new = unseen_rows(champion, scheduled)
@@ -141,6 +143,7 @@ class _Arena:
     champion: Champion
     movement: Movement
     train: Workshop
+    everything: Workshop
     train_rows: IntArray
     holdout: IntArray
     begun: DecisionRun
@@ -162,14 +165,16 @@ class _Arena:
             window_rows=retune.window_rows,
         )
         train = Workshop.of(scheduled, window.train)
+        everything = Workshop.of(scheduled)  # now: rows of the contest that break a rule must cost no study
         there = scheduled.rows.labelled.take(window.holdout)
         # Columns as they are now: the champion's may be gone.
         facts = remember(train.own.features, train.own.target, train.checked.dataset, seed=0, now=0.0)
         hashes = facts.hash(there.features, there.target)
         n_uses = 1 + _earlier_uses(scheduled.registry, hashes, key)
         return cls(
-            scheduled, champion, movement, train, window.train, window.holdout, begun, key, hashes, n_uses
-        )
+            scheduled, champion, movement, train, everything, window.train, window.holdout, begun, key,
+            hashes, n_uses,
+        )  # fmt: skip
 
     def verdict(self) -> Verdict:
         """Let the refit meet the champion and, where that does not do, a study's winner the better."""
@@ -230,10 +235,9 @@ class _Arena:
 
     def _made(self, recipe: Recipe, promise: Promise | None, searched: float, origin: Version) -> Made:
         """Fit what was elected on all rows, those held out among them, now that all is decided."""
-        everything = Workshop.of(self.scheduled)
-        return everything.made(
-            everything.as_elected(recipe), recipe, promise, searched, origin=origin, key=self.key,
-            description=f"Version {origin.number}'s configurations on {everything.n_rows} rows, the "
+        return self.everything.made(
+            self.everything.as_elected(recipe), recipe, promise, searched, origin=origin, key=self.key,
+            description=f"Version {origin.number}'s configurations on {self.everything.n_rows} rows, the "
             f"{len(self.holdout)} of the contest among them: fitted on these after it was decided. What was "
             "measured there was measured on models without them.",
         )  # fmt: skip

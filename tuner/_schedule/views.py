@@ -112,7 +112,7 @@ def report_job(path: str | Path, *, overrides: Sequence[str] = (), out: str | Pa
     Raises
     ------
     InputError
-        If there is no report; `RegistryError` if MLflow cannot be reached.
+        If there is no report, or its file cannot be written; `RegistryError` if MLflow cannot be reached.
     """
     job = load_job(path, overrides)
     config = job_config(job)
@@ -125,5 +125,11 @@ def report_job(path: str | Path, *, overrides: Sequence[str] = (), out: str | Pa
     if page is None:
         raise InputError("A report needs a finished run.", f"none of job {job.name!r}", "Run the job.")
     path = Path(out or f"{job.name}-report.html")
-    path.write_bytes(page)
+    try:
+        path.write_bytes(page)
+    except OSError as error:
+        reason = f"{path}: {error.strerror or type(error).__name__}"
+        raise InputError(
+            "The report's file must be writable.", reason, "Choose another with --out."
+        ) from error
     return path

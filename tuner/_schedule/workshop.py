@@ -130,7 +130,7 @@ def study(
         )
     result = tune_checked(check_run(dataset, config), config, context, started=monotonic())
     run_id = None if result.tracking is None else result.tracking.run_id
-    version = None if run_id is None else registry.version_of_run(run_id)
+    version = None if run_id is None else registry.version_of_run(run_id, result.study_name)
     if version is None:
         problems = () if result.tracking is None else result.tracking.problems
         raise RegistryError(

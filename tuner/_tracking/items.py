@@ -11,7 +11,7 @@ from tuner._records import Curves, Scores, TrialRecord
 from tuner._tracking.info import RunSummary
 
 MAX_CURVE_POINTS = 64
-DIGEST = "tuner.digest"
+DIGEST, REASON = "tuner.digest", "tuner.reason"
 MAX_PARAM, MAX_TAG = 6000, 8000  # characters; MLflow refuses or cuts longer ones
 
 
@@ -69,7 +69,7 @@ def _tags(record: TrialRecord) -> Iterator[Tag]:
     yield Tag("tuner.state", record.state)
     yield Tag(DIGEST, record.digest)
     if record.reason is not None:
-        yield Tag("tuner.reason", record.reason[:MAX_TAG])
+        yield Tag(REASON, record.reason[:MAX_TAG])
     place = f"{record.phase}-{record.outer}" if record.phase == "outer_fold" else record.phase
     yield Tag("mlflow.runName", f"{place}-{record.number} {record.configuration.family}")
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tuner._movement.reference import Reference
 from tuner._process.secrets import mask_secrets
-from tuner._tracking.items import MAX_TAG, LogItem, Tag
+from tuner._tracking.items import MAX_TAG, REASON, LogItem, Tag
 from tuner._tracking.model import REFERENCE, REFERENCE_FOLDER, log_model, register_model
 from tuner._tracking.write import (
     artifacts_beside,
@@ -25,7 +25,7 @@ from tuner._tracking.write import (
     find_experiment,
     log_files,
     origin_tags,
-    store_errors,
+    quoted,
     write_items,
     writer_settings,
 )
@@ -41,6 +41,7 @@ ROLE, DECISION, CHECK = "tuner.role", "decision", "check"
 KEY = "tuner.retune_key"
 STUDY_RUN = "tuner.study_run"
 MAX_DECISIONS = 1_000  # read back at most, newest first
+MAX_DESCRIPTION = 5_000  # characters of a registered model's; a server's database refuses longer ones
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # what a missing model or alias raises
 
 
@@ -174,11 +175,16 @@ class Registry:
         with _clear_errors():
             return _version(self._client.get_model_version(self.name, number))
 
-    def version_of_run(self, run_id: str) -> Version | None:
-        """Return the version that a run has made, if there is one."""
+    def version_of_run(self, run_id: str, study: str) -> Version | None:
+        """Return the newest version that a study has made in a run, if there is one.
+
+        A decision that is begun anew has the run of the one given up, and may search on other rows: a version
+        of that study may have trained on those that this one is to be judged by.
+        """
         with _clear_errors():
             found = self._client.search_model_versions(f"run_id = '{run_id}'")
-        return next((_version(each) for each in found if each.name == self.name), None)
+        made = (_version(each) for each in found if each.name == self.name)
+        return next((each for each in made if each.tags.get("tuner.study") == study), None)
 
     def point(self, alias: str, version: Version) -> None:
         """Let an alias point at a version."""
@@ -191,9 +197,9 @@ class Registry:
             self._client.delete_registered_model_alias(self.name, alias)
 
     def describe(self, text: str) -> None:
-        """Write the registered model's description."""
+        """Write the registered model's description; what is too long is cut at its end."""
         with _clear_errors():
-            self._client.update_registered_model(self.name, text)
+            self._client.update_registered_model(self.name, text[:MAX_DESCRIPTION])
 
     def deliver(self, run_id: str, made: Made) -> Version:
         """Log a model to a decision and make it a version; one that a killed call has made is the one."""
@@ -262,7 +268,7 @@ class Registry:
         """Return decisions about this model, newest first."""
         from mlflow.entities import ViewType
 
-        text = f"tags.`{ROLE}` = '{DECISION}' and tags.`tuner.model` = '{self.name}'{conditions}"
+        text = f"tags.`{ROLE}` = '{DECISION}' and tags.`tuner.model` = {quoted(self.name)}{conditions}"
         with _clear_errors():
             found = self._client.search_runs(
                 [self._experiment_id],
@@ -275,7 +281,7 @@ class Registry:
 
     def decision(self, key: str) -> DecisionRun | None:
         """Return the decision of a key, if it was begun and not given up: what it began with has passed."""
-        begun = self.decisions(f" and tags.`{KEY}` = '{key}' and attributes.status != 'KILLED'")
+        begun = self.decisions(f" and tags.`{KEY}` = {quoted(key)} and attributes.status != 'KILLED'")
         return next(iter(begun), None)
 
     def begin(self, key: str, name: str, tags: Mapping[str, str]) -> DecisionRun:
@@ -306,8 +312,8 @@ class Registry:
             self._client.set_terminated(run_id, "FINISHED")
 
     def give_up(self, decision: DecisionRun, reason: str) -> None:
-        """End a decision that a killed process began and nobody continues."""
-        self.note(decision.run_id, [Tag("tuner.reason", reason)])
+        """End a decision that nobody continues: its process was killed, or its rows break a rule."""
+        self.note(decision.run_id, [Tag(REASON, mask_secrets(reason)[:MAX_TAG])])
         with _clear_errors():
             self._client.set_terminated(decision.run_id, "KILLED")
 
@@ -347,12 +353,11 @@ def _decision(run: Any) -> DecisionRun:
 def _clear_errors() -> Iterator[None]:
     """Turn what MLflow raises into one clear error; a broken rule of ours passes."""
     with writer_settings():
-        errors = store_errors()
         try:
             yield
         except (InputError, RegistryError):
             raise
-        except errors as error:
+        except Exception as error:  # artifacts go to clients whose errors share no class
             reason = " ".join(mask_secrets(f"{type(error).__name__}: {error}").split())[:300]
             raise RegistryError(
                 "The model registry must be reachable and writable.",

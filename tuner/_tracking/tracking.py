@@ -10,7 +10,7 @@ import math
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -21,7 +21,7 @@ from tuner._process.failpoints import failpoint
 from tuner._process.secrets import mask_secrets
 from tuner._records import TrialRecord
 from tuner._tracking.info import DatasetInfo, RunSummary, TrackingInfo
-from tuner._tracking.items import MAX_TAG, BestSoFar, Metric, Param, Tag, log_items, summary_items
+from tuner._tracking.items import MAX_TAG, REASON, BestSoFar, Metric, Param, Tag, log_items, summary_items
 from tuner._tracking.model import import_what_logs_models, log_model, register_model
 from tuner._tracking.write import (
     Place,
@@ -35,7 +35,6 @@ from tuner._tracking.write import (
     log_files,
     origin_tags,
     store_errors,
-    without_autologging,
     write_items,
     write_summary,
     writer_settings,
@@ -48,6 +47,7 @@ REFUSED = "INVALID_PARAMETER_VALUE"  # MLflow's code for what no repetition mend
 TRIES = 3
 FIRST_DELAY, MAX_DELAY = 0.25, 3.0  # seconds between tries
 BEST_BATCH, IDLE_SECONDS = 50, 2.0  # best-so-far is written every so many trials, or when nothing happens
+POLL_SECONDS = 0.1  # whoever waits for the end looks so often whether the store still fails
 TRIALS_SHARE = 0.6  # of the time `finish` may take; the rest belongs to the summary and the model
 
 
@@ -78,6 +78,11 @@ class Tracker:
         What a run that is continued finds its parent run by; None: no run is continued.
     artifact_location : str or None
         For a new experiment; None: ``mlartifacts`` beside an embedded SQLite database, else the server's.
+
+    Attributes
+    ----------
+    run_key : str
+        As given, else one of its own.
     """
 
     def __init__(
@@ -92,6 +97,7 @@ class Tracker:
         run_key: str | None = None,
         artifact_location: str | None = None,
     ) -> None:
+        self.run_key = run_key or uuid.uuid4().hex
         self._uri = uri
         self._experiment = experiment or DEFAULT_EXPERIMENT
         self._artifact_location = artifact_location
@@ -102,7 +108,7 @@ class Tracker:
             "mlflow.runName": run_name,
             "tuner.study": study,
             "tuner.role": "parent",
-            "tuner.run_key": run_key or uuid.uuid4().hex,
+            "tuner.run_key": self.run_key,
             "tuner.dataset": dataset.digest,
             **({"tuner.fold_plan_hash": dataset.fold_plan_hash} if dataset.fold_plan_hash else {}),
         }
@@ -120,7 +126,6 @@ class Tracker:
         self._failing = self._done = False
         self._trials_until = math.inf
         self._connected, self._given_up = Event(), Event()
-        self._while_running = ExitStack()
         self._thread = Thread(target=self._run, name="mlflow-writer", daemon=True)
 
     def start(self) -> None:
@@ -131,7 +136,6 @@ class Tracker:
         """
         if find_spec("polars") is not None:
             import_module("polars")
-        self._while_running.enter_context(without_autologging())
         self._thread.start()
 
     def trial(self, record: TrialRecord) -> None:
@@ -144,26 +148,47 @@ class Tracker:
         """Wait until the store is reached, at most ``timeout`` seconds; return whether it was."""
         return self._connected.wait(timeout)
 
-    def finish(self, summary: RunSummary, *, timeout: float) -> TrackingInfo:
-        """Let the writer end the parent run as FINISHED; wait at most ``timeout`` seconds."""
-        return self._stop(_End("FINISHED", summary=summary), timeout)
+    def finish(self, summary: RunSummary, *, timeout: float, patience: float = math.inf) -> TrackingInfo:
+        """Let the writer end the parent run as FINISHED.
+
+        Parameters
+        ----------
+        summary : RunSummary
+        timeout : float
+            Seconds to wait at most.
+        patience : float
+            Seconds to wait at most while the store fails.
+        """
+        return self._stop(_End("FINISHED", summary=summary), timeout, patience)
 
     def abort(self, status: str = "FAILED", reason: str = "", *, timeout: float = 5.0) -> TrackingInfo:
         """Let the writer end the parent run as FAILED or KILLED; wait at most ``timeout`` seconds."""
         return self._stop(_End(status, reason=reason), timeout)
 
-    def _stop(self, end: _End, timeout: float) -> TrackingInfo:
-        self._while_running.close()
+    def _stop(self, end: _End, timeout: float, patience: float = math.inf) -> TrackingInfo:
         self._trials_until = time.monotonic() + TRIALS_SHARE * timeout
         self._queue.put(end)
+        waited = self._wait(timeout, patience)
         if self._thread.is_alive():
-            self._thread.join(timeout)
-        if self._thread.is_alive():
-            self._problems.setdefault("time", f"not done within {timeout:.1f} s; give tracking more time")
+            cure = "" if self._failing else "; give tracking more time"
+            self._problems.setdefault("time", f"not done within {waited:.1f} s{cure}")
         elif not self._done and not self._problems:
             self._problems["writer"] = "stopped before the end of the run; see its traceback on stderr"
         self._given_up.set()
         return self.info()
+
+    def _wait(self, timeout: float, patience: float) -> float:
+        """Wait for the writer's end; return how long it took."""
+        began = now = worked = time.monotonic()
+        while self._thread.is_alive():
+            now = time.monotonic()
+            if not self._failing:
+                worked = now
+            left = min(began + timeout, worked + patience) - now
+            if left <= 0:
+                break
+            self._thread.join(min(left, POLL_SECONDS))
+        return now - began
 
     def info(self) -> TrackingInfo:
         """Return how things stand now."""
@@ -203,10 +228,12 @@ class Tracker:
                 place = self._open()
             except self._errors as error:
                 self._problem("connection", error)
+                self._failing = True
                 if getattr(error, "error_code", None) == REFUSED:
                     return None
             else:
                 self._problems.pop("connection", None)
+                self._failing = False
                 self._connected.set()
                 return place
             self._given_up.wait(delay)
@@ -316,10 +343,12 @@ class Tracker:
             failpoint("tracking.model_registered")
 
     def _terminate(self, place: Place, end: _End) -> None:
-        tags = {"tuner.reason": end.reason[:MAX_TAG]} if end.reason else {}
-        if self._missing:
-            tags["tuner.missing_trials"] = str(len(self._missing))
-        write_items(place.client, place.run_id, [Tag(*tag) for tag in tags.items()])
+        # Both always: a run that is continued must not keep what was true of its first part.
+        tags = [
+            Tag(REASON, end.reason[:MAX_TAG]),
+            Tag("tuner.missing_trials", str(len(self._missing))),
+        ]
+        write_items(place.client, place.run_id, tags)
         place.client.set_terminated(place.run_id, end.status)
 
     def _attempt(self, what: str, action: Callable[[bool], object]) -> bool:
@@ -329,7 +358,7 @@ class Tracker:
                 break
             try:
                 action(attempt > 0)
-            except self._errors as error:
+            except Exception as error:  # noqa: BLE001 - artifacts go to clients whose errors share no class
                 self._problem(what, error)
                 if isinstance(error, TypeError | AttributeError | Warning):
                     break  # not the store's fault: repeating changes nothing

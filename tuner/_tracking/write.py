@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +20,7 @@ from tuner._process.failpoints import failpoint
 from tuner._process.user import user_name
 from tuner._records import TrialRecord
 from tuner._tracking.info import DatasetInfo
-from tuner._tracking.items import DIGEST, MAX_TAG, LogItem, Metric, Param, Tag, log_items
+from tuner._tracking.items import DIGEST, MAX_TAG, REASON, LogItem, Metric, Param, Tag, log_items
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -81,13 +81,15 @@ class Place:
             self.client.delete_run(known.run_id)
             del self.left[record.trial_key]
             known = None
-        if known is None or known.status != status:
+        if known is None or known.status != status or not known.digest:
             items = list(log_items(record))
             tags = {**shared, "mlflow.parentRunId": self.run_id}
             tags |= {item.name: item.value for item in items if isinstance(item, Tag)}
             found = known.run_id if known else self.find(record.trial_key) if look_up else None
             run_id = found or create_run(self.client, self.experiment_id, record.started, tags)
             failpoint("tracking.run_created")
+            if known and record.reason is None:
+                items.append(Tag(REASON, ""))  # instead of what `close_left` wrote
             write_items(self.client, run_id, items if known else (i for i in items if not isinstance(i, Tag)))
             self.client.set_terminated(run_id, status, _milliseconds(record.completed))
             failpoint("tracking.run_ended")
@@ -99,10 +101,14 @@ class Place:
         return find_run(self.client, self.experiment_id, tags)
 
     def close_left(self) -> None:
-        """End what a killed run left running and nobody has taken up."""
+        """End what a killed run left running and nobody has taken up.
+
+        It may be written in part: without a digest a later run writes it again, pruned ones, too.
+        """
         for key, child in list(self.left.items()):
             if child.status == "RUNNING":
-                self.client.set_tag(child.run_id, "tuner.reason", "its run was killed")
+                tags = [Tag(REASON, "its run was killed"), Tag(DIGEST, "")]
+                write_items(self.client, child.run_id, tags)
                 self.client.set_terminated(child.run_id, "KILLED")
             del self.left[key]
 
@@ -164,12 +170,12 @@ def find_experiment(client: MlflowClient, name: str, artifact_location: str | No
 
 def find_run(client: MlflowClient, experiment_id: str, tags: Mapping[str, str]) -> str | None:
     """Return the run that has all of these tags, if there is one."""
-    conditions = " and ".join(f"tags.`{name}` = {_quoted(value)}" for name, value in tags.items())
+    conditions = " and ".join(f"tags.`{name}` = {quoted(value)}" for name, value in tags.items())
     runs = client.search_runs([experiment_id], conditions, max_results=1)
     return str(runs[0].info.run_id) if runs else None
 
 
-def _quoted(value: str) -> str:
+def quoted(value: str) -> str:
     return f"'{value}'" if '"' in value else f'"{value}"'
 
 
@@ -235,20 +241,31 @@ def create_database(uri: str) -> None:
     database = database_file(uri)
     if database is None or database.exists():
         return
-    if not database.parent.is_dir():  # MLflow would try for minutes, and say so each time
-        text = f"no folder {database.parent} for the database"
+    folder = database.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):  # MLflow would try for minutes, and say so
+        text = f"no folder {folder} that may be written to, for the database"
         raise MlflowException(text, error_code=INVALID_PARAMETER_VALUE)
-    for left in database.parent.glob(f"{database.name}{NEW}*"):
+    for left in folder.glob(f"{database.name}{NEW}*"):
         if not _is_alive(left.name.rpartition(NEW)[2].partition("-")[0]):
             left.unlink(missing_ok=True)
     new = database.with_name(f"{database.name}{NEW}{os.getpid()}")
     try:
         store: Any = SqlAlchemyStore(f"sqlite:///{new}", artifacts_beside(uri))  # type: ignore[no-untyped-call]
         store.engine.dispose()
-        with suppress(FileExistsError):  # another process was faster
-            os.link(new, database)
+        _put(new, database)
     finally:
         new.unlink(missing_ok=True)
+
+
+def _put(new: Path, database: Path) -> None:
+    """Give a database its name, unless another process was faster."""
+    try:
+        os.link(new, database)
+    except FileExistsError:
+        return
+    except OSError:  # a file system without hard links
+        if not database.exists():
+            new.rename(database)
 
 
 def _is_alive(process: str) -> bool:
@@ -266,15 +283,6 @@ def origin_tags() -> dict[str, str]:
     user = user_name("unknown")
     script = sys.argv[0] if sys.argv and sys.argv[0] else "python"
     return {"mlflow.user": user, "mlflow.source.name": script, "mlflow.source.type": "LOCAL"}
-
-
-def without_autologging() -> AbstractContextManager[object]:
-    """Keep MLflow's autologging out of our fits: each would get a run of its own, and take seconds for it.
-
-    Only who has imported MLflow can have switched it on.
-    """
-    autologging: Any = sys.modules.get("mlflow.utils.autologging_utils")
-    return nullcontext() if autologging is None else autologging.disable_autologging()
 
 
 def store_errors() -> tuple[type[Exception], ...]:

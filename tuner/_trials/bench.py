@@ -109,7 +109,7 @@ def training_rows(dataset: Dataset, fold: Fold, metric: Metric, *, n_threads: in
         validation=dataset.table.take(fold.test),
         task=dataset.task,
         n_classes=dataset.n_classes,
-        absolute_error=metric.name == "mae",
+        absolute_error=metric.is_same_as("mae"),
         n_threads=n_threads,
         image_shape=dataset.schema.image_shape,
     )
