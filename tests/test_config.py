@@ -216,18 +216,21 @@ def test_estimate_methods(estimate, has_time, method):
 
 
 @pytest.mark.parametrize(
-    ("options", "method"),
+    ("fault", "options", "method"),
     [
-        ({}, "crossfit"),
-        ({"estimate": "bbc"}, "bbc"),  # asked for
-        ({"n_folds": 2}, "bbc"),  # crossfit needs a third
-        ({"estimate": None}, None),
+        ("bbc_flatters", {}, "crossfit"),
+        ("bbc_is_slow", {}, "crossfit"),
+        ("bbc_flatters", {"estimate": "bbc"}, "bbc"),  # asked for
+        ("bbc_flatters", {"n_folds": 2}, "bbc"),  # crossfit needs a third
+        ("bbc_is_slow", {"n_folds": 2}, "nested"),
+        ("bbc_is_slow", {"estimate": None}, None),
     ],
 )
-def test_by_auto_crossfit_where_bbc_is_unfit(options, method):
-    """Few rows and a metric that is no mean over them, or a scorer."""
-    config = TuningConfig(**options)
-    assert resolve(config, task="binary", has_time=False, bbc_unfit=True).estimate == method
+def test_by_auto_crossfit_where_bbc_is_no_default(fault, options, method):
+    """Ranks of few rows, which it flatters, and scorers, which it calls for minutes: these never by bbc."""
+    resolved = resolve(TuningConfig(**options), task="binary", has_time=False, **{fault: True})
+    assert resolved.estimate == method
+    assert resolved.or_bbc == (method == "crossfit" and fault == "bbc_flatters")
 
 
 def test_the_worst_slice_is_estimated_by_outer_folds():

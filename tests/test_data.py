@@ -163,6 +163,12 @@ def test_times_of_a_distant_end_come_last():
     assert np.argsort(encoded).tolist() == [2, 0, 3, 1]
 
 
+def test_times_as_texts_may_mix_forms_of_iso_8601():
+    """A day, a minute of it, and one of another zone: 1970-01-02, 12:00 and 13:00+01:00 of it."""
+    times = ["1970-01-02", "1970-01-02 12:00", "1970-01-02T13:00+01:00"]
+    np.testing.assert_array_equal(encode_time(times, 3) / 3.6e12, [24, 36, 36])
+
+
 def test_a_shuffled_index_does_not_hide_a_role():
     """Rows are compared by position, missing values included."""
     frame = pd.DataFrame({"a": FLOATS[::-1], "g": ["x", "x", "y", "y", "z", "z"]}, index=[3, 1, 2, 0, 5, 4])

@@ -131,8 +131,10 @@ def test_a_run_is_worse_than_the_default_or_not(report, make_result):
 
 
 def test_a_line_torn_by_an_interruption_is_dropped(results, make_result, tmp_path):
-    """The cells before it stay, and resuming does not raise."""
+    """The cells before and after it stay."""
     path = tmp_path / "cells.jsonl"
     results.append_result(path, make_result("a", "ours", 0.1, incumbents=(0.2, 0.1)))
     path.write_text(path.read_text() + '{"table": "b", "se')
-    assert list(results.read_results(path).values()) == [make_result("a", "ours", 0.1, incumbents=(0.2, 0.1))]
+    results.append_result(path, make_result("b", "ours", 0.3))
+    known = [make_result("a", "ours", 0.1, incumbents=(0.2, 0.1)), make_result("b", "ours", 0.3)]
+    assert list(results.read_results(path).values()) == known

@@ -1,9 +1,10 @@
-"""Job files: keys, overrides, paths, tables; nothing here is fitted."""
+"""Job files: keys, overrides, paths, tables."""
 
 from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,11 @@ from hypothesis import strategies as st
 
 from search_spaces import Categorical, Float, Int
 from tuner._jobs.file import check_run_key
-from tuner._jobs.outcome import JobOutcome
+from tuner._store import TrialStore
 from tuner.exceptions import InputError, StoreError
 from tuner.jobs import (
     CONFIG_KEYS,
     KEYS,
-    _keep,
     absolute_uri,
     job_config,
     load_job,
@@ -599,12 +599,22 @@ def test_commented_keys_of_the_example_are_valid():
     assert seen == 7
 
 
-def test_a_store_that_cannot_keep_the_outcome_does_not_hide_it(capsys):
+def test_a_store_that_cannot_keep_the_outcome_does_not_hide_it(write_job, monkeypatch, capsys):
     """The model is registered by then: what came out is returned, and the next call runs again."""
 
-    class FullStore:
-        def keep(self, name, text):  # noqa: ARG002
+    def full(store, name, text):
+        if name.startswith("finished"):
             raise StoreError("The trial store must be writable.", "disk full", "Make room.")
+        keep(store, name, text)
 
-    _keep(FullStore(), "finished", JobOutcome(summary={}, text=""))
+    keep = TrialStore.keep
+    monkeypatch.setattr(TrialStore, "keep", full)
+    monkeypatch.setattr("tuner.jobs.job_config", lambda job: replace(job_config(job), tracking=False))
+    table = pd.DataFrame({"size": np.arange(60.0), "label": np.arange(60) % 2})
+    path = write_job(
+        '[search]\nfamilies = ["linear"]\nmax_trials = 1\nn_folds = 3\n[final]\nestimate = "none"\n'
+        '[storage]\nurl = "sqlite:///tuner.db"\n',
+        table=table,
+    )
+    assert run_job(path).summary["trials"]["finished"] == 1
     assert "run the job again. The trial store must be writable." in capsys.readouterr().err

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from tuner._metrics.losses import decide
-from tuner._metrics.metrics import DECISION_THRESHOLDS, METRICS, resolve_metric
+from tuner._metrics.metrics import BALANCING_THRESHOLDS, DECISION_THRESHOLDS, METRICS, resolve_metric
 
 BINARY = [name for name, metric in METRICS.items() if "binary" in metric.tasks]
 REGRESSION = [name for name, metric in METRICS.items() if "regression" in metric.tasks]
@@ -63,7 +63,7 @@ def test_decisions_by_hand_at_every_threshold():
     y, p = np.array([1, 1, 0, 0]), np.array([0.9, 0.45, 0.55, 0.2])
     at = {t: i for i, t in enumerate(DECISION_THRESHOLDS)}
     f1 = resolve_metric("f1", "binary").losses(y, p)[0]
-    assert f1.shape == (len(DECISION_THRESHOLDS),)
+    assert f1.shape == (11,)
     assert f1[at[0.5]] == pytest.approx(1 - 2 * 1 / (2 + 2))
     assert f1[at[0.4]] == pytest.approx(1 - 2 * 2 / (2 + 3))
     assert f1[at[0.95]] == 1.0  # nothing called, nothing hit: F1 is 0
@@ -78,8 +78,8 @@ def test_a_rare_class_is_told_at_a_threshold_near_its_share():
     """One row in a thousand, said to be .004 where others are .0005: all are told apart at .002."""
     y = np.arange(1000) == 0
     losses = resolve_metric("balanced_accuracy", "binary").losses(y, np.where(y, 0.004, 0.0005))[0]
-    assert losses[DECISION_THRESHOLDS.index(0.05)] == 0.5
-    assert DECISION_THRESHOLDS[int(np.argmin(losses))] == 0.002
+    assert losses[BALANCING_THRESHOLDS.index(0.05)] == 0.5
+    assert BALANCING_THRESHOLDS[int(np.argmin(losses))] == 0.002
     assert losses.min() == 0
 
 
@@ -186,10 +186,11 @@ def test_every_threshold_equals_scikit_learn(name, sample):
     y, p, w = sample
     function = getattr(sk, f"{name}_score")
     options = {"zero_division": 0} if name == "f1" else {}
+    metric = resolve_metric(name, "binary")
     expected = [
-        1 - function(y, decide(p, threshold), sample_weight=w, **options) for threshold in DECISION_THRESHOLDS
+        1 - function(y, decide(p, threshold), sample_weight=w, **options) for threshold in metric.thresholds
     ]
-    assert resolve_metric(name, "binary").losses(y, p, w)[0] == pytest.approx(expected, abs=1e-9)
+    assert metric.losses(y, p, w)[0] == pytest.approx(expected, abs=1e-9)
 
 
 # Weightings

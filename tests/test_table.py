@@ -144,13 +144,25 @@ def test_texts_that_are_all_dates_are_dates(X):
 
 
 def test_texts_among_dates_are_missing_later():
-    """One that is no date is a gap; a column of none is another column, and refused."""
+    """One that is no date is a gap, alone in its batch, too; other texts are another column, and refused."""
     schema, *_ = read_schema(pd.DataFrame({"a": ["2020-01-01", "2020-01-02"]}))
     later = pd.DataFrame({"a": ["1970-01-03", "unknown", None, "1970-01-02 12:00"]})
     np.testing.assert_array_equal(schema.encode(later).numeric[:, 0], [2, NAN, NAN, 1.5])
     stamps = pd.DataFrame({"a": pd.to_datetime(["1970-01-03"])})
     assert schema.encode(stamps).numeric[0, 0] == 2
-    assert "held dates" in refused(lambda: schema.encode(pd.DataFrame({"a": ["unknown", None]}))).rule
+    assert np.isnan(schema.encode(pd.DataFrame({"a": ["unknown"]})).numeric).all()
+    for others in (["red", "blue"], [True]):
+        assert "held dates" in refused(lambda: schema.encode(pd.DataFrame({"a": others}))).rule  # noqa: B023
+
+
+def test_a_few_texts_do_not_make_categories_of_dates():
+    """One of twenty distinct texts that is no date is a gap; of nineteen it makes categories."""
+    days = [str(day.date()) for day in pd.date_range("2024-01-01", periods=19)]
+    column, numbers, _ = read([*days, "2024-02-30"])
+    assert column.kind == "datetime"
+    assert np.isnan(numbers[-1]).all()
+    assert np.isfinite(numbers[:-1]).all()
+    assert read([*days[1:], "2024-02-30"])[0].kind == "categorical"
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from tuner._report.report import config_params
 from tuner._rows.data import Dataset
 from tuner._store import TrialStore
 from tuner._tracking.info import TrackingInfo
-from tuner._tracking.write import database_file
+from tuner._tracking.registry import is_there
 from tuner._types import Scalar
 from tuner.exceptions import ChecksFailedError, InputError, StoreError
 
@@ -146,7 +146,7 @@ def sync_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = 
         raise InputError("`tuner sync` needs a trial store.", "a job without `storage.url`", cure)
     study_name = str(context.study_name)
     never_run = InputError("Only what was run can be replayed.", f"no study {study_name!r}", "Run the job.")
-    if not _is_there(config.storage):
+    if not is_there(config.storage):
         raise never_run
     with TrialStore(config.storage, study_name) as store:
         if not store.attach():
@@ -158,12 +158,6 @@ def sync_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = 
         plan = store.kept(FOLD_PLAN_HASH) or ""
         tracker = start_tracker(dataset, config, context, study_name, fold_plan_hash=plan, is_stored=True)
         return replay(store, tracker, timeout=SYNC_SECONDS)
-
-
-def _is_there(storage: str) -> bool:
-    """Whether there can be a study to read: a database is not made by looking for it."""
-    database = database_file(storage)
-    return database is None or str(database).startswith("file:") or database.exists()  # file: SQLite's URI
 
 
 def _opened(

@@ -175,11 +175,13 @@ def _give_up_others(registry: Registry, begun: DecisionRun) -> None:
 
 
 def _decided(scheduled: Scheduled, begun: DecisionRun, key: str) -> Verdict:
-    """Decide; where rows break a rule, they break it in every call: the decision is given up."""
+    """Decide; where rows break a rule before anything was made, they will in every call: give it up."""
     try:
         return decide(scheduled, begun, key)
     except InputError as error:
-        scheduled.registry.give_up(begun, str(error))
+        now = scheduled.registry.decision(key)
+        if now is not None and MADE not in now.tags:
+            scheduled.registry.give_up(begun, str(error))
         raise
 
 

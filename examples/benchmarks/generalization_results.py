@@ -78,5 +78,6 @@ def read_results(path: Path) -> dict[tuple[str, int, str, float], Result]:
 def append_result(path: Path, result: Result) -> None:
     """Add one line; the cell is finished once it is there."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    is_torn = path.exists() and not path.read_text().endswith("\n")
     with path.open("a") as file:
-        file.write(result.to_json() + "\n")
+        file.write(("\n" if is_torn else "") + result.to_json() + "\n")

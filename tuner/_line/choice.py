@@ -208,16 +208,18 @@ def _elected(
     default = search.default_trial
     scored: Sequence[Trial] = ()
     heard: dict[str, TrialRecord] = {}  # on both benches a trial has one key: of two records the later
-    for bench, passes in benches:
-        if default is not None and not pace.has_time_for(default.record):
-            break
-        nominations = pace.affordable(nominated, search.trials, passes)
-        scored = _rescored(search, nominations, bench, pace, place)
-        heard |= {trial.record.trial_key: trial.record for trial in scored}
-        if scored[0].evaluation is not None:
-            break
-    for record in heard.values():
-        notify(record)
+    try:
+        for bench, passes in benches:
+            if default is not None and not pace.has_time_for(default.record):
+                break
+            nominations = pace.affordable(nominated, search.trials, passes)
+            scored = _rescored(search, nominations, bench, pace, place)
+            heard |= {trial.record.trial_key: trial.record for trial in scored}
+            if scored[0].evaluation is not None:
+                break
+    finally:  # of a run that is stopped on the second bench, what the first one said
+        for record in heard.values():
+            notify(record)
     if scored and scored[0].evaluation is not None:
         finals = _assembled(scored, nominations, bench, pace, n_nominated=len(nominated))
         return finals, _notes(finals, is_fresh=bench is not benches[-1][0])

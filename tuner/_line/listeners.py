@@ -24,7 +24,7 @@ from tuner._tracking.tracking import DatasetInfo, RunSummary, Tracker
 from tuner.exceptions import StoreError, TimeBudgetWarning
 
 FLUSH_SECONDS = 5.0  # for MLflow's last writes, while it fails
-PATIENT_FLUSH_SECONDS = 60.0  # while it works
+PATIENT_FLUSH_SECONDS = 60.0  # while it works, without a budget
 SPARE_SECONDS = 0.5  # of the tolerance below, not for these writes
 CONNECT_SECONDS = 30.0  # a replay waits for MLflow
 OVERRUN_SECONDS, OVERRUN_SHARE = 2.0, 0.05  # what a run may take beyond its budget, the larger of both
@@ -123,14 +123,15 @@ class Listeners:
     def finish(self, result: TuningResult) -> TuningResult:
         """Log the parent run and return the result with what tracking says, and what it took."""
         result = self._timed(result)
+        tuned = result.seconds
         if self._tracker is not None:
-            summary = self._summary(_with_overrun(result))
+            summary = self._summary(_with_overrun(result, result.seconds))
             notes = self._kept(summary, self._tracker.run_key)
             timeout, patience = self._flush_limits()
             info = self._tracker.finish(summary, timeout=timeout, patience=patience)
             notes = (*result.notes, *notes, *_notes(info))
             result = self._timed(replace(result, tracking=info, notes=notes))
-        told = _with_overrun(result)
+        told = _with_overrun(result, tuned)
         if told is not result:
             warnings.warn(told.notes[-1], TimeBudgetWarning, stacklevel=2)
         return told
@@ -143,7 +144,7 @@ class Listeners:
         timeout, budget = PATIENT_FLUSH_SECONDS, self.config.time_budget
         if budget is not None:
             left = self.started + budget - monotonic()
-            timeout = min(timeout, max(left, 0.0) + _tolerance(budget) - SPARE_SECONDS)
+            timeout = max(left, 0.0) + _tolerance(budget) - SPARE_SECONDS
         least = self.context.flush_seconds
         return max(least, timeout), max(least, min(FLUSH_SECONDS, timeout))
 
@@ -249,16 +250,20 @@ def _tolerance(budget: float) -> float:
     return max(OVERRUN_SECONDS, OVERRUN_SHARE * budget)
 
 
-def _with_overrun(result: TuningResult) -> TuningResult:
-    """Note by how much a run took longer than its budget and the tolerance of max(2 s, 5 percent)."""
+def _with_overrun(result: TuningResult, tuned_seconds: float) -> TuningResult:
+    """Note why a run took longer than its budget and the tolerance of max(2 s, 5 percent), and how long."""
     budget = result.time_budget
     if budget is None or result.seconds <= budget + _tolerance(budget):
         return result
-    note = (
-        f"The run took {result.seconds:.1f} s where `time_budget` is {budget:g}: a step that cannot be "
-        f"divided (a fold's preparation, one boosting round, one penalty) took longer than the time left. "
-        f"Set `time_budget` to at least {math.ceil(result.seconds)}, or tune on fewer rows."
-    )
+    note = f"The run took {result.seconds:.1f} s where `time_budget` is {budget:g}: "
+    if tuned_seconds <= budget + _tolerance(budget):
+        note += f"MLflow took the last {result.seconds - tuned_seconds:.1f} s."
+    else:
+        note += (
+            "a step that cannot be divided (a fold's preparation, one boosting round, one penalty) took "
+            f"longer than the time left. Set `time_budget` to at least {math.ceil(result.seconds)}, or tune "
+            "on fewer rows."
+        )
     return replace(result, notes=(*result.notes, note))
 
 

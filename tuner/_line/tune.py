@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
-from tuner._claims.bbc import bbc, is_unfit
+from tuner._claims.bbc import bbc, flatters
 from tuner._claims.estimate import Elected, Estimates, crossfit, nested, plan_outer
 from tuner._claims.learning import Probe
 from tuner._decisions.edges import reaching
@@ -120,7 +120,8 @@ def check_run(dataset: Dataset, config: TuningConfig) -> Checked:
         config,
         task=dataset.task,
         has_time=dataset.time is not None,
-        bbc_unfit=is_unfit(metric, dataset.n_rows),
+        bbc_flatters=flatters(metric, dataset.n_rows),
+        bbc_is_slow=metric.is_scorer,
         has_categories=dataset.table.has_categories,
         has_images=dataset.schema.image_shape is not None,
         is_sparse=dataset.table.is_sparse,
@@ -299,7 +300,7 @@ class _Line:
         if not self.settings.outer_share:
             return None, ()
         estimates, notes = self._outer_estimates(choice, end)
-        if estimates is None and self.settings.or_bbc and not self.metric.is_scorer:
+        if estimates is None and self.settings.or_bbc:
             estimates, more = self._bootstrapped(choice)
             notes = (*notes, "bbc estimates instead, which flatters this metric on few rows.", *more)
         return estimates, notes

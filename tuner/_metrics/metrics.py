@@ -17,12 +17,22 @@ from tuner._metrics.scorers import ScorerKernel, probe, scores_numbers, takes_we
 from tuner._types import BoolArray, FloatArray, IntArray, Task
 from tuner.exceptions import InputError
 
-__all__ = ["DECISION_THRESHOLDS", "METRICS", "Metric", "MetricValue", "decide", "natural", "resolve_metric"]
+__all__ = [
+    "BALANCING_THRESHOLDS",
+    "DECISION_THRESHOLDS",
+    "METRICS",
+    "Metric",
+    "MetricValue",
+    "decide",
+    "natural",
+    "resolve_metric",
+]
 
-# By distance from 0.5: on equal losses the first, most ordinary threshold wins. The last ones are for classes
-# of one row in a thousand, whose probabilities hardly exceed their share.
-DECISION_THRESHOLDS = (
-    *(0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8, 0.1, 0.9, 0.05, 0.95),
+# By distance from 0.5: on equal losses the first, most ordinary threshold wins.
+DECISION_THRESHOLDS = (0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8, 0.1, 0.9, 0.05, 0.95)
+# What balances the classes is near their share, one in a thousand say. Accuracy and F1 gain nothing by these.
+BALANCING_THRESHOLDS = (
+    *DECISION_THRESHOLDS,
     *(0.02, 0.98, 0.01, 0.99, 0.005, 0.995, 0.002, 0.998, 0.001, 0.999),
 )
 # 2 million float64 are 16 MB; the kernels hold about six arrays of this size.
@@ -83,7 +93,7 @@ class Metric:
 
     def is_same_as(self, name: str) -> bool:
         """Whether it is our metric of this name, or scikit-learn's name of it."""
-        return self.kernel is METRICS[name].kernel
+        return (self.kernel, self.log_target) == (METRICS[name].kernel, METRICS[name].log_target)
 
     def natural(self, loss: float) -> float:
         """Return the value people know the metric by, e.g. an AUC of 0.8 for a loss of 0.2."""
@@ -184,7 +194,7 @@ METRICS: dict[str, Metric] = {
             _CLASSIFICATION,
             _losses.balanced_accuracy,
             "one_minus_loss",
-            DECISION_THRESHOLDS,
+            BALANCING_THRESHOLDS,
         ),
         Metric("f1", _CLASSIFICATION, _losses.f1, "one_minus_loss", DECISION_THRESHOLDS),
         Metric("brier", _CLASSIFICATION, _losses.brier, row_mean=True),
@@ -278,7 +288,7 @@ def _resolve_name(name: str, task: Task, *, n_classes: int, weighted: bool) -> M
         return metric if task == "binary" else replace(metric, thresholds=None)
     known = [*METRICS, *get_scorer_names()]
     if name not in known:
-        nearest = difflib.get_close_matches(name, known, n=1)
+        nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
         cure = f"Did you mean {nearest[0]!r}? " if nearest else ""
         raise InputError(
             "`metric` must be a known name, a scikit-learn scorer name or a scorer.",

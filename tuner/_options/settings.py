@@ -77,7 +77,8 @@ def resolve(
     *,
     task: Task,
     has_time: bool,
-    bbc_unfit: bool = False,
+    bbc_flatters: bool = False,
+    bbc_is_slow: bool = False,
     has_categories: bool = True,
     has_images: bool = False,
     is_sparse: bool = False,
@@ -87,8 +88,11 @@ def resolve(
 
     Parameters
     ----------
-    bbc_unfit : bool
-        See `tuner._claims.bbc.is_unfit`.
+    bbc_flatters : bool
+        See `tuner._claims.bbc.flatters`.
+    bbc_is_slow : bool
+        The metric is a scorer, which bbc would call for every draw, trial and fold: minutes, where our own
+        metrics take a second.
 
     Raises
     ------
@@ -110,7 +114,7 @@ def resolve(
     else:
         spaces = tuple(space.without_numbers(asked=changes.get(space.family, ())) for space in spaces)
     search_weight, nominating = _weights(config.gap_weight)
-    estimate = _estimate_method(config, has_time=has_time, bbc_unfit=bbc_unfit)
+    estimate = _estimate_method(config, has_time=has_time, bbc_flatters=bbc_flatters, bbc_is_slow=bbc_is_slow)
     return Settings(
         task=task,
         seed=_seed(config.random_state),
@@ -123,7 +127,7 @@ def resolve(
         final=config.final,  # type: ignore[arg-type]
         max_members=config.max_members,
         estimate=estimate,
-        or_bbc=config.estimate == "auto" and estimate == "crossfit",
+        or_bbc=config.estimate == "auto" and estimate == "crossfit" and not bbc_is_slow,
         outer_share=OUTER_SHARES.get("forward" if has_time and estimate else str(estimate), 0.0),
         outer_folds=config.outer_folds,
         n_folds=config.n_folds,
@@ -142,7 +146,7 @@ def _weights(gap_weight: float | str) -> tuple[float, tuple[float, ...]]:
 
 
 def _estimate_method(
-    config: TuningConfig, *, has_time: bool, bbc_unfit: bool
+    config: TuningConfig, *, has_time: bool, bbc_flatters: bool, bbc_is_slow: bool
 ) -> Literal["nested", "crossfit", "bbc"] | None:
     estimate = config.estimate
     if estimate is None:
@@ -156,7 +160,9 @@ def _estimate_method(
     if has_time or config.aggregate == "worst_slice":
         return "nested"
     if estimate == "auto":
-        return "crossfit" if bbc_unfit and config.n_folds >= LEAST_CROSSFIT_FOLDS else "bbc"
+        if (bbc_flatters or bbc_is_slow) and config.n_folds >= LEAST_CROSSFIT_FOLDS:
+            return "crossfit"
+        return "nested" if bbc_is_slow else "bbc"
     return estimate  # type: ignore[return-value]
 
 

@@ -19,6 +19,7 @@ from tuner._types import FloatArray, IntArray
 from tuner.exceptions import InputError
 
 ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+DATES_SHARE = 0.95  # of distinct texts: a few that a form was left open with are gaps
 DATE_PARTS = ("epoch_days", "year", "month", "day", "day_of_week", "hour")
 MISSING = -1  # code of a missing category
 N_NUMBERS = {"numeric": 1, "datetime": len(DATE_PARTS), "categorical": 0}  # that a column becomes
@@ -33,7 +34,7 @@ class Column:
     name : str
         Name in the input.
     kind : {"numeric", "categorical", "datetime"}
-        How it is encoded; texts that are all dates are dates.
+        How it is encoded; texts that are nearly all dates are dates.
     categories : tuple of str
         Names whose index is the code; a name not in it gets ``len(categories)``.
     """
@@ -66,11 +67,12 @@ def read_column(name: str, values: pd.Series) -> Column | None:
 
 
 def _are_iso_dates(distinct: Iterable[Any]) -> bool:
-    """Whether all values are texts such as 2024-02-29 or 2024-02-29T13:30+01:00, and dates that exist."""
+    """Whether values are texts, nearly all of them dates such as 2024-02-29 or 2024-02-29T13:30+01:00."""
     texts = pd.Series(list(distinct), dtype=object)
-    if not all(isinstance(text, str) and ISO_DATE.match(text) for text in texts):
+    if not all(isinstance(text, str) for text in texts):
         return False
-    return bool(_iso_dates(texts).notna().all())
+    alike = texts[[ISO_DATE.match(text) is not None for text in texts]]
+    return bool(_iso_dates(alike).notna().sum() >= DATES_SHARE * len(texts))
 
 
 def _iso_dates(texts: pd.Series) -> pd.Series:
@@ -213,8 +215,11 @@ def _date_parts(values: pd.Series, column: Column) -> list[FloatArray]:
     try:
         stamps = parse_dates(values)
     except (TypeError, ValueError) as error:
-        stamps = _iso_dates(values) if _are_texts(values) else pd.Series(dtype=object)
-        if stamps.isna().all():  # another column; single texts are missing
+        is_text = _are_texts(values)
+        stamps = _iso_dates(values) if is_text else values
+        if not is_text or (
+            stamps.isna().all() and values.nunique() > 1
+        ):  # another column; one word is a gap's
             raise InputError(
                 f"Column {column.name!r} held dates at fit and must do so now.", str(error), "Parse it."
             ) from error

@@ -121,7 +121,7 @@ class DecisionRun:
 
 
 def is_there(uri: str | None) -> bool:
-    """Whether there can be a registry to read: an embedded database is not made by looking for it."""
+    """Whether there can be a store to read: an embedded database is not made by looking for it."""
     with _clear_errors():
         import mlflow
 

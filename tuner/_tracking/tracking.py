@@ -170,7 +170,7 @@ class Tracker:
         self._queue.put(end)
         waited = self._wait(timeout, patience)
         if self._thread.is_alive():
-            cure = "" if self._failing else "; give tracking more time"
+            cure = "" if self._failing else "; of a stored study `tuner sync` writes the rest"
             self._problems.setdefault("time", f"not done within {waited:.1f} s{cure}")
         elif not self._done and not self._problems:
             self._problems["writer"] = "stopped before the end of the run; see its traceback on stderr"

@@ -64,8 +64,8 @@ class Place:
     def write_trial(self, record: TrialRecord, shared: Mapping[str, str], *, look_up: bool) -> None:
         """Write a trial as a child run; one that was ended as it should be is left alone.
 
-        Where another trial was judged under its key, as with another budget, its run makes room: MLflow lets
-        no parameter change.
+        Where another trial was judged under its key, as with another budget, or a kill has left its run half
+        written, that run makes room: MLflow lets no parameter change.
 
         Parameters
         ----------
@@ -77,19 +77,17 @@ class Place:
         """
         status = RUN_STATUS[record.state]
         known = self.left.get(record.trial_key)
-        if known is not None and known.digest not in ("", record.digest):
+        if known is not None and known.digest != record.digest:
             self.client.delete_run(known.run_id)
             del self.left[record.trial_key]
             known = None
-        if known is None or known.status != status or not known.digest:
+        if known is None or known.status != status:
             items = list(log_items(record))
             tags = {**shared, "mlflow.parentRunId": self.run_id}
             tags |= {item.name: item.value for item in items if isinstance(item, Tag)}
             found = known.run_id if known else self.find(record.trial_key) if look_up else None
             run_id = found or create_run(self.client, self.experiment_id, record.started, tags)
             failpoint("tracking.run_created")
-            if known and record.reason is None:
-                items.append(Tag(REASON, ""))  # instead of what `close_left` wrote
             write_items(self.client, run_id, items if known else (i for i in items if not isinstance(i, Tag)))
             self.client.set_terminated(run_id, status, _milliseconds(record.completed))
             failpoint("tracking.run_ended")
@@ -103,7 +101,7 @@ class Place:
     def close_left(self) -> None:
         """End what a killed run left running and nobody has taken up.
 
-        It may be written in part: without a digest a later run writes it again, pruned ones, too.
+        It may be written in part: without a digest it makes room for a later run's, pruned ones, too.
         """
         for key, child in list(self.left.items()):
             if child.status == "RUNNING":
@@ -224,9 +222,10 @@ def artifacts_beside(uri: str) -> str | None:
 
 
 def database_file(uri: str) -> Path | None:
-    """Return the file of an embedded SQLite database; None for anything else."""
+    """Return the file of an embedded SQLite database; None for anything else, SQLite's own URIs among it."""
     database = uri.partition(":///")[2].partition("?")[0]
-    return Path(database) if uri.startswith("sqlite") and database and database != ":memory:" else None
+    is_path = uri.startswith("sqlite") and database and not database.startswith((":memory:", "file:"))
+    return Path(database) if is_path else None
 
 
 def create_database(uri: str) -> None:
@@ -263,7 +262,7 @@ def _put(new: Path, database: Path) -> None:
         os.link(new, database)
     except FileExistsError:
         return
-    except OSError:  # a file system without hard links
+    except OSError:  # a file system without hard links, where two that are equally fast are not told apart
         if not database.exists():
             new.rename(database)
 
