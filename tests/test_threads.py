@@ -84,7 +84,12 @@ def test_runs_side_by_side_leave_the_process_as_it_was():
     """Two threads of BLAS are one while either run goes on, and two again afterwards; so with the filters."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-c", SIDE_BY_SIDE], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", SIDE_BY_SIDE],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
     assert done.stderr == ""
     assert done.stdout.splitlines() == ["{2} True", "{1} False", "{1} False", "{2} True", "{2} True"]
