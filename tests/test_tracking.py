@@ -172,8 +172,8 @@ def test_curves_with_thresholds_show_the_chosen_threshold() -> None:
         validation=((0.5, 0.6, 0.7, 0.8), (0.5, 0.8, 0.7, 0.9)),
     )
     found = metrics_of(make_record(curves=curves, scores=replace(SCORES, path_point=3, threshold=0.5)))
-    assert found["validation_curve"] == pytest.approx({0: 0.7, 1: 0.85})  # columns 1 and 3
-    assert found["train_curve"] == pytest.approx({0: 0.2, 1: 0.4})
+    assert found["validation_curve"] == pytest.approx({1: 0.7, 3: 0.85})  # the path points of that threshold
+    assert found["train_curve"] == pytest.approx({1: 0.2, 3: 0.4})
 
 
 def test_long_curves_are_thinned() -> None:

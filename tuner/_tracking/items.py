@@ -92,7 +92,7 @@ def _metrics(record: TrialRecord) -> Iterator[Metric]:
 
 
 def _curve_metrics(curves: Curves, scores: Scores | None, at: float) -> Iterator[Metric]:
-    """Yield the mean curves over the folds, at the chosen threshold where there are thresholds."""
+    """Yield the mean curves over the folds by path point; with thresholds, those of the chosen one."""
     n_thresholds, column, chosen = 1, 0, 0
     if curves.thresholds is not None:
         if scores is None or scores.threshold is None:
@@ -102,9 +102,8 @@ def _curve_metrics(curves: Curves, scores: Scores | None, at: float) -> Iterator
         chosen = scores.path_point // n_thresholds
     steps = _thinned(len(curves.path_values), keep=chosen)
     for name, folds in (("validation_curve", curves.validation), ("train_curve", curves.train)):
-        for step in steps:
-            losses = [fold[step * n_thresholds + column] for fold in folds]
-            yield Metric(name, _finite_mean(losses), step, at)
+        for point in (step * n_thresholds + column for step in steps):
+            yield Metric(name, _finite_mean([fold[point] for fold in folds]), point, at)
 
 
 def _finite_mean(losses: Sequence[float]) -> float:
