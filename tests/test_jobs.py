@@ -13,9 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_spaces import Categorical, Float, Int
+from search_spaces import SPACES, Categorical, Float, Int
 from tuner._jobs.file import check_run_key
+from tuner._line.study import begun, study_hash
+from tuner._records import Configuration
 from tuner._store import TrialStore
+from tuner._tracking.info import DatasetInfo, ParentInfo
 from tuner.exceptions import InputError, StoreError
 from tuner.jobs import (
     CONFIG_KEYS,
@@ -26,6 +29,7 @@ from tuner.jobs import (
     read_rows,
     read_table,
     run_job,
+    sync_job,
 )
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -618,3 +622,30 @@ def test_a_store_that_cannot_keep_the_outcome_does_not_hide_it(write_job, monkey
     )
     assert run_job(path).summary["trials"]["finished"] == 1
     assert "run the job again. The trial store must be writable." in capsys.readouterr().err
+
+
+def test_sync_finds_the_study_of_a_retune(write_job, make_trial, monkeypatch):
+    """Under a name of its own, made of the labelled rows alone; its run begins as it was begun."""
+    table = rows().astype({"label": object})
+    path = write_job('[storage]\nurl = "sqlite:///tuner.db"\n', table=table)
+    job = load_job(path)
+    config = job_config(job)
+    key = job.key("w47", study_hash(read_rows(job), config))
+    parent = ParentInfo(
+        run_name="w47: study", study="churn-0123456789ab-v3", job_key=key,
+        dataset=DatasetInfo(name="churn", digest="d", n_rows=8, n_columns=6),
+    )  # fmt: skip
+    with TrialStore(config.storage, parent.study) as store:
+        store.open(seed=0, spaces=[SPACES["lightgbm"]], lag=4)
+        store.keep(begun(key), parent.to_json())
+        configuration = Configuration("lightgbm", SPACES["lightgbm"].default())
+        store.save(make_trial(0, configuration=configuration, objective=0.3))
+    table.loc[12] = {**table.loc[0], "label": None}  # its label is to come
+    table.to_csv(path.parent / "rows.csv", index=False)
+    monkeypatch.setattr("tuner.jobs.start_tracker", lambda _, parent, **__: parent)
+    monkeypatch.setattr("tuner.jobs.replay", lambda store, tracker, **_: (store.records(), tracker))
+    (record,), found = sync_job(path, run_key="w47")
+    assert record.number == 0
+    assert found == parent
+    with pytest.raises(InputError, match=r"no run 'churn\+w48-"):
+        sync_job(path, run_key="w48")

@@ -10,7 +10,7 @@ import pytest
 
 from tuner import tune
 from tuner._line import listeners as _listeners
-from tuner._line.listeners import Listeners, RunContext, replay
+from tuner._line.listeners import Listeners, RunContext, parent_of, replay
 from tuner._metrics.metrics import resolve_metric
 from tuner._options.config import TuningConfig
 from tuner._rows.data import make_dataset
@@ -42,8 +42,9 @@ def result(rows):
 def ended(rows, result, finish, *, config=CONFIG, context=None, store=None, run_key="k"):
     """Return what the listeners make of a result, with a tracker that ends as told."""
     context = context or RunContext()
-    metric = resolve_metric("rmse", "regression")
-    listeners = Listeners(make_dataset(*rows), metric, config, context, "study", store, started=0.0)
+    metric, dataset = resolve_metric("rmse", "regression"), make_dataset(*rows)
+    parent = parent_of(dataset, context, "study", "")
+    listeners = Listeners(dataset, metric, config, context, parent, store, started=0.0)
     listeners._tracker = SimpleNamespace(finish=finish, run_key=run_key)
     return listeners.finish(result)
 

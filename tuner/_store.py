@@ -32,6 +32,17 @@ OURS = "lag"  # the attribute that a study of ours has before any trial
 REST = ".finals"  # ends the name of the study of finalists and outer folds
 
 
+def studies_with(url: str, name: str) -> list[str]:
+    """Return the studies of a store that keep a text of this name, the one created last at the end."""
+    with _quiet(), _clear_errors():
+        storage = _connect(url)
+        try:
+            found = optuna.get_all_study_summaries(storage, include_best_trial=False)
+        finally:
+            storage.engine.dispose()
+    return [study.study_name for study in found if name in study.user_attrs]
+
+
 class TrialStore:
     """A study in a database, held by one run at a time.
 

@@ -18,15 +18,15 @@ from tuner._jobs.outcome import JobOutcome, make_outcome
 from tuner._jobs.table import JobRows, read_raw_rows, read_rows, read_table
 from tuner._line.listeners import RunContext, replay, start_tracker
 from tuner._line.progress import say
-from tuner._line.study import FOLD_PLAN_HASH, begun, study_hash
-from tuner._line.tune import check_run, tune_checked, with_metric
+from tuner._line.study import begun, study_hash
+from tuner._line.tune import check_run, tune_checked
 from tuner._movement.reference import remember
 from tuner._options.config import TuningConfig, check_config
 from tuner._process.failpoints import failpoint
 from tuner._report.report import config_params
 from tuner._rows.data import Dataset
-from tuner._store import TrialStore
-from tuner._tracking.info import TrackingInfo
+from tuner._store import TrialStore, studies_with
+from tuner._tracking.info import ParentInfo, TrackingInfo
 from tuner._tracking.registry import is_there
 from tuner._types import Scalar
 from tuner.exceptions import ChecksFailedError, InputError, StoreError
@@ -140,24 +140,24 @@ def sync_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = 
     LockedError
         If a run of the job is on its way.
     """
-    config, dataset, context = _opened(path, overrides, run_key)
+    check_run_key(run_key)
+    job = load_job(path, overrides)
+    config = job_config(job)
     if config.storage is None:
         cure = 'Write `url = "sqlite:///tuner.db"` under [storage], and run the job.'
         raise InputError("`tuner sync` needs a trial store.", "a job without `storage.url`", cure)
-    study_name = str(context.study_name)
-    never_run = InputError("Only what was run can be replayed.", f"no study {study_name!r}", "Run the job.")
+    digest = study_hash(read_raw_rows(job).labelled().dataset(job.data.task), config)
+    key = job.key(run_key, digest)
+    rule = "Only what was run can be replayed."
     if not is_there(config.storage):
-        raise never_run
-    with TrialStore(config.storage, study_name) as store:
-        if not store.attach():
-            raise never_run
-        if store.kept(begun(str(context.job_key))) is None:
-            cure = "Give the --run-key that it was run with."
-            raise InputError("Only what was run can be replayed.", f"no run {context.job_key!r}", cure)
-        _, dataset = with_metric(dataset, config)
-        plan = store.kept(FOLD_PLAN_HASH) or ""
-        tracker = start_tracker(dataset, config, context, study_name, fold_plan_hash=plan, is_stored=True)
-        return replay(store, tracker, timeout=SYNC_SECONDS)
+        raise InputError(rule, f"no run {key!r}", "Run the job.")
+    studies = studies_with(config.storage, begun(key))
+    if not studies:
+        cure = "Give the --run-key that it was run with; its rows and options must be those of then."
+        raise InputError(rule, f"no run {key!r}", cure)
+    with TrialStore(config.storage, studies[-1]) as store:  # a retune's study bears another name
+        parent = ParentInfo.from_json(str(store.kept(begun(key))))
+        return replay(store, start_tracker(config, parent, is_stored=True), timeout=SYNC_SECONDS)
 
 
 def _opened(
@@ -181,7 +181,7 @@ def make_context(job: Job, rows: JobRows, dataset: Dataset, digest: str, run_key
         reference = remember(rows.features, rows.target, dataset, seed=seed, now=time())
     return RunContext(
         name=job.name,
-        job_key=f"{job.name}{'+' + run_key if run_key else ''}-{digest}",
+        job_key=job.key(run_key, digest),
         register_as=register_as,
         study_name=f"{job.name}-{digest}",
         reference=reference,

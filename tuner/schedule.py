@@ -83,7 +83,7 @@ def retune_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str 
     rows = read_scheduled(job)
     if not is_there(config.tracking_uri):
         check_run(rows.dataset, config)  # a first study takes all rows: bad ones make no databases
-    key = f"{job.name}{'+' + run_key if run_key else ''}-{study_hash(rows.dataset, config)}"
+    key = job.key(run_key, study_hash(rows.dataset, config))
     with _locked(job):
         registry = open_registry(job, config)
         begun = registry.decision(key)

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from tuner import TuningConfig, tune
-from tuner._line.listeners import RunContext, start_tracker
+from tuner._line.listeners import RunContext, parent_of, start_tracker
 from tuner._line.listeners import replay as replay_store
 from tuner._rows.data import make_dataset
 from tuner._store import TrialStore
@@ -182,7 +182,8 @@ def sync(dataset, config):
     """Replay what MLflow misses, as `tuner sync` does."""
     with TrialStore(config.storage, "churn") as store:
         assert store.attach()
-        tracker = start_tracker(dataset, config, RunContext(), "churn", fold_plan_hash="", is_stored=True)
+        parent = parent_of(dataset, RunContext(), "churn", "")
+        tracker = start_tracker(config, parent, is_stored=True)
         return replay_store(store, tracker, timeout=120.0)
 
 

@@ -194,6 +194,10 @@ class Job(_Section):
         """The job's name."""
         return self.job.name
 
+    def key(self, run_key: str, digest: str) -> str:
+        """Return what a call is known by: the job, the caller's key if there is one, rows and options."""
+        return f"{self.name}{'+' + run_key if run_key else ''}-{digest}"
+
 
 SECTIONS = {name: cast("type[_Section]", field.annotation) for name, field in Job.model_fields.items()}
 KEYS = tuple(f"{name}.{key}" for name, section in SECTIONS.items() for key in section.model_fields)

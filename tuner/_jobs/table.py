@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 
 from tuner._jobs.file import DataSection, Job
@@ -45,6 +46,17 @@ class JobRows:
         """Return the given rows."""
         roles = {role: values.iloc[rows] for role, values in self.roles.items()}
         return JobRows(self.features.iloc[rows], self.target.iloc[rows], roles)
+
+    def labelled(self) -> JobRows:
+        """Return the rows whose target is known: labels often come late."""
+        known = self.target.notna().to_numpy()
+        if known.all():
+            return self
+        rows = self.take(np.flatnonzero(known))
+        target = rows.target.infer_objects()
+        if target.dtype.kind == "f" and (target == target.round()).all():
+            target = target.astype(np.int64)  # whole numbers that only the gaps had made floats
+        return JobRows(rows.features, target, rows.roles)
 
     def dataset(self, task: str) -> Dataset:
         """Return the rows checked and encoded.

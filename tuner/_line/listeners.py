@@ -19,8 +19,8 @@ from tuner._report.page import draw
 from tuner._report.result import TuningResult
 from tuner._rows.data import Dataset
 from tuner._store import TrialStore
-from tuner._tracking.info import TrackingInfo
-from tuner._tracking.tracking import DatasetInfo, RunSummary, Tracker
+from tuner._tracking.info import DatasetInfo, ParentInfo, RunSummary, TrackingInfo
+from tuner._tracking.tracking import Tracker
 from tuner.exceptions import StoreError, TimeBudgetWarning
 
 FLUSH_SECONDS = 5.0  # for MLflow's last writes, while it fails
@@ -73,10 +73,9 @@ class Listeners:
     metric: Metric
     config: TuningConfig
     context: RunContext
-    study_name: str
+    parent: ParentInfo
     store: TrialStore | None
     started: float
-    fold_plan_hash: str = ""
     _tracker: Tracker | None = field(default=None, init=False)
     _progress: Progress | None = field(default=None, init=False)
     _best: TrialRecord | None = field(default=None, init=False)
@@ -89,14 +88,7 @@ class Listeners:
             )
             say(self._opening())
         if self.config.tracking:
-            self._tracker = start_tracker(
-                self.dataset,
-                self.config,
-                self.context,
-                self.study_name,
-                fold_plan_hash=self.fold_plan_hash,
-                is_stored=self.store is not None,
-            )
+            self._tracker = start_tracker(self.config, self.parent, is_stored=self.store is not None)
         return self
 
     def __exit__(
@@ -197,23 +189,12 @@ class Listeners:
         )
 
 
-def start_tracker(
-    dataset: Dataset,
-    config: TuningConfig,
-    context: RunContext,
-    study_name: str,
-    *,
-    fold_plan_hash: str,
-    is_stored: bool,
-) -> Tracker:
-    """Begin, or with a stored study continue, the study's run in MLflow."""
-    tracker = Tracker(
-        uri=config.tracking_uri,
-        experiment=config.experiment_name,
+def parent_of(dataset: Dataset, context: RunContext, study_name: str, fold_plan_hash: str) -> ParentInfo:
+    """Return what the run of a study begins with in MLflow."""
+    return ParentInfo(
         run_name=context.run_name or context.name,
         study=study_name,
         job_key=context.job_key,
-        run_key=context.job_key or study_name if is_stored else None,
         dataset=DatasetInfo(
             name=context.name,
             digest=dataset.fingerprint(),
@@ -221,6 +202,19 @@ def start_tracker(
             n_rows=dataset.n_rows,
             n_columns=dataset.schema.n_inputs,
         ),
+    )
+
+
+def start_tracker(config: TuningConfig, parent: ParentInfo, *, is_stored: bool) -> Tracker:
+    """Begin, or with a stored study continue, the study's run in MLflow."""
+    tracker = Tracker(
+        uri=config.tracking_uri,
+        experiment=config.experiment_name,
+        run_name=parent.run_name,
+        study=parent.study,
+        job_key=parent.job_key,
+        run_key=parent.job_key or parent.study if is_stored else None,
+        dataset=parent.dataset,
     )
     tracker.start()
     return tracker

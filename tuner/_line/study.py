@@ -18,7 +18,7 @@ from tuner._search.search import LAG
 from tuner._store import TrialStore
 from tuner.exceptions import InputError
 
-STUDY_HASH, FOLD_PLAN_HASH = "study_hash", "fold_plan_hash"  # their names in the store
+STUDY_HASH = "study_hash"  # its name in the store
 
 
 def study_hash(dataset: Dataset, config: TuningConfig) -> str:
@@ -63,7 +63,7 @@ def _metric_name(metric: object) -> str:
 
 
 def begun(job_key: str) -> str:
-    """Return the name under which the store keeps that a job was run with this key."""
+    """Return the name under which a study keeps what its run in MLflow began with under this key."""
     return f"begun {job_key}"
 
 

@@ -16,9 +16,9 @@ from tuner._decisions.edges import reaching
 from tuner._finals.finals import Finals
 from tuner._folds.splits import FoldPlan
 from tuner._line.choice import Choice, choose, choosing_plan, elect_without
-from tuner._line.listeners import Listeners, RunContext
+from tuner._line.listeners import Listeners, RunContext, parent_of
 from tuner._line.outcome import Probed, conclude, shipped_model, shipped_position
-from tuner._line.study import FOLD_PLAN_HASH, begun, check_same, held, study_hash, to_go_on_with
+from tuner._line.study import begun, check_same, held, study_hash, to_go_on_with
 from tuner._metrics.metrics import Metric, resolve_metric
 from tuner._options.config import TuningConfig, check_config
 from tuner._options.settings import LEAST_CROSSFIT_FOLDS, Settings, resolve
@@ -174,10 +174,10 @@ def tune_checked(
                 winner = store.old_winner(context.name)
                 begin_with = () if winner is None else (winner,)
             known = to_go_on_with(store.load())
-            store.keep(FOLD_PLAN_HASH, plan.hash)
-            if context.job_key:
-                store.keep(begun(context.job_key), "")
-        listeners = Listeners(dataset, metric, config, context, study_name, store, started, plan.hash)
+        parent = parent_of(dataset, context, study_name, plan.hash)
+        if store is not None and context.job_key:
+            store.keep(begun(context.job_key), parent.to_json())
+        listeners = Listeners(dataset, metric, config, context, parent, store, started)
         with one_thread_a_fit(), listeners:
             line = _Line(dataset, metric, settings, plan, study_name, listeners.notify, begin_with)
             result = line.run(_Clock(started, settings, tracking=config.tracking), known)

@@ -46,17 +46,10 @@ class ScheduledRows:
 
 
 def read_scheduled(job: Job) -> ScheduledRows:
-    """Load a job's rows; those without a target are set apart, as labels often come late."""
+    """Load a job's rows; those without a target are set apart."""
     rows = read_raw_rows(job)
-    known = rows.target.notna().to_numpy()
-    labelled = rows
-    if not known.all():
-        labelled = rows.take(np.flatnonzero(known))
-        target = labelled.target.infer_objects()
-        if target.dtype.kind == "f" and (target == target.round()).all():
-            target = target.astype(np.int64)  # whole numbers that only the gaps had made floats
-        labelled = JobRows(labelled.features, target, labelled.roles)
-    return ScheduledRows(labelled, labelled.dataset(job.data.task), rows.features[~known])
+    labelled = rows.labelled()
+    return ScheduledRows(labelled, labelled.dataset(job.data.task), rows.features[rows.target.isna()])
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from tuner._model import Delivered
@@ -55,6 +55,33 @@ class DatasetInfo:
     n_columns: int
     fold_plan_hash: str = ""
     target: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParentInfo:
+    """What the parent run begins with: the trial store keeps it, so that `tuner sync` begins the same.
+
+    Attributes
+    ----------
+    run_name, study : str
+    job_key : str or None
+    dataset : DatasetInfo
+    """
+
+    run_name: str
+    study: str
+    job_key: str | None
+    dataset: DatasetInfo
+
+    def to_json(self) -> str:
+        """Return it as text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Rebuild what ``to_json`` wrote."""
+        raw = json.loads(text)
+        return cls(**{**raw, "dataset": DatasetInfo(**raw["dataset"])})
 
 
 @dataclass(frozen=True, kw_only=True)
