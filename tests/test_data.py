@@ -386,13 +386,12 @@ def base():
 def test_fingerprint_is_of_the_content():
     """The same rows give the same 12 hex digits, whatever object holds them."""
     frame, roles = base()
-    prints = {make_dataset(form, LABELS, **roles).fingerprint() for form in (frame, frame.copy(), frame)}
+    prints = {make_dataset(form, LABELS, **roles).fingerprint for form in (frame, frame.copy(), frame)}
     assert len(prints) == 1
     assert len(prints.pop()) == 12
     polars = pl.DataFrame({"n": FLOATS, "c": ["x", "y", None, "x", "y", "x"]})
     assert (
-        make_dataset(polars, LABELS, **roles).fingerprint()
-        == make_dataset(frame, LABELS, **roles).fingerprint()
+        make_dataset(polars, LABELS, **roles).fingerprint == make_dataset(frame, LABELS, **roles).fingerprint
     )
 
 
@@ -422,13 +421,13 @@ def test_fingerprint_changes_with_any_value_or_role():
     datasets = [make_dataset(table, LABELS, **roles) for table in tables]
     datasets += [make_dataset(frame, y, **roles) for y in targets]
     datasets += [make_dataset(frame, LABELS, **{**roles, **change}) for change in changes]
-    prints = [data.fingerprint() for data in datasets]
+    prints = [data.fingerprint for data in datasets]
     assert len(set(prints)) == len(prints)
 
 
 def test_fingerprint_of_sparse_rows():
     """A moved value changes it, though the values are the same."""
     one, other = sparse.csr_matrix(np.eye(6)), sparse.csr_matrix(np.eye(6)[::-1])
-    assert make_dataset(one, FLOATS).fingerprint() != make_dataset(other, FLOATS).fingerprint()
+    assert make_dataset(one, FLOATS).fingerprint != make_dataset(other, FLOATS).fingerprint
     data = make_dataset(one, FLOATS)
-    assert replace(data, notes=("a note",)).fingerprint() == data.fingerprint()
+    assert replace(data, notes=("a note",)).fingerprint == data.fingerprint

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from threading import Event
 
@@ -17,6 +16,7 @@ from tuner._folds.splits import FoldPlan
 from tuner._model import Blended, Member
 from tuner._options.settings import Settings
 from tuner._process.deadline import Deadline
+from tuner._process.pool import cancellable_pool
 from tuner._records import BagLosses, Scores, TrialRecord
 from tuner._rows.data import Dataset
 from tuner._statistics.calibration import tempered
@@ -148,15 +148,9 @@ def rescore(
     # The dearest begins first, after the default, which must be there: begun last, it would run alone.
     seconds = [trials[nomination.number].fit_seconds for nomination in nominations]
     begun = sorted(range(len(nominations)), key=lambda order: (order > 0, -seconds[order]))
-    with ThreadPoolExecutor(settings.n_jobs // bench.n_threads, thread_name_prefix="finalist") as pool:
-        try:
-            running = {order: pool.submit(judge, order) for order in begun}
-            return [running[order].result() for order in range(len(nominations))]
-        except BaseException:
-            cancelled.set()  # fits in flight end at their next step
-            raise
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    with cancellable_pool(settings.n_jobs // bench.n_threads, "finalist", cancelled) as pool:
+        running = {order: pool.submit(judge, order) for order in begun}
+        return [running[order].result() for order in range(len(nominations))]
 
 
 def assemble(

@@ -197,7 +197,7 @@ def parent_of(dataset: Dataset, context: RunContext, study_name: str, fold_plan_
         job_key=context.job_key,
         dataset=DatasetInfo(
             name=context.name,
-            digest=dataset.fingerprint(),
+            digest=dataset.fingerprint,
             fold_plan_hash=fold_plan_hash,
             n_rows=dataset.n_rows,
             n_columns=dataset.schema.n_inputs,

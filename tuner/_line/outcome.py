@@ -108,7 +108,7 @@ def conclude(
         seconds=0.0,
         time_budget=settings.time_budget,
         seed=settings.seed,
-        fingerprint=dataset.fingerprint(),
+        fingerprint=dataset.fingerprint,
         fold_plan_hash=choice.bench.plan.hash,
         slices=slices,
         path_name=FAMILIES[winner.configuration.family].path_name,

@@ -43,7 +43,7 @@ def study_hash(dataset: Dataset, config: TuningConfig) -> str:
     has_images = dataset.schema.image_shape is not None
     spaces = resolve_spaces(config.families, config.search_space, has_images=has_images)
     known = tuple(known_good(space, has_images=has_images) for space in spaces)
-    what = (spaces, known, _metric_name(config.metric), folds, dataset.fingerprint())
+    what = (spaces, known, _metric_name(config.metric), folds, dataset.fingerprint)
     return hashlib.sha256(repr(what).encode()).hexdigest()[:12]
 
 

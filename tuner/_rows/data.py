@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -124,6 +125,7 @@ class Dataset:
             slice_masks=None if self.slice_masks is None else self.slice_masks[:, rows],
         )
 
+    @cached_property
     def fingerprint(self) -> str:
         """Return 12 hex digits of sha256 over rows, target and roles."""
         labels = None if self.classes is None else list(self.classes)

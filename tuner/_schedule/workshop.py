@@ -46,7 +46,7 @@ class Workshop:
         own = scheduled.rows.labelled.take(rows)
         dataset, config = own.dataset(scheduled.job.data.task), scheduled.config
         if config.random_state is None:  # a call that goes on after a kill must fit what that one fitted
-            config = replace(config, random_state=child_seed(0, dataset.fingerprint()))
+            config = replace(config, random_state=child_seed(0, dataset.fingerprint))
         return cls(scheduled, own, check_run(dataset, config))
 
     @property

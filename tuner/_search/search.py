@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from threading import Event
 from time import monotonic
 
 import numpy as np
@@ -26,6 +27,7 @@ from tuner._decisions.selection import N_FINALISTS, nominate
 from tuner._decisions.stopping import is_settled
 from tuner._options.settings import Settings
 from tuner._process.deadline import Deadline, Stop
+from tuner._process.pool import cancellable_pool
 from tuner._records import Configuration, TrialRecord
 from tuner._search.proposals import first_proposals, suggest, suggested, with_best_augmentation
 from tuner._search.sampler import Ranges, Ranking, ThinnedTPE, in_ranges, moved_ranges
@@ -137,7 +139,7 @@ class Search:
         self._limit = deadline.earlier(reserve([]))  # moves with the trials judged
         self._most_seconds = RUNAWAY_SHARE * deadline.left  # for one trial
         self._settled = False
-        self._cancelled = False
+        self._cancelled = Event()
 
     def run(self) -> SearchOutcome:
         """Ask, judge and tell until a limit is reached.
@@ -148,14 +150,8 @@ class Search:
             If no default could be scored: the dataset, not a configuration, is at fault.
         """
         n_workers = self._settings.n_jobs // self._bench.n_threads
-        with ThreadPoolExecutor(n_workers, thread_name_prefix="trial") as pool:
-            try:
-                self._run(pool)
-            except BaseException:
-                self._cancelled = True  # fits in flight end at their next step
-                raise
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
+        with cancellable_pool(n_workers, "trial", self._cancelled) as pool:
+            self._run(pool)
         default = _named_default(self._judged)
         study = self._published()
         first = self._first
@@ -201,7 +197,7 @@ class Search:
         return max(number - LAG, self._n_defaults - 1)
 
     def _stopped(self) -> bool:
-        return self._cancelled or self._limit.reached
+        return self._cancelled.is_set() or self._limit.reached
 
     def _stopped_or_runaway(self) -> Stop:
         """Return what a trial asks between steps: whether the search is over or the trial has run away.
