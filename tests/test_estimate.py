@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.stats import t as student
+from sklearn.metrics import average_precision_score
 
 from tuner import tune
 from tuner._claims.claims import Build
 from tuner._claims.estimate import Elected, crossfit, judge_tuning, nested, plan_outer
-from tuner._folds.splits import plan_choosing
+from tuner._folds.splits import Fold, FoldPlan, plan_choosing
 from tuner._metrics.metrics import resolve_metric
 from tuner._options.config import TuningConfig
 from tuner._process.deadline import Deadline
@@ -162,6 +163,140 @@ def test_rmse_is_judged_on_squares(make_settings):
     assert estimates.paid.scale == "squared loss"
     expected = squares - np.square(estimates.default.fold_losses)
     assert estimates.paid.difference == pytest.approx(expected.mean())
+
+
+class Given:
+    """Stands for a model that says what it is told."""
+
+    n_averaged = 5
+
+    def __init__(self, predictions, threshold=None) -> None:
+        self.predictions, self.threshold = predictions, threshold
+
+    def predict(self, table):
+        """Return what was given, a value a row."""
+        assert len(self.predictions) == table.n_rows
+        return self.predictions
+
+
+def crossfit_of(name, y, predictions, plan, *, thresholds=(None, None, None), task="binary", groups=None):
+    """Return the estimates of models with the given predictions, each fold's with its threshold."""
+    dataset = make_dataset(np.column_stack([np.arange(len(y)) * 1.0]), y, groups=groups)
+
+    def elect(outer, deadline):  # noqa: ARG001
+        rows = plan.folds[outer].test
+        model = Given(predictions[rows], thresholds[outer])
+        return Elected(model, Given(np.zeros(len(rows)), 0.5), 10.0)
+
+    return crossfit(dataset, resolve_metric(name, task), plan, elect, Deadline())
+
+
+def two_folds(n_rows):
+    """Return the first half of the rows and the second as two folds."""
+    halves = np.split(np.arange(n_rows), 2)
+    return FoldPlan("stratified", (Fold(0, 0, halves[1], halves[0]), Fold(0, 1, halves[0], halves[1])), ())
+
+
+def test_average_precision_is_claimed_over_all_folds_together():
+    """Each fold ranks its positive first; together two negatives lie between them: (1 + 2/4) / 2 = .75.
+
+    What halves flatter, a half, is twice what the whole does, a quarter: .5 is left.
+    """
+    y = np.array([1, 0, 0, 1, 0, 0])
+    predictions = np.array([0.4, 0.1, 0.2, 0.9, 0.5, 0.6])
+    estimates = crossfit_of("average_precision", y, predictions, two_folds(6))
+    assert estimates.tuned.fold_losses == pytest.approx((0.0, 0.0))
+    assert estimates.tuned.value == pytest.approx(0.5)
+    assert estimates.tuned.loss == pytest.approx(0.5)
+    # The default says 0 of all rows: precision 1/3, in a fold and together.
+    assert estimates.default.loss == pytest.approx(2 / 3)
+    assert estimates.paid.difference == pytest.approx(1 / 2 - 2 / 3)
+    assert "2 outer folds together" in estimates.tuned.estimand
+
+
+def test_f1_is_claimed_over_all_folds_together_each_at_its_own_threshold():
+    """Fold 1 decides 1 0 1, fold 2 1 1 1: F1 of 2/4 and 4/5; in all 3 hits, 2 false, 1 missed: 6/9."""
+    y = np.array([1, 1, 0, 1, 1, 0])
+    predictions = np.array([0.8, 0.6, 0.9, 0.3, 0.4, 0.25])
+    estimates = crossfit_of("f1", y, predictions, two_folds(6), thresholds=(0.7, 0.2))
+    assert estimates.tuned.fold_losses == pytest.approx((1 - 2 / 4, 1 - 4 / 5))
+    assert estimates.tuned.value == pytest.approx(0.65 + 2 * (6 / 9 - 0.65))
+
+
+def test_a_claim_stays_within_what_the_metric_can_be():
+    """F1 of 0 on two rows and 1 on ten, .9 together: twice as far from the mean lies 1.3."""
+    y = np.array([1, 0, *[1] * 9, 0])
+    predictions = np.array([0.0, 1.0, *[1.0] * 9, 0.0])
+    parts = np.arange(2), np.arange(2, 12)
+    plan = FoldPlan("stratified", (Fold(0, 0, parts[1], parts[0]), Fold(0, 1, parts[0], parts[1])), ())
+    estimates = crossfit_of("f1", y, predictions, plan, thresholds=(0.5, 0.5))
+    assert estimates.tuned.fold_losses == pytest.approx((1.0, 0.0))
+    assert estimates.tuned.loss == 0.0
+
+
+def test_r2_is_claimed_over_all_folds_together():
+    """Errors of 1 on targets 0, 2 and 10, 12: R2 is 0 in each fold; together 1 - 4 / 104."""
+    y = np.array([0.0, 2.0, 10.0, 12.0])
+    estimates = crossfit_of("r2", y, np.array([1.0, 1.0, 11.0, 11.0]), two_folds(4), task="regression")
+    assert estimates.tuned.fold_losses == pytest.approx((1.0, 1.0))
+    assert estimates.tuned.value == pytest.approx(1 - 4 / 104)
+
+
+def test_groups_are_together_but_not_extrapolated():
+    """Folds of groups differ by more than chance."""
+    y = np.array([1, 0, 0, 1, 0, 0])
+    predictions = np.array([0.4, 0.1, 0.2, 0.9, 0.5, 0.6])
+    groups = np.repeat([0, 1], 3)
+    estimates = crossfit_of("average_precision", y, predictions, two_folds(6), groups=groups)
+    assert estimates.tuned.value == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize("name", ["roc_auc", "balanced_accuracy"])
+def test_what_few_rows_do_not_bend_is_the_mean_of_the_folds(name):
+    """AUC of a fold is right on average; together, models on different scales would spoil the ranks."""
+    y = np.array([1, 0, 0, 1, 0, 0])
+    predictions = np.array([0.4, 0.1, 0.2, 0.9, 0.5, 0.6])
+    estimates = crossfit_of(name, y, predictions, two_folds(6), thresholds=(0.3, 0.7))
+    assert estimates.tuned.loss == pytest.approx(np.mean(estimates.tuned.fold_losses))
+    assert "together" not in estimates.tuned.estimand
+
+
+def test_few_positives_do_not_flatter_average_precision():
+    """Normal scores, positives 1.5 higher, four of 130 rows a fold: .25 is true; folds alone say .35."""
+    n_folds, n_rows = 5, 130
+    y = np.tile(np.arange(n_rows) < 4, n_folds).astype(int)
+    tests = np.split(np.arange(n_folds * n_rows), n_folds)
+    folds = tuple(Fold(0, i, np.setdiff1d(np.arange(len(y)), test), test) for i, test in enumerate(tests))
+    generator = np.random.default_rng(0)
+    claims, means = [], []
+    for _ in range(200):
+        predictions = generator.normal(size=len(y)) + 1.5 * y
+        estimate = crossfit_of(
+            "average_precision", y, predictions, FoldPlan("stratified", folds, ()), thresholds=[None] * 5
+        ).tuned
+        claims.append(estimate.value)
+        means.append(1 - np.mean(estimate.fold_losses))
+    many = np.arange(400_000) < 4 / 130 * 400_000
+    truth = average_precision_score(many, generator.normal(size=len(many)) + 1.5 * many)
+    assert np.mean(means) > truth + 0.08  # the standard error is .006
+    assert np.mean(claims) == pytest.approx(truth, abs=0.03)  # not all of it is in proportion to 1 / rows
+
+
+def test_windows_of_time_and_worst_slices_are_scored_one_by_one(make_settings):
+    """The next window has few positives, too; and a worst slice is one of a fold."""
+    y = np.tile([1, 0, 0], 20)
+    metric = resolve_metric("average_precision", "binary")
+
+    def choose(rows, seed, deadline, outer):  # noqa: ARG001
+        return Elected(Constant(0.25), Constant(0.6), 48.0)
+
+    X = np.column_stack([np.arange(60.0), np.arange(60.0) % 7])
+    in_time = make_dataset(X, y, time=np.arange(60))
+    sliced = replace(make_dataset(X, y), slice_masks=np.ones((1, 60), dtype=bool))
+    for dataset in (in_time, sliced):
+        estimates = nested(dataset, metric, make_settings(outer_folds=2), choose, Deadline())
+        assert "together" not in estimates.tuned.estimand
+        assert estimates.tuned.loss == pytest.approx(np.nanmean(estimates.tuned.fold_losses))
 
 
 @pytest.mark.parametrize(

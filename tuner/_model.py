@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -171,14 +171,30 @@ def deliver(blended: Blended, dataset: Dataset) -> Delivered:
     return DeliveredClassifier(blended, dataset.classes)
 
 
-def held_out_loss(blended: Blended, dataset: Dataset, metric: Metric) -> float:
-    """Return the loss of a model on rows it never saw (lower is better; NaN where it cannot be scored)."""
+class HeldOut(NamedTuple):
+    """What a model says of rows it never saw.
+
+    Attributes
+    ----------
+    loss : float
+        Lower is better; NaN where it cannot be scored.
+    prediction : array
+        What is scored: of a binary task with a decision threshold the decisions, 0 or 1.
+    """
+
+    loss: float
+    prediction: FloatArray
+
+
+def score_held_out(blended: Blended, dataset: Dataset, metric: Metric) -> HeldOut:
+    """Score a model on rows it never saw, at its own decision threshold."""
     prediction = blended.predict(dataset.table)
     y, weights = dataset.judged(np.arange(dataset.n_rows))
     losses = metric.worst_loss(y, prediction, weights)
     if metric.thresholds is None or blended.threshold is None:
-        return float(losses[0])
-    return float(losses[metric.thresholds.index(blended.threshold)])
+        return HeldOut(float(losses[0]), prediction)
+    loss = float(losses[metric.thresholds.index(blended.threshold)])
+    return HeldOut(loss, decide(prediction, blended.threshold).astype(float))
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ from tuner._claims import estimate as estimate_module
 from tuner._claims.claims import Estimate
 from tuner._metrics.metrics import METRICS as KNOWN
 from tuner._metrics.metrics import Metric
-from tuner._model import Blended, held_out_loss
+from tuner._model import Blended, HeldOut, score_held_out
 from tuner._rows.data import Dataset, make_dataset
 
 TEST_ROWS = 10_000
@@ -147,7 +147,7 @@ def run(cell: Cell, families: list[str] | None = None) -> dict[str, Any]:
         random_state=cell.seed,
         verbose=0,
     )
-    with mock.patch.object(estimate_module, "held_out_loss", watch):
+    with mock.patch.object(estimate_module, "score_held_out", watch):
         result = tune(rows.X, rows.y, config=config, groups=rows.groups)
     claim = result.estimate
     assert claim is not None  # without a clock there is time for one
@@ -165,7 +165,7 @@ def run(cell: Cell, families: list[str] | None = None) -> dict[str, Any]:
         "value": claim.loss,
         "delivered_value": None if result.delivered_estimate is None else result.delivered_estimate.loss,
         "intervals": intervals,
-        "delivered": held_out_loss(result.model.blended, watch.test, metric),
+        "delivered": score_held_out(result.model.blended, watch.test, metric).loss,
         "folds": behind.true_losses,
         "shipped_default": result.shipped_default,
         "metric": metric.name,
@@ -190,7 +190,7 @@ class Seen:
 
 @dataclass
 class Watch:
-    """Stands for `held_out_loss` inside the estimate: notes what the models it scores lose."""
+    """Stands for `score_held_out` inside the estimate: notes what the models it scores lose."""
 
     metric: Metric
     test: Dataset
@@ -198,15 +198,15 @@ class Watch:
     default: Seen = field(default_factory=Seen)
     _is_tuned: bool = True  # the estimate scores the tuned model, then the default, fold by fold
 
-    def __call__(self, model: Blended, held_out: Dataset, metric: Metric) -> float:
+    def __call__(self, model: Blended, held_out: Dataset, metric: Metric) -> HeldOut:
         """Score a model as the estimate asked."""
         seen = self.tuned if self._is_tuned else self.default
-        seen.true_losses.append(held_out_loss(model, self.test, metric))
+        seen.true_losses.append(score_held_out(model, self.test, metric).loss)
         rows = len(seen.row_losses) + np.arange(held_out.n_rows)
         seen.row_groups += (rows if held_out.groups is None else held_out.groups).tolist()
         seen.row_losses += _row_losses(model, held_out, metric)
         self._is_tuned = not self._is_tuned
-        return held_out_loss(model, held_out, metric)
+        return score_held_out(model, held_out, metric)
 
 
 def _row_losses(model: Blended, rows: Dataset, metric: Metric) -> list[float]:

@@ -41,6 +41,12 @@ def _logistic(generator: np.random.Generator, n_rows: int, n_columns: int) -> Sa
     return Sample(X, (generator.random(n_rows) < expit(1.2 * signal)).astype(int))
 
 
+def rare(generator: np.random.Generator, n_rows: int) -> Sample:
+    """Follow a weak logistic model of 50 columns, ten of which matter; 6% are positive, AUC .74."""
+    X = generator.normal(size=(n_rows, 50))
+    return Sample(X, (generator.random(n_rows) < expit(0.3 * X[:, :10].sum(axis=1) - 3.1)).astype(int))
+
+
 def friedman_1(generator: np.random.Generator, n_rows: int) -> Sample:
     """Friedman's first function of five of ten uniform columns, and noise of standard deviation 1."""
     X, mean = _friedman(generator, n_rows)
@@ -70,12 +76,14 @@ def grouped(generator: np.random.Generator, n_rows: int) -> Sample:
 
 
 PROCESSES = {
-    draw.__name__: draw for draw in (null, logistic_20, logistic_100, friedman_1, heteroscedastic, grouped)
+    draw.__name__: draw
+    for draw in (null, logistic_20, logistic_100, rare, friedman_1, heteroscedastic, grouped)
 }
 METRICS = {
     "null": "roc_auc",
     "logistic_20": "log_loss",
     "logistic_100": "log_loss",
+    "rare": "roc_auc",
     "friedman_1": "rmse",
     "heteroscedastic": "rmse",
     "grouped": "log_loss",

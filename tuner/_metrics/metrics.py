@@ -63,6 +63,9 @@ class Metric:
         Whether the loss is a weighted mean over rows.
     squared_scale : bool
         Whether the square of the loss is a weighted mean over rows, so intervals are made on squares.
+    is_ratio : bool
+        Whether sums over rows are divided by one another, which few rows bend: claims score the rows of all
+        folds together.
     log_target : bool
         Whether models train on log1p(y); `losses` then receives y and prediction on that scale.
     """
@@ -74,6 +77,7 @@ class Metric:
     thresholds: Thresholds = None
     row_mean: bool = False
     squared_scale: bool = False
+    is_ratio: bool = False
     log_target: bool = False
 
     @property
@@ -180,7 +184,13 @@ METRICS: dict[str, Metric] = {
     for metric in (
         Metric("log_loss", _CLASSIFICATION, _losses.log_loss, row_mean=True),
         Metric("roc_auc", _CLASSIFICATION, _losses.roc_auc, "one_minus_loss"),
-        Metric("average_precision", _CLASSIFICATION, _losses.average_precision, "one_minus_loss"),
+        Metric(
+            "average_precision",
+            _CLASSIFICATION,
+            _losses.average_precision,
+            "one_minus_loss",
+            is_ratio=True,
+        ),
         Metric(
             "accuracy",
             _CLASSIFICATION,
@@ -196,11 +206,11 @@ METRICS: dict[str, Metric] = {
             "one_minus_loss",
             BALANCING_THRESHOLDS,
         ),
-        Metric("f1", _CLASSIFICATION, _losses.f1, "one_minus_loss", DECISION_THRESHOLDS),
+        Metric("f1", _CLASSIFICATION, _losses.f1, "one_minus_loss", DECISION_THRESHOLDS, is_ratio=True),
         Metric("brier", _CLASSIFICATION, _losses.brier, row_mean=True),
         Metric("rmse", _REGRESSION, _losses.rmse, squared_scale=True),
         Metric("mae", _REGRESSION, _losses.mae, row_mean=True),
-        Metric("r2", _REGRESSION, _losses.r2, "one_minus_loss"),
+        Metric("r2", _REGRESSION, _losses.r2, "one_minus_loss", is_ratio=True),
         Metric("rmsle", _REGRESSION, _losses.rmse, squared_scale=True, log_target=True),
     )
 }
