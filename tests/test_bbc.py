@@ -11,7 +11,7 @@ from scipy.special import expit
 from tuner._claims import bbc as _bbc
 from tuner._claims.bbc import _bootstrap_counts, bbc, flatters, within_reach
 from tuner._claims.claims import Build
-from tuner._folds.splits import plan_choosing
+from tuner._folds.splits import Fold, FoldPlan, plan_choosing
 from tuner._metrics.metrics import resolve_metric
 from tuner._rows.data import make_dataset
 from tuner._trials.bench import Bench
@@ -143,7 +143,8 @@ def test_bbc_chooses_the_threshold_on_other_rows_than_it_scores(make_trial, make
     assert estimates.tuned.loss > estimates.apparent_loss + 0.05
 
 
-def test_bbc_does_not_flatter_by_scoring_few_positives(make_trial, make_scores, make_settings):
+@pytest.mark.parametrize("n_repeats", [1, 2])
+def test_bbc_does_not_flatter_by_scoring_few_positives(n_repeats, make_trial, make_scores, make_settings):
     """Average precision of one fixed model, 22 positives in 740 rows: most of the flattery is taken off.
 
     Scores are normal, those of positives higher by 2.5: on 200,000 rows the loss is .353, on folds with four
@@ -157,10 +158,10 @@ def test_bbc_does_not_flatter_by_scoring_few_positives(make_trial, make_scores, 
         rng = np.random.default_rng(seed)
         scores = expit(rng.normal(size=740) + 2.5 * y)
         dataset = make_dataset(rng.normal(size=(740, 1)), y)
-        plan = plan_choosing(dataset, n_folds=5, n_repeats=1, seed=seed)
+        plan = plan_choosing(dataset, n_folds=5, n_repeats=n_repeats, seed=seed)
         predictions = {0: tuple(scores[fold.test] for fold in plan.folds)}
         losses = [metric.losses(y[fold.test], scores[fold.test])[0, 0] for fold in plan.folds]
-        trials = [make_trial(0, scores=make_scores(losses, [0.1] * 5))]
+        trials = [make_trial(0, scores=make_scores(losses, [0.1] * len(losses)))]
         claims.append(
             bbc(trials, predictions, Bench(dataset, plan, metric, 0), make_settings("binary"), default=0)
         )
@@ -170,6 +171,23 @@ def test_bbc_does_not_flatter_by_scoring_few_positives(make_trial, make_scores, 
     assert np.mean(folds_alone) < expected - 0.04
     assert abs(claimed - expected) < abs(np.mean(folds_alone) - expected)
     assert claimed > np.mean(folds_alone) + 0.02
+
+
+def test_bbc_claims_f1_of_all_folds_together(make_trial, make_scores, make_settings):
+    """Both positives of every other fold are found, of the rest none: F1 1 and 0, .5 on average.
+
+    Together 10 hits and 10 missed: 2/3; ten folds take a ninth of the difference more off the loss.
+    """
+    y, found = np.tile([1, 1, 0, 0], 10), np.tile([1, 1, 0, 0, 0, 0, 0, 0], 5)
+    dataset = make_dataset(np.arange(40.0)[:, None], y)
+    tests = np.split(np.arange(40), 10)
+    folds = tuple(Fold(0, i, np.setdiff1d(np.arange(40), test), test) for i, test in enumerate(tests))
+    predictions = {0: tuple(0.01 + 0.98 * found[test] for test in tests)}
+    trials = [make_trial(0, scores=make_scores([0.0, 1.0] * 5, [0.1] * 10))]
+    bench = Bench(dataset, FoldPlan("stratified", folds, ()), resolve_metric("f1", "binary"), 0)
+    estimates = bbc(trials, predictions, bench, make_settings("binary", final="refit"), default=0)
+    assert estimates.apparent_loss == pytest.approx(0.5)
+    assert estimates.tuned.loss == pytest.approx(0.5 + (1 / 3 - 0.5) * 10 / 9)
 
 
 def test_bbc_is_the_same_in_blocks(noise, monkeypatch, make_settings):

@@ -68,7 +68,8 @@ class Estimate:
     loss : float
         The same value as a loss (lower is better).
     fold_losses : tuple of float
-        Losses of the outer folds (crossfit: of the folds left out); empty for bbc.
+        Losses of the outer folds (crossfit: of the folds left out); empty for bbc. Not on average ``loss``
+        where the metric is a ratio, such as average precision: see `tuner._claims.together`.
     estimand : str
         What exactly is estimated, at which number of rows and which budget.
     steps : tuple of Step

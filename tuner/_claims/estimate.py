@@ -1,10 +1,4 @@
-"""Estimates: how well the whole procedure does on rows it never saw, and whether tuning paid.
-
-References
-----------
-Forman and Scholz (2010), Apples-to-apples in cross-validation studies: why some metrics want the rows of all
-folds together.
-"""
+"""Estimates: how well the whole procedure does on rows it never saw, and whether tuning paid."""
 
 from __future__ import annotations
 
@@ -16,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tuner._claims.claims import Build, Estimate, Paid, Scale, natural_estimate
+from tuner._claims.together import bend
 from tuner._folds.splits import FoldPlan, plan_choosing, plan_reporting
 from tuner._metrics.metrics import Metric
 from tuner._model import Blended, HeldOut, score_held_out
@@ -213,8 +208,12 @@ def _outer_estimates(
 
     def estimate(who: str, held_out: Sequence[HeldOut | None]) -> tuple[Estimate, list[float]]:
         losses = [np.nan if each is None else each.loss for each in held_out]
-        bend = _bend(held_out, plan, dataset, metric) if together else 0.0
-        unbent = [loss + bend for loss in losses]
+        bent = 0.0
+        if together:
+            known = [(fold, each) for fold, each in zip(plan.folds, held_out, strict=True) if each]
+            tests, guesses = [fold.test for fold, _ in known], [each.prediction for _, each in known]
+            bent = bend(dataset, metric, tests, guesses, [each.loss for _, each in known])
+        unbent = [loss + bent for loss in losses]
         estimate = natural_estimate(
             metric,
             interval(unbent, squared=metric.squared_scale),
@@ -234,34 +233,6 @@ def _outer_estimates(
         notes += (f"{same} outer fold(s) delivered the default itself: give more time to judge tuning.",)
     paid = compare(losses, default_losses, metric, partial(corrected_t, test_share=share))
     return Estimates(tuned, default, paid, build, notes)
-
-
-def _bend(held_out: Sequence[HeldOut | None], plan: FoldPlan, dataset: Dataset, metric: Metric) -> float:
-    """Return what to add to the mean of the folds' losses where a metric is a ratio of sums over rows.
-
-    Over few rows such a ratio is not on average what it is over many: with four positives a fold, average
-    precision comes out at .35 where .25 is true, over five such folds together at .29; F1 and R2 come out
-    too low. So the rows of all folds are scored together. A bias in proportion to 1 / rows is still
-    1 / (K - 1) of the difference then, which is taken off, too: .27. Not with groups, whose folds differ by
-    more than chance, nor of R2, which has no bound.
-
-    Together, scores of one fold's model are ranked among those of another's: where these differ by more than
-    noise, average precision is too low.
-    """
-    known = [
-        (fold.test, each.prediction, each.loss)
-        for fold, each in zip(plan.folds, held_out, strict=True)
-        if each is not None and np.isfinite(each.loss)
-    ]
-    if len(known) < 2:
-        return 0.0
-    tests, predictions, losses = zip(*known, strict=True)
-    y, weights = dataset.targets(np.concatenate(tests))
-    mean = float(np.mean(losses))
-    bend = float(metric.losses(y, np.concatenate(predictions), weights)[0, 0]) - mean
-    if dataset.task == "regression" or dataset.groups is not None:
-        return bend
-    return max(bend * len(known) / (len(known) - 1), -mean)
 
 
 def compare(
