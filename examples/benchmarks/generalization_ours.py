@@ -15,7 +15,7 @@ from generalization_data import Problem
 from generalization_lightgbm import N_CORES, Fitted, Predict
 from generalization_optuna import MAX_INCUMBENTS, N_FOLDS, evenly_spaced
 
-from search_spaces import DEFAULT_FAMILIES, Float
+from search_spaces import DEFAULT_FAMILIES, Float, lightgbm
 from tuner import TunedClassifier, TunedRegressor
 from tuner._decisions.selection import N_FINALISTS
 from tuner._metrics.metrics import resolve_metric
@@ -40,6 +40,12 @@ LEVERS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "racing": lambda: mock.patch("tuner._search.search.make_race", return_value=None),
     "refits": lambda: mock.patch("tuner._finals.finals.REFITTED_TASKS", ()),
 }
+# Dimensions of our LightGBM space that the one of Optuna's users here does not have.
+NOT_OPTUNAS = (
+    *("max_depth", "path_smooth", "min_data_per_group", "max_cat_to_onehot", "extra_trees", "boosting"),
+    "linear_tree",
+)
+DEFAULTS = lightgbm.SPACE.default()
 # What a user would fix in `search_space`.
 DIMENSIONS: dict[str, dict[str, dict[str, Any]]] = {
     "linear_leaves": {"lightgbm": {"linear_tree": False}},
@@ -49,6 +55,7 @@ DIMENSIONS: dict[str, dict[str, dict[str, Any]]] = {
         "kernel": {"numeric": "standardize"},
         "mlp": {"numeric": "robust"},
     },
+    "own_dimensions": {"lightgbm": {name: DEFAULTS[name] for name in NOT_OPTUNAS}},
     "fixed_dropout": {"mlp": {"dropout": Float(0.0, 0.5, default=0.1)}},  # off: searched on tables, too
 }
 FOLDS = "right_folds"  # off: groups and time are not told
@@ -174,7 +181,7 @@ def tuned(problem: Problem, options: Mapping[str, Any]) -> Any:
 
 
 def fit_at_equal_fits(problem: Problem, seconds: float, *, optuna_trials: int) -> Fitted:
-    """LightGBM by our objective and selection, with the fold fits Optuna used; no clock, no estimate.
+    """Optuna's space by our objective and selection, with the fold fits Optuna used; no clock, no estimate.
 
     What a finalist costs depends on the table's rows: a run of one trial tells, and is not counted.
     """
@@ -183,7 +190,8 @@ def fit_at_equal_fits(problem: Problem, seconds: float, *, optuna_trials: int) -
     n_trials = trials_at_equal_fits(
         N_FOLDS * optuna_trials, finalist_fits=len(one.finalists[0].scores.fold_losses)
     )
-    return fit_ours(problem, seconds, options={**options, "max_trials": n_trials})
+    off = ("own_dimensions", "portfolio")
+    return fit_ours(problem, seconds, options={**options, "max_trials": n_trials, "off": off})
 
 
 def trials_at_equal_fits(fold_fits: int, *, finalist_fits: int) -> int:
