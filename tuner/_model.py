@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -171,7 +171,8 @@ def deliver(blended: Blended, dataset: Dataset) -> Delivered:
     return DeliveredClassifier(blended, dataset.classes)
 
 
-class HeldOut(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class HeldOut:
     """What a model says of rows it never saw.
 
     Attributes
@@ -179,11 +180,20 @@ class HeldOut(NamedTuple):
     loss : float
         Lower is better; NaN where it cannot be scored.
     prediction : array
-        What is scored: of a binary task with a decision threshold the decisions, 0 or 1.
+    threshold : float or None
+        By which the metric decides.
     """
 
     loss: float
     prediction: FloatArray
+    threshold: float | None
+
+    @property
+    def scored(self) -> FloatArray:
+        """The decisions, 0 or 1, where the metric takes them at a threshold, else the prediction."""
+        if self.threshold is None:
+            return self.prediction
+        return decide(self.prediction, self.threshold).astype(float)
 
 
 def score_held_out(blended: Blended, dataset: Dataset, metric: Metric) -> HeldOut:
@@ -192,9 +202,9 @@ def score_held_out(blended: Blended, dataset: Dataset, metric: Metric) -> HeldOu
     y, weights = dataset.judged(np.arange(dataset.n_rows))
     losses = metric.worst_loss(y, prediction, weights)
     if metric.thresholds is None or blended.threshold is None:
-        return HeldOut(float(losses[0]), prediction)
-    loss = float(losses[metric.thresholds.index(blended.threshold)])
-    return HeldOut(loss, decide(prediction, blended.threshold).astype(float))
+        return HeldOut(float(losses[0]), prediction, None)
+    loss = losses[metric.thresholds.index(blended.threshold)]
+    return HeldOut(float(loss), prediction, blended.threshold)
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def _logistic(generator: np.random.Generator, n_rows: int, n_columns: int) -> Sa
 
 
 def rare(generator: np.random.Generator, n_rows: int) -> Sample:
-    """Follow a weak logistic model of 50 columns, ten of which matter; 6% are positive, AUC .74."""
+    """Follow a weak logistic model of 50 columns, ten of which matter; 6% of the rows are positive."""
     X = generator.normal(size=(n_rows, 50))
     return Sample(X, (generator.random(n_rows) < expit(0.3 * X[:, :10].sum(axis=1) - 3.1)).astype(int))
 
@@ -83,7 +83,7 @@ METRICS = {
     "null": "roc_auc",
     "logistic_20": "log_loss",
     "logistic_100": "log_loss",
-    "rare": "roc_auc",
+    "rare": "average_precision",
     "friedman_1": "rmse",
     "heteroscedastic": "rmse",
     "grouped": "log_loss",

@@ -16,11 +16,10 @@ import numpy as np
 
 from tuner._claims.claims import Build, natural_estimate
 from tuner._claims.estimate import LEVEL, Estimates, compare
-from tuner._claims.together import bend
 from tuner._decisions.objective import fold_mean
 from tuner._decisions.shares import blend_fits
 from tuner._finals.held_out import fits_on
-from tuner._metrics.metrics import Metric, decide
+from tuner._metrics.metrics import Metric
 from tuner._options.settings import Settings
 from tuner._records import TrialRecord
 from tuner._rows.data import Dataset
@@ -38,6 +37,7 @@ FEW_ROWS = 1_000  # crossfit costs little on
 
 Mixture = tuple[tuple[int, float], ...]  # positions of trials and their shares
 Counts = IntArray | BoolArray
+Judged = tuple[FloatArray, FloatArray, FloatArray]  # targets, how often rows count, predictions
 
 
 def bbc(
@@ -63,9 +63,9 @@ def bbc(
 
     Metrics that are no means over rows, such as average precision, flatter on few rows: 1/e of a fold is left
     out of a bootstrap, and with a handful of positives that is one or two. How much shows in what is chosen
-    on all rows, scored on the rows left out and on whole folds. Whole folds still flatter: by what they
-    `bend`, or, where that is not known, by 1 / (e - 1) of the difference, as a bias in proportion to
-    1 / rows would. Both are taken off.
+    on all rows, scored on the rows left out and on all; with a bias in proportion to 1 / rows, all still
+    flatter by 1 / (e - 1) of the difference. Both are taken off. Average precision and F1 are scored on all
+    folds together (`tuner._finals.together`).
 
     Parameters
     ----------
@@ -140,8 +140,8 @@ class _Replay:
         self._predictions = [predictions[trial.number] for trial in trials]
         self._families = [trial.configuration.family for trial in trials]
         self._folds = [(fold.test, *bench.dataset.targets(fold.test)) for fold in bench.plan.folds]
-        self._dataset = bench.dataset
-        self._repeats = [fold.repeat for fold in bench.plan.folds]
+        repeats = np.array([fold.repeat for fold in bench.plan.folds])
+        self._repeats = [np.flatnonzero(repeats == repeat).tolist() for repeat in np.unique(repeats)]
         self._metric = bench.metric
         self.every_row = np.ones((1, bench.dataset.n_rows), dtype=bool)
         self._max_members = settings.max_members
@@ -196,25 +196,10 @@ class _Replay:
         """Return what rows left out of bootstraps flatter a metric that is no mean over rows: see `bbc`."""
         blocks = [self.losses([mixture] * len(drawn), self.every_row, drawn == 0) for drawn in draws]
         less = self.apparent_loss(mixture) - float(fold_mean(np.concatenate(blocks)))
-        return less + (self._bent(mixture) if self._metric.is_ratio else less / (np.e - 1))
-
-    def _bent(self, mixture: Mixture) -> float:
-        """Return what whole folds bend, on average over repeats, at the best threshold on all rows."""
-        mixed = [self._mixed(mixture, index) for index in range(len(self._folds))]
-        scored = self._scored_apart(mixed, self.every_row)[:, 0]
-        best = int(np.argmin(fold_mean(scored)))
-        if self._metric.thresholds is not None:
-            mixed = [decide(each, self._metric.thresholds[best]).astype(float) for each in mixed]
-        bends = []
-        for repeat in sorted(set(self._repeats)):
-            folds = [index for index, each in enumerate(self._repeats) if each == repeat]
-            tests = [self._folds[index][0] for index in folds]
-            guesses = [mixed[index] for index in folds]
-            bends.append(bend(self._dataset, self._metric, tests, guesses, scored[folds, best].tolist()))
-        return float(np.mean(bends))
+        return less * (1 + 1 / (np.e - 1))
 
     def losses(self, mixtures: Sequence[Mixture], counts: Counts, judged: Counts) -> FloatArray:
-        """Return the mean fold loss of every mixture on the rows that judge it, of shape (n_mixtures,).
+        """Return the mean loss of every mixture on the rows that judge it, of shape (n_mixtures,).
 
         At the threshold that is best on the rows that chose it. Counts and judged are of shape
         (n_mixtures, n_rows), counts also (1, n_rows): the same rows chose every one.
@@ -236,20 +221,26 @@ class _Replay:
         return np.asarray(sum(share * self._predictions[member][fold] for member, share in mixture))
 
     def _scored(self, mixed: Sequence[FloatArray], counts: Counts) -> FloatArray:
-        """Return mean fold losses of one mixture (RMSE: of squares), of shape (n_counts, n_thresholds)."""
-        losses = self._scored_apart(mixed, counts)
+        """Return mean losses of one mixture (RMSE: of squares), of shape (n_counts, n_thresholds)."""
+        folds: list[Judged] = [
+            (y, drawn, prediction)
+            for (y, drawn), prediction in zip(self._weighed(counts), mixed, strict=True)
+        ]
+        if self._metric.is_ratio:
+            folds = [_together([folds[each] for each in repeat]) for repeat in self._repeats]
+        losses = np.stack([self._metric.losses(y, prediction, drawn) for y, drawn, prediction in folds])
         # Roots over the few rows left out of a bootstrap are too small on average, squares are not.
         return np.sqrt(fold_mean(losses**2)) if self._metric.squared_scale else fold_mean(losses)
-
-    def _scored_apart(self, mixed: Sequence[FloatArray], counts: Counts) -> FloatArray:
-        """Return the losses of every fold, of shape (n_folds, n_counts, n_thresholds)."""
-        folds = zip(self._weighed(counts), mixed, strict=True)
-        return np.stack([self._metric.losses(y, prediction, drawn) for (y, drawn), prediction in folds])
 
     def _weighed(self, counts: Counts) -> Iterator[tuple[FloatArray, FloatArray]]:
         """Yield each fold's targets, and how much its rows count, the user's weights included."""
         for test, y, weights in self._folds:
             yield y, counts[:, test] * (1.0 if weights is None else weights)
+
+
+def _together(folds: Sequence[Judged]) -> Judged:
+    y, counts, predictions = zip(*folds, strict=True)
+    return np.concatenate(y), np.concatenate(counts, axis=1), np.concatenate(predictions)
 
 
 def within_reach(objectives: FloatArray) -> list[int]:

@@ -69,7 +69,7 @@ class Estimate:
         The same value as a loss (lower is better).
     fold_losses : tuple of float
         Losses of the outer folds (crossfit: of the folds left out); empty for bbc. Not on average ``loss``
-        where the metric is a ratio, such as average precision: see `tuner._claims.together`.
+        where the metric is a ratio, such as average precision: see `tuner._finals.together`.
     estimand : str
         What exactly is estimated, at which number of rows and which budget.
     steps : tuple of Step
@@ -112,13 +112,14 @@ def natural_estimate(
 ) -> Estimate:
     """Turn a loss with its interval into natural units, clipped to what the metric can be."""
     ends = metric.natural_ends(interval.low, interval.high)
+    loss = metric.bounded(interval.value)
     return Estimate(
-        value=metric.natural(interval.value),
+        value=metric.natural(loss),
         low=ends[0],
         high=ends[1],
         level=level,
         method=method,
-        loss=float(interval.value),
+        loss=float(loss),
         fold_losses=tuple(float(np.float64(value)) for value in fold_losses),
         estimand=estimand,
     )

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tuner._claims.claims import Build, Estimate, Paid, Scale, natural_estimate
-from tuner._claims.together import bend
+from tuner._finals.together import is_together, together_values
 from tuner._folds.splits import FoldPlan, plan_choosing, plan_reporting
 from tuner._metrics.metrics import Metric
 from tuner._model import Blended, HeldOut, score_held_out
@@ -69,6 +69,8 @@ def nested(
     What it estimates: the expected metric of the *procedure* (search, election, final form) trained on
     n(1 - 1/K) rows with the stated budget; with time, of the next window. Interval: corrected t over outer
     folds; with time, a prediction interval for the next window, with no promise of coverage.
+
+    Average precision and F1 are scored on all outer folds together (`tuner._finals.together`), not with time.
 
     With ``dataset.slice_masks`` a fold's loss is the largest of its slices' losses. The largest of several
     noisy ones lies above the loss of the slice that is truly the worst: small slices make it pessimistic.
@@ -189,8 +191,7 @@ def _outer_estimates(
 ) -> Estimates:
     sizes = [(len(fold.test), len(fold.train)) for fold in plan.folds]
     share = float(np.mean([test / train for test, train in sizes]))
-    forward = dataset.time is not None
-    together = metric.is_ratio and not forward and dataset.slice_masks is None
+    forward, together = dataset.time is not None, is_together(dataset, metric)
 
     def interval(losses: Sequence[float], *, squared: bool) -> Interval:
         if forward:
@@ -205,33 +206,32 @@ def _outer_estimates(
     of_what = "" if dataset.slice_masks is None else "'s worst slice"
     folds = f"{len(sizes)} outer folds{' together' if together else ''}"
     terms = f"trained on about {rows} rows, judged on {what}: {folds}, {budget}"
+    tests = [fold.test for fold, each in zip(plan.folds, scores, strict=True) if each is not None]
 
-    def estimate(who: str, held_out: Sequence[HeldOut | None]) -> tuple[Estimate, list[float]]:
-        losses = [np.nan if each is None else each.loss for each in held_out]
-        bent = 0.0
+    def estimate(who: str, held_out: Sequence[HeldOut]) -> tuple[Estimate, list[float]]:
+        losses = [each.loss for each in held_out]
+        values = losses
         if together:
-            known = [(fold, each) for fold, each in zip(plan.folds, held_out, strict=True) if each]
-            tests, guesses = [fold.test for fold, _ in known], [each.prediction for _, each in known]
-            bent = bend(dataset, metric, tests, guesses, [each.loss for _, each in known])
-        unbent = [loss + bent for loss in losses]
+            values = together_values(dataset, metric, tests, [each.scored for each in held_out])
+        found = iter(losses)
         estimate = natural_estimate(
             metric,
-            interval(unbent, squared=metric.squared_scale),
+            interval(values, squared=metric.squared_scale),
             level=LEVEL,
             method=method,
-            fold_losses=losses,
+            fold_losses=[np.nan if each is None else next(found) for each in scores],
             estimand=f"{who}{of_what}, {terms}",
         )
-        return estimate, unbent
+        return estimate, values
 
-    tuned, losses = estimate("the procedure", [each.tuned if each else None for each in scores])
-    default, default_losses = estimate("the default", [each.default if each else None for each in scores])
-    skipped = int((~np.isfinite(losses)).sum())
-    same = int(np.equal(tuned.fold_losses, default.fold_losses).sum())
+    tuned, values = estimate("the procedure", [each.tuned for each in known])
+    default, default_values = estimate("the default", [each.default for each in known])
+    skipped = int((~np.isfinite(tuned.fold_losses)).sum())
+    same = sum(np.array_equal(each.tuned.prediction, each.default.prediction) for each in known)
     notes = plan.notes + ((f"{skipped} outer fold(s) could not be scored.",) if skipped else ())
     if same:
         notes += (f"{same} outer fold(s) delivered the default itself: give more time to judge tuning.",)
-    paid = compare(losses, default_losses, metric, partial(corrected_t, test_share=share))
+    paid = compare(values, default_values, metric, partial(corrected_t, test_share=share))
     return Estimates(tuned, default, paid, build, notes)
 
 

@@ -1,4 +1,8 @@
-"""How well the rows of each slice are predicted by models that did not train on them."""
+"""How well the rows of each slice are predicted by models that did not train on them.
+
+Means over folds: average precision and F1 of a slice with few positives a fold are bent by that, unlike the
+estimate (`tuner._finals.together`).
+"""
 
 from __future__ import annotations
 

@@ -20,7 +20,6 @@ from tuner._process.pool import cancellable_pool
 from tuner._records import BagLosses, Scores, TrialRecord
 from tuner._rows.data import Dataset
 from tuner._statistics.calibration import tempered
-from tuner._statistics.intervals import pooled
 from tuner._statistics.reliability import Reliability
 from tuner._trials.bench import Bench, all_rows
 from tuner._trials.evaluation import evaluate
@@ -206,7 +205,7 @@ def assemble(
         return Assembled(
             model=Blended(members, bench.dataset.schema, threshold, temperature, on_all_rows),
             shares=weights,
-            loss=pooled(fold_losses, squared=bench.metric.squared_scale),
+            loss=scorer.loss(held_out, fold_losses, threshold),
             held_out=tuple(tempered(fold, temperature) for fold in held_out),
             reliability=scorer.reliability(held_out, temperature),
             bag=scorer.bag(held_out),

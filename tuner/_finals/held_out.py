@@ -8,10 +8,12 @@ import numpy as np
 
 from tuner._decisions.objective import fold_mean
 from tuner._decisions.shares import Fits, Kind
-from tuner._metrics.metrics import Metric
+from tuner._finals.together import is_together, together_loss
+from tuner._metrics.metrics import Metric, decide
 from tuner._records import BagLosses
 from tuner._seeds import child_seed
 from tuner._statistics.calibration import choose_temperature, tempered
+from tuner._statistics.intervals import pooled
 from tuner._statistics.reliability import Reliability, reliability
 from tuner._trials.bench import Bench
 from tuner._types import FloatArray, IntArray
@@ -49,6 +51,23 @@ class FoldScorer:
         """Return the metric's loss of every fold at the best threshold."""
         losses = self._losses(predictions)
         return tuple(map(float, losses[:, int(np.argmin(fold_mean(losses)))]))
+
+    def loss(
+        self, predictions: Sequence[FloatArray], fold_losses: Sequence[float], threshold: float | None
+    ) -> float:
+        """Return what the estimate compares with: the mean of the folds, or all of a repeat together."""
+        dataset, folds, metric = self._bench.dataset, self._bench.plan.folds, self._metric
+        if not is_together(dataset, metric):
+            return pooled(fold_losses, squared=metric.squared_scale)
+        scored = predictions if threshold is None else [decide(each, threshold) * 1.0 for each in predictions]
+        repeats: dict[int, list[int]] = {}
+        for place, fold in enumerate(folds):
+            repeats.setdefault(fold.repeat, []).append(place)
+        losses = [
+            together_loss(dataset, metric, [folds[i].test for i in places], [scored[i] for i in places])
+            for places in repeats.values()
+        ]
+        return float(fold_mean(np.array(losses)))
 
     def threshold(self, predictions: Sequence[FloatArray]) -> float | None:
         """Return the decision threshold with the smallest mean loss; None without thresholds."""

@@ -103,13 +103,17 @@ class Metric:
         """Return the value people know the metric by, e.g. an AUC of 0.8 for a loss of 0.2."""
         return natural(self.value, loss)
 
+    def bounded(self, loss: float) -> float:
+        """Return the loss, or the end of what it can be that it lies beyond."""
+        if not self.is_scorer:  # every loss of our own is at least 0
+            loss = max(loss, 0.0)
+        if self.value == "one_minus_loss" and self.name != "r2":  # and these are at most 1
+            loss = min(loss, 1.0)
+        return loss
+
     def natural_ends(self, low: float, high: float) -> tuple[float, float]:
         """Return the ends of an interval of the loss in natural units, within what the metric can be."""
-        if not self.is_scorer:  # every loss of our own is at least 0
-            low = max(low, 0.0)
-        if self.value == "one_minus_loss" and self.name != "r2":  # and these are at most 1
-            high = min(high, 1.0)
-        first, last = sorted((self.natural(low), self.natural(high)))
+        first, last = sorted(self.natural(self.bounded(end)) for end in (low, high))
         return float(first), float(last)
 
     def losses(
@@ -210,7 +214,7 @@ METRICS: dict[str, Metric] = {
         Metric("brier", _CLASSIFICATION, _losses.brier, row_mean=True),
         Metric("rmse", _REGRESSION, _losses.rmse, squared_scale=True),
         Metric("mae", _REGRESSION, _losses.mae, row_mean=True),
-        Metric("r2", _REGRESSION, _losses.r2, "one_minus_loss", is_ratio=True),
+        Metric("r2", _REGRESSION, _losses.r2, "one_minus_loss"),
         Metric("rmsle", _REGRESSION, _losses.rmse, squared_scale=True, log_target=True),
     )
 }
