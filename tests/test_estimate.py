@@ -295,13 +295,48 @@ def test_few_positives_do_not_flatter_average_precision():
     assert np.mean(claims) == pytest.approx(truth, abs=0.045)  # twenty positives are still few
 
 
+def test_one_fold_with_all_positives_tells_no_interval():
+    """Without it there is no loss at all: the value stands, between everything."""
+    y = np.array([1, 1, 0, 0, 0, 0])
+    predictions = np.array([0.4, 0.3, 0.2, 0.5, 0.1, 0.1])
+    estimates = crossfit_of("average_precision", y, predictions, two_folds(6))
+    assert estimates.tuned.value == pytest.approx((1 / 2 + 2 / 3) / 2)
+    assert (estimates.tuned.low, estimates.tuned.high) == (0.0, 1.0)
+    assert estimates.paid.verdict != "paid"
+    assert not any("could not be scored" in note for note in estimates.notes)  # its negatives count
+
+
+@pytest.mark.parametrize("name", ["average_precision", "f1"])
+def test_a_fold_that_predicts_no_numbers_is_left_out_of_both_arms(name):
+    """The first of three folds has a NaN: the others, ranked and decided right, make the value."""
+    y = np.tile([1, 0], 6)
+    predictions = np.where(y == 1, 0.9, 0.1)
+    predictions[0] = np.nan
+    parts = np.split(np.arange(12), 3)
+    folds = tuple(Fold(0, i, np.setdiff1d(np.arange(12), part), part) for i, part in enumerate(parts))
+    thresholds = (0.5, 0.5, 0.5) if name == "f1" else (None, None, None)
+    estimates = crossfit_of(name, y, predictions, FoldPlan("stratified", folds, ()), thresholds=thresholds)
+    assert estimates.tuned.value == pytest.approx(1.0)
+    assert estimates.default.value == pytest.approx(0.5 if name == "average_precision" else 0.0)
+    assert estimates.paid.difference == pytest.approx(estimates.tuned.loss - estimates.default.loss)
+    assert "1 outer fold(s) could not be scored." in estimates.notes
+
+
+class Shifted(Constant):
+    """Stands for a model whose scores lie higher than another's: together they would not be ranked."""
+
+    def predict(self, table):
+        """Return a wave above the value."""
+        return self.value + np.sin(np.arange(table.n_rows))
+
+
 def test_windows_of_time_and_worst_slices_are_scored_one_by_one(make_settings):
     """The next window has few positives, too; and a worst slice is one of a fold."""
     y = np.tile([1, 0, 0], 20)
     metric = resolve_metric("average_precision", "binary")
 
     def choose(rows, seed, deadline, outer):  # noqa: ARG001
-        return Elected(Constant(0.25), Constant(0.6), 48.0)
+        return Elected(Shifted(10.0 * outer), Constant(0.6), 48.0)
 
     X = np.column_stack([np.arange(60.0), np.arange(60.0) % 7])
     in_time = make_dataset(X, y, time=np.arange(60))
@@ -309,6 +344,7 @@ def test_windows_of_time_and_worst_slices_are_scored_one_by_one(make_settings):
     for dataset in (in_time, sliced):
         estimates = nested(dataset, metric, make_settings(outer_folds=2), choose, Deadline())
         assert "together" not in estimates.tuned.estimand
+        assert len(set(estimates.tuned.fold_losses)) > 1
         assert estimates.tuned.loss == pytest.approx(np.nanmean(estimates.tuned.fold_losses))
 
 

@@ -89,4 +89,4 @@ def test_few_positives_alone_are_no_optimism():
         ),
     )
     assert abs(result.optimism) < 0.05
-    assert result.optimism == pytest.approx(result.estimate.loss - result.selection_loss)
+    assert np.mean(result.estimate.fold_losses) < result.selection_loss - 0.05

@@ -193,7 +193,8 @@ class HeldOut:
         """The decisions, 0 or 1, where the metric takes them at a threshold, else the prediction."""
         if self.threshold is None:
             return self.prediction
-        return decide(self.prediction, self.threshold).astype(float)
+        decided = decide(self.prediction, self.threshold)
+        return np.where(np.isfinite(self.prediction), decided, np.nan)
 
 
 def score_held_out(blended: Blended, dataset: Dataset, metric: Metric) -> HeldOut:

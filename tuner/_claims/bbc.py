@@ -212,7 +212,8 @@ class _Replay:
             mixed = [self._mixed(mixture, index) for index in range(len(self._folds))]
             losses = self._scored(mixed, judged[rows])
             if losses.shape[1] > 1:
-                best = np.argmin(self._scored(mixed, counts if len(counts) == 1 else counts[rows]), axis=1)
+                chose = counts if len(counts) == 1 else counts[rows]
+                best = np.argmin(fold_mean(self._scored_apart(mixed, chose)), axis=1)
                 losses = np.take_along_axis(losses, np.broadcast_to(best, len(rows))[:, None], axis=1)
             found[rows] = losses[:, 0]
         return found
@@ -222,15 +223,21 @@ class _Replay:
 
     def _scored(self, mixed: Sequence[FloatArray], counts: Counts) -> FloatArray:
         """Return mean losses of one mixture (RMSE: of squares), of shape (n_counts, n_thresholds)."""
+        losses = self._scored_apart(mixed, counts, together=self._metric.is_ratio)
+        # Roots over the few rows left out of a bootstrap are too small on average, squares are not.
+        return np.sqrt(fold_mean(losses**2)) if self._metric.squared_scale else fold_mean(losses)
+
+    def _scored_apart(
+        self, mixed: Sequence[FloatArray], counts: Counts, *, together: bool = False
+    ) -> FloatArray:
+        """Return losses of every fold, or of every repeat, of shape (n_folds, n_counts, n_thresholds)."""
         folds: list[Judged] = [
             (y, drawn, prediction)
             for (y, drawn), prediction in zip(self._weighed(counts), mixed, strict=True)
         ]
-        if self._metric.is_ratio:
+        if together:
             folds = [_together([folds[each] for each in repeat]) for repeat in self._repeats]
-        losses = np.stack([self._metric.losses(y, prediction, drawn) for y, drawn, prediction in folds])
-        # Roots over the few rows left out of a bootstrap are too small on average, squares are not.
-        return np.sqrt(fold_mean(losses**2)) if self._metric.squared_scale else fold_mean(losses)
+        return np.stack([self._metric.losses(y, prediction, drawn) for y, drawn, prediction in folds])
 
     def _weighed(self, counts: Counts) -> Iterator[tuple[FloatArray, FloatArray]]:
         """Yield each fold's targets, and how much its rows count, the user's weights included."""

@@ -159,6 +159,17 @@ class _Judged:
     fit_rows: float
     n_averaged: int
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether both predict numbers throughout."""
+        return all(np.isfinite(each.prediction).all() for each in (self.tuned, self.default))
+
+    @property
+    def is_same(self) -> bool:
+        """Whether both predict and decide alike."""
+        same_numbers = np.array_equal(self.tuned.prediction, self.default.prediction)
+        return same_numbers and self.tuned.threshold == self.default.threshold
+
 
 def _outer_scores(
     dataset: Dataset,
@@ -198,38 +209,38 @@ def _outer_estimates(
             return prediction_t(losses, level=LEVEL, squared=squared)
         return corrected_t(losses, test_share=share, level=LEVEL, squared=squared)
 
-    known = [each for each in scores if each is not None]
-    fit_rows, averaged = [each.fit_rows for each in known], [each.n_averaged for each in known]
-    build = Build(float(np.mean(fit_rows)), float(np.mean(averaged))) if known else Build(np.nan, np.nan)
+    made = [each for each in scores if each is not None]
+    fit_rows, averaged = [each.fit_rows for each in made], [each.n_averaged for each in made]
+    build = Build(float(np.mean(fit_rows)), float(np.mean(averaged))) if made else Build(np.nan, np.nan)
     rows = round(float(np.mean([train for _, train in sizes])))
     what = "the next window" if forward else "new rows"
     of_what = "" if dataset.slice_masks is None else "'s worst slice"
     folds = f"{len(sizes)} outer folds{' together' if together else ''}"
     terms = f"trained on about {rows} rows, judged on {what}: {folds}, {budget}"
-    tests = [fold.test for fold, each in zip(plan.folds, scores, strict=True) if each is not None]
+    known = [place for place, each in enumerate(scores) if each is not None and each.is_finite]
+    tests = [plan.folds[place].test for place in known]
 
-    def estimate(who: str, held_out: Sequence[HeldOut]) -> tuple[Estimate, list[float]]:
-        losses = [each.loss for each in held_out]
+    def estimate(who: str, held_out: Sequence[HeldOut | None]) -> tuple[Estimate, list[float]]:
+        losses = [np.nan if each is None else each.loss for each in held_out]
         values = losses
         if together:
-            values = together_values(dataset, metric, tests, [each.scored for each in held_out])
-        found = iter(losses)
+            scored = [each.scored for place in known if (each := held_out[place]) is not None]
+            values = together_values(dataset, metric, tests, scored)
         estimate = natural_estimate(
             metric,
             interval(values, squared=metric.squared_scale),
             level=LEVEL,
             method=method,
-            fold_losses=[np.nan if each is None else next(found) for each in scores],
+            fold_losses=losses,
             estimand=f"{who}{of_what}, {terms}",
         )
         return estimate, values
 
-    tuned, values = estimate("the procedure", [each.tuned for each in known])
-    default, default_values = estimate("the default", [each.default for each in known])
-    skipped = int((~np.isfinite(tuned.fold_losses)).sum())
-    same = sum(np.array_equal(each.tuned.prediction, each.default.prediction) for each in known)
+    tuned, values = estimate("the procedure", [each.tuned if each else None for each in scores])
+    default, default_values = estimate("the default", [each.default if each else None for each in scores])
+    skipped = len(scores) - len(known) if together else int((~np.isfinite(tuned.fold_losses)).sum())
     notes = plan.notes + ((f"{skipped} outer fold(s) could not be scored.",) if skipped else ())
-    if same:
+    if same := sum(each.is_same for each in made):
         notes += (f"{same} outer fold(s) delivered the default itself: give more time to judge tuning.",)
     paid = compare(values, default_values, metric, partial(corrected_t, test_share=share))
     return Estimates(tuned, default, paid, build, notes)

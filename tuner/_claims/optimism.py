@@ -40,8 +40,8 @@ class OptimismTable:
     ----------
     metric : str
     rows : tuple of ScoreRow
-        The winner on the folds of the search; what is shipped on fresh folds; the estimate; the default's;
-        the best constant prediction. What was not measured is left out.
+        The winner on the folds of the search, a mean over them; what is shipped on fresh folds; the
+        estimate; the default's; the best constant prediction. What was not measured is left out.
     """
 
     metric: str

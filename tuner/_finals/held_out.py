@@ -31,7 +31,7 @@ def fits_on(bench: Bench) -> Fits:
 
 
 class FoldScorer:
-    """Loss of held-out predictions, fold by fold, then averaged: never pooled over fold models.
+    """Loss of held-out predictions, fold by fold, then averaged: what elects is not pooled over fold models.
 
     Parameters
     ----------

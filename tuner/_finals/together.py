@@ -40,14 +40,12 @@ def together_loss(
     tests : sequence of int array, one a fold
         Its rows; none is in two folds.
     scored : sequence of array, one a fold
-        Predictions; where the metric has decision thresholds the decisions, 0 or 1. Folds whose predictions
-        are not finite are left out.
+        Predictions, finite; where the metric has decision thresholds the decisions, 0 or 1.
     """
-    known = [fold for fold, each in enumerate(scored) if np.isfinite(each).all()]
-    if not known:
+    if not tests:
         return np.nan
-    y, weights = dataset.targets(np.concatenate([tests[fold] for fold in known]))
-    return float(metric.losses(y, np.concatenate([scored[fold] for fold in known]), weights)[0, 0])
+    y, weights = dataset.targets(np.concatenate(tests))
+    return float(metric.losses(y, np.concatenate(scored), weights)[0, 0])
 
 
 def together_values(
@@ -58,7 +56,8 @@ def together_values(
     Jackknife pseudo-values K T - (K - 1) T_k, where T_k is the loss without a fold, moved to have the mean T.
     Folds whose loss alone is the same can be far from it together, and an interval from these would vanish.
 
-    Parameters are those of `together_loss`. NaN without which fold there is no loss.
+    Parameters are those of `together_loss`. Where one fold is needed for a loss at all, as it has the only
+    positives, there is no telling: one value and NaN.
 
     References
     ----------
@@ -71,7 +70,6 @@ def together_values(
         for kept in others
     ]
     pseudo = n_folds * whole - (n_folds - 1) * np.array(without)
-    known = np.isfinite(pseudo)
-    if not known.any():
-        return [whole] * n_folds
-    return [float(each) for each in whole + pseudo - pseudo[known].mean()]
+    if not np.isfinite(pseudo).all():
+        return [whole, *[np.nan] * (n_folds - 1)]
+    return [float(each) for each in whole + pseudo - pseudo.mean()]

@@ -86,7 +86,11 @@ def _optimism_section(result: TuningResult, _: Pictures) -> list[Block]:
     rows = [
         (name, scores[label], "", what)
         for name, label, what in (
-            ("Search", "search folds", "the winner alone, chosen among all trials: flattered by luck"),
+            (
+                "Search",
+                "search folds",
+                "the winner alone, a mean over folds, chosen among all trials: flattered by luck",
+            ),
             ("Fresh folds", "fresh folds", "what is delivered, elected and mixed there; rows divided anew"),
         )
         if label in scores
