@@ -192,10 +192,17 @@ def crossfit_of(name, y, predictions, plan, *, thresholds=(None, None, None)):
     return crossfit(dataset, resolve_metric(name, "binary"), plan, elect, Deadline())
 
 
+def plan_of(n_rows, n_folds, kind="stratified"):
+    """Return the rows in their order as folds of one size."""
+    rows = np.arange(n_rows)
+    tests = np.split(rows, n_folds)
+    folds = tuple(Fold(0, i, np.setdiff1d(rows, test), test) for i, test in enumerate(tests))
+    return FoldPlan(kind, folds, ())
+
+
 def two_folds(n_rows):
     """Return the first half of the rows and the second as two folds."""
-    halves = np.split(np.arange(n_rows), 2)
-    return FoldPlan("stratified", (Fold(0, 0, halves[1], halves[0]), Fold(0, 1, halves[0], halves[1])), ())
+    return plan_of(n_rows, 2)
 
 
 def test_average_precision_is_claimed_over_all_folds_together():
@@ -226,10 +233,8 @@ def test_folds_without_a_positive_count_together():
     y = np.zeros(20, dtype=int)
     y[[0, 4]] = 1
     predictions = np.concatenate([np.tile([0.4, 0.1, 0.1, 0.1], 2), np.full(12, 0.5)])
-    parts = np.split(np.arange(20), 5)
-    folds = tuple(Fold(0, i, np.setdiff1d(np.arange(20), part), part) for i, part in enumerate(parts))
     estimate = crossfit_of(
-        "average_precision", y, predictions, FoldPlan("group", folds, ()), thresholds=[None] * 5
+        "average_precision", y, predictions, plan_of(20, 5, "group"), thresholds=[None] * 5
     ).tuned
     assert estimate.fold_losses[:2] == pytest.approx((0.0, 0.0))
     assert np.isnan(estimate.fold_losses[2:]).all()
@@ -246,8 +251,7 @@ def test_what_folds_hide_together_is_in_the_interval():
         np.arange(500) >= 400
     )
     parts = np.split(np.arange(500), 5)
-    folds = tuple(Fold(0, i, np.setdiff1d(np.arange(500), part), part) for i, part in enumerate(parts))
-    plan = FoldPlan("stratified", folds, ())
+    plan = plan_of(500, 5)
     estimate = crossfit_of("average_precision", y, predictions, plan, thresholds=[None] * 5).tuned
     assert estimate.fold_losses == pytest.approx([0.0] * 5)
     assert estimate.value < 0.5
@@ -278,21 +282,29 @@ def test_few_positives_do_not_flatter_average_precision():
     """Normal scores, positives 1.5 higher, four of 130 rows a fold: .25 is true; folds alone say .35."""
     n_folds, n_rows = 5, 130
     y = np.tile(np.arange(n_rows) < 4, n_folds).astype(int)
-    tests = np.split(np.arange(n_folds * n_rows), n_folds)
-    folds = tuple(Fold(0, i, np.setdiff1d(np.arange(len(y)), test), test) for i, test in enumerate(tests))
+    plan = plan_of(n_folds * n_rows, n_folds)
     generator = np.random.default_rng(0)
     claims, means = [], []
     for _ in range(200):
         predictions = generator.normal(size=len(y)) + 1.5 * y
-        estimate = crossfit_of(
-            "average_precision", y, predictions, FoldPlan("stratified", folds, ()), thresholds=[None] * 5
-        ).tuned
+        estimate = crossfit_of("average_precision", y, predictions, plan, thresholds=[None] * 5).tuned
         claims.append(estimate.value)
         means.append(1 - np.mean(estimate.fold_losses))
     many = np.arange(400_000) < 4 / 130 * 400_000
     truth = average_precision_score(many, generator.normal(size=len(many)) + 1.5 * many)
     assert np.mean(means) > truth + 0.08  # the standard error is .006
     assert np.mean(claims) == pytest.approx(truth, abs=0.045)  # twenty positives are still few
+
+
+def test_no_outer_fold_leaves_nothing_to_score_together():
+    """Where time made no model of any fold there is no claim, and no warning."""
+    y = np.tile([1, 0], 6)
+    dataset = make_dataset(np.arange(12.0)[:, None], y)
+    metric = resolve_metric("average_precision", "binary")
+    estimates = crossfit(dataset, metric, plan_of(12, 3), lambda *_: None, Deadline())
+    assert np.isnan(estimates.tuned.value)
+    assert estimates.paid.verdict == "not judged"
+    assert "3 outer fold(s) could not be scored." in estimates.notes
 
 
 def test_one_fold_with_all_positives_tells_no_interval():
@@ -312,10 +324,8 @@ def test_a_fold_that_predicts_no_numbers_is_left_out_of_both_arms(name):
     y = np.tile([1, 0], 6)
     predictions = np.where(y == 1, 0.9, 0.1)
     predictions[0] = np.nan
-    parts = np.split(np.arange(12), 3)
-    folds = tuple(Fold(0, i, np.setdiff1d(np.arange(12), part), part) for i, part in enumerate(parts))
     thresholds = (0.5, 0.5, 0.5) if name == "f1" else (None, None, None)
-    estimates = crossfit_of(name, y, predictions, FoldPlan("stratified", folds, ()), thresholds=thresholds)
+    estimates = crossfit_of(name, y, predictions, plan_of(12, 3), thresholds=thresholds)
     assert estimates.tuned.value == pytest.approx(1.0)
     assert estimates.default.value == pytest.approx(0.5 if name == "average_precision" else 0.0)
     assert estimates.paid.difference == pytest.approx(estimates.tuned.loss - estimates.default.loss)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 
-from tuner._folds.splits import finer, plan_choosing, plan_fresh, plan_reporting
+from tuner._folds.splits import Fold, FoldPlan, finer, plan_choosing, plan_fresh, plan_reporting
 from tuner._rows.data import make_dataset
 from tuner.checks import with_copies
 from tuner.exceptions import InputError
@@ -498,3 +498,12 @@ def test_finer_repeats_are_whole_partitions():
     assert len(plan.folds) == 20
     tested = np.concatenate([fold.test for fold in plan.folds])
     np.testing.assert_array_equal(np.bincount(tested), np.full(200, 2))
+
+
+def test_positions_of_the_folds_of_each_repeat():
+    """Three folds, then one that is left of the second repeat's."""
+    rows = np.arange(4)
+    folds = tuple(
+        Fold(repeat, index, rows[:2], rows[2:]) for repeat, index in ((0, 0), (0, 1), (0, 2), (1, 1))
+    )
+    assert FoldPlan("iid", folds, ()).repeats == [[0, 1, 2], [3]]

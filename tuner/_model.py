@@ -188,14 +188,6 @@ class HeldOut:
     prediction: FloatArray
     threshold: float | None
 
-    @property
-    def scored(self) -> FloatArray:
-        """The decisions, 0 or 1, where the metric takes them at a threshold, else the prediction."""
-        if self.threshold is None:
-            return self.prediction
-        decided = decide(self.prediction, self.threshold)
-        return np.where(np.isfinite(self.prediction), decided, np.nan)
-
 
 def score_held_out(blended: Blended, dataset: Dataset, metric: Metric) -> HeldOut:
     """Score a model on rows it never saw, at its own decision threshold."""

@@ -40,7 +40,8 @@ LEVERS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "racing": lambda: mock.patch("tuner._search.search.make_race", return_value=None),
     "refits": lambda: mock.patch("tuner._finals.finals.REFITTED_TASKS", ()),
 }
-# Dimensions of our LightGBM space that the one of Optuna's users here does not have.
+# Dimensions of our LightGBM space that the one of Optuna's users here does not have; the others differ
+# little in their ends.
 NOT_OPTUNAS = (
     *("max_depth", "path_smooth", "min_data_per_group", "max_cat_to_onehot", "extra_trees", "boosting"),
     "linear_tree",

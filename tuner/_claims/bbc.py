@@ -37,7 +37,7 @@ FEW_ROWS = 1_000  # crossfit costs little on
 
 Mixture = tuple[tuple[int, float], ...]  # positions of trials and their shares
 Counts = IntArray | BoolArray
-Judged = tuple[FloatArray, FloatArray, FloatArray]  # targets, how often rows count, predictions
+Part = tuple[FloatArray, FloatArray, FloatArray]  # targets, how often rows count, predictions
 
 
 def bbc(
@@ -140,8 +140,7 @@ class _Replay:
         self._predictions = [predictions[trial.number] for trial in trials]
         self._families = [trial.configuration.family for trial in trials]
         self._folds = [(fold.test, *bench.dataset.targets(fold.test)) for fold in bench.plan.folds]
-        repeats = np.array([fold.repeat for fold in bench.plan.folds])
-        self._repeats = [np.flatnonzero(repeats == repeat).tolist() for repeat in np.unique(repeats)]
+        self._repeats = bench.plan.repeats
         self._metric = bench.metric
         self.every_row = np.ones((1, bench.dataset.n_rows), dtype=bool)
         self._max_members = settings.max_members
@@ -213,7 +212,7 @@ class _Replay:
             losses = self._scored(mixed, judged[rows])
             if losses.shape[1] > 1:
                 chose = counts if len(counts) == 1 else counts[rows]
-                best = np.argmin(fold_mean(self._scored_apart(mixed, chose)), axis=1)
+                best = np.argmin(fold_mean(self._fold_losses(mixed, chose)), axis=1)
                 losses = np.take_along_axis(losses, np.broadcast_to(best, len(rows))[:, None], axis=1)
             found[rows] = losses[:, 0]
         return found
@@ -223,21 +222,22 @@ class _Replay:
 
     def _scored(self, mixed: Sequence[FloatArray], counts: Counts) -> FloatArray:
         """Return mean losses of one mixture (RMSE: of squares), of shape (n_counts, n_thresholds)."""
-        losses = self._scored_apart(mixed, counts, together=self._metric.is_ratio)
+        losses = self._fold_losses(mixed, counts, together=self._metric.is_ratio)
         # Roots over the few rows left out of a bootstrap are too small on average, squares are not.
         return np.sqrt(fold_mean(losses**2)) if self._metric.squared_scale else fold_mean(losses)
 
-    def _scored_apart(
+    def _fold_losses(
         self, mixed: Sequence[FloatArray], counts: Counts, *, together: bool = False
     ) -> FloatArray:
         """Return losses of every fold, or of every repeat, of shape (n_folds, n_counts, n_thresholds)."""
-        folds: list[Judged] = [
+        parts: Iterable[Part] = (
             (y, drawn, prediction)
             for (y, drawn), prediction in zip(self._weighed(counts), mixed, strict=True)
-        ]
+        )
         if together:
-            folds = [_together([folds[each] for each in repeat]) for repeat in self._repeats]
-        return np.stack([self._metric.losses(y, prediction, drawn) for y, drawn, prediction in folds])
+            folds = list(parts)
+            parts = (_together([folds[place] for place in places]) for places in self._repeats)
+        return np.stack([self._metric.losses(y, prediction, drawn) for y, drawn, prediction in parts])
 
     def _weighed(self, counts: Counts) -> Iterator[tuple[FloatArray, FloatArray]]:
         """Yield each fold's targets, and how much its rows count, the user's weights included."""
@@ -245,7 +245,7 @@ class _Replay:
             yield y, counts[:, test] * (1.0 if weights is None else weights)
 
 
-def _together(folds: Sequence[Judged]) -> Judged:
+def _together(folds: Sequence[Part]) -> Part:
     y, counts, predictions = zip(*folds, strict=True)
     return np.concatenate(y), np.concatenate(counts, axis=1), np.concatenate(predictions)
 

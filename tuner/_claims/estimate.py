@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tuner._claims.claims import Build, Estimate, Paid, Scale, natural_estimate
-from tuner._finals.together import is_together, together_values
+from tuner._finals.together import is_together, scored, together_values
 from tuner._folds.splits import FoldPlan, plan_choosing, plan_reporting
 from tuner._metrics.metrics import Metric
 from tuner._model import Blended, HeldOut, score_held_out
@@ -172,11 +172,7 @@ class _Judged:
 
 
 def _outer_scores(
-    dataset: Dataset,
-    metric: Metric,
-    plan: FoldPlan,
-    elect: Elector,
-    deadline: Deadline,
+    dataset: Dataset, metric: Metric, plan: FoldPlan, elect: Elector, deadline: Deadline
 ) -> list[_Judged | None]:
     """Score every outer fold; None where there is no model."""
     scores: list[_Judged | None] = []
@@ -217,15 +213,15 @@ def _outer_estimates(
     of_what = "" if dataset.slice_masks is None else "'s worst slice"
     folds = f"{len(sizes)} outer folds{' together' if together else ''}"
     terms = f"trained on about {rows} rows, judged on {what}: {folds}, {budget}"
-    known = [place for place, each in enumerate(scores) if each is not None and each.is_finite]
-    tests = [plan.folds[place].test for place in known]
+    known = [(fold, each) for fold, each in zip(plan.folds, scores, strict=True) if each and each.is_finite]
+    tests = [fold.test for fold, _ in known]
 
-    def estimate(who: str, held_out: Sequence[HeldOut | None]) -> tuple[Estimate, list[float]]:
-        losses = [np.nan if each is None else each.loss for each in held_out]
-        values = losses
+    def estimate(who: str, arm: Callable[[_Judged], HeldOut]) -> tuple[Estimate, list[float]]:
+        losses = values = [np.nan if each is None else arm(each).loss for each in scores]
         if together:
-            scored = [each.scored for place in known if (each := held_out[place]) is not None]
-            values = together_values(dataset, metric, tests, scored)
+            held_out = [arm(each) for _, each in known]
+            judged = [scored(each.prediction, each.threshold) for each in held_out]
+            values = together_values(dataset, metric, tests, judged)
         estimate = natural_estimate(
             metric,
             interval(values, squared=metric.squared_scale),
@@ -236,8 +232,8 @@ def _outer_estimates(
         )
         return estimate, values
 
-    tuned, values = estimate("the procedure", [each.tuned if each else None for each in scores])
-    default, default_values = estimate("the default", [each.default if each else None for each in scores])
+    tuned, values = estimate("the procedure", lambda each: each.tuned)
+    default, default_values = estimate("the default", lambda each: each.default)
     skipped = len(scores) - len(known) if together else int((~np.isfinite(tuned.fold_losses)).sum())
     notes = plan.notes + ((f"{skipped} outer fold(s) could not be scored.",) if skipped else ())
     if same := sum(each.is_same for each in made):

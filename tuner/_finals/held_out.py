@@ -8,8 +8,8 @@ import numpy as np
 
 from tuner._decisions.objective import fold_mean
 from tuner._decisions.shares import Fits, Kind
-from tuner._finals.together import is_together, together_loss
-from tuner._metrics.metrics import Metric, decide
+from tuner._finals.together import is_together, scored, together_loss
+from tuner._metrics.metrics import Metric
 from tuner._records import BagLosses
 from tuner._seeds import child_seed
 from tuner._statistics.calibration import choose_temperature, tempered
@@ -59,13 +59,10 @@ class FoldScorer:
         dataset, folds, metric = self._bench.dataset, self._bench.plan.folds, self._metric
         if not is_together(dataset, metric):
             return pooled(fold_losses, squared=metric.squared_scale)
-        scored = predictions if threshold is None else [decide(each, threshold) * 1.0 for each in predictions]
-        repeats: dict[int, list[int]] = {}
-        for place, fold in enumerate(folds):
-            repeats.setdefault(fold.repeat, []).append(place)
+        judged = [scored(each, threshold) for each in predictions]
         losses = [
-            together_loss(dataset, metric, [folds[i].test for i in places], [scored[i] for i in places])
-            for places in repeats.values()
+            together_loss(dataset, metric, [folds[i].test for i in places], [judged[i] for i in places])
+            for places in self._bench.plan.repeats
         ]
         return float(fold_mean(np.array(losses)))
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tuner._metrics.metrics import Metric
+from tuner._metrics.metrics import Metric, decide
 from tuner._rows.data import Dataset
 from tuner._types import FloatArray, IntArray
 
@@ -30,8 +30,13 @@ def is_together(dataset: Dataset, metric: Metric) -> bool:
     return metric.is_ratio and dataset.time is None and dataset.slice_masks is None
 
 
+def scored(prediction: FloatArray, threshold: float | None) -> FloatArray:
+    """Return the decisions, 0 or 1, where the metric takes them at a threshold, else the prediction."""
+    return prediction if threshold is None else decide(prediction, threshold).astype(float)
+
+
 def together_loss(
-    dataset: Dataset, metric: Metric, tests: Sequence[IntArray], scored: Sequence[FloatArray]
+    dataset: Dataset, metric: Metric, tests: Sequence[IntArray], judged: Sequence[FloatArray]
 ) -> float:
     """Return the loss of the rows of all folds.
 
@@ -39,17 +44,15 @@ def together_loss(
     ----------
     tests : sequence of int array, one a fold
         Its rows; none is in two folds.
-    scored : sequence of array, one a fold
-        Predictions, finite; where the metric has decision thresholds the decisions, 0 or 1.
+    judged : sequence of array, one a fold
+        Predictions, finite, as `scored`.
     """
-    if not tests:
-        return np.nan
     y, weights = dataset.targets(np.concatenate(tests))
-    return float(metric.losses(y, np.concatenate(scored), weights)[0, 0])
+    return float(metric.losses(y, np.concatenate(judged), weights)[0, 0])
 
 
 def together_values(
-    dataset: Dataset, metric: Metric, tests: Sequence[IntArray], scored: Sequence[FloatArray]
+    dataset: Dataset, metric: Metric, tests: Sequence[IntArray], judged: Sequence[FloatArray]
 ) -> list[float]:
     """Return a value a fold: their mean is the loss of all folds together, their spread what it owes to each.
 
@@ -63,13 +66,14 @@ def together_values(
     ----------
     Tukey (1958), Bias and confidence in not quite large samples.
     """
-    whole, n_folds = together_loss(dataset, metric, tests, scored), len(tests)
-    others = [[other for other in range(n_folds) if other != fold] for fold in range(n_folds)]
-    without = [
-        together_loss(dataset, metric, [tests[each] for each in kept], [scored[each] for each in kept])
-        for kept in others
-    ]
+    if not tests:
+        return []
+    n_folds, sizes = len(tests), [len(test) for test in tests]
+    y, weights = dataset.targets(np.concatenate(tests))
+    kept = np.repeat(np.eye(n_folds) == 0, sizes, axis=1)  # all but one fold, one a row
+    weightings = np.vstack([np.ones(len(y)), kept]) * (1.0 if weights is None else weights)
+    whole, *without = metric.losses(y, np.concatenate(judged), weightings)[:, 0]
     pseudo = n_folds * whole - (n_folds - 1) * np.array(without)
     if not np.isfinite(pseudo).all():
-        return [whole, *[np.nan] * (n_folds - 1)]
+        return [float(whole), *[np.nan] * (n_folds - 1)]
     return [float(each) for each in whole + pseudo - pseudo.mean()]

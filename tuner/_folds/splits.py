@@ -77,6 +77,14 @@ class FoldPlan:
         return [position for position, fold in enumerate(self.folds) if fold.repeat == 0]
 
     @property
+    def repeats(self) -> list[list[int]]:
+        """Positions of the folds of each repeat."""
+        places: dict[int, list[int]] = {}
+        for position, fold in enumerate(self.folds):
+            places.setdefault(fold.repeat, []).append(position)
+        return list(places.values())
+
+    @property
     def n_repeats(self) -> int:
         """How many repeats there are."""
         return len({fold.repeat for fold in self.folds})
