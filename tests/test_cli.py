@@ -310,6 +310,19 @@ def test_wrong_usage_is_2(arguments, capsys):
     assert "usage: tuner" in captured.err
 
 
+def test_wrong_usage_is_json_where_json_was_asked_for(capsys):
+    """A scheduler that reads stdout need not know which kind of error it was."""
+    with pytest.raises(SystemExit) as caught:
+        main(["status", "j.toml", "--json", "--fast"])
+    assert caught.value.code == 2
+    captured = capsys.readouterr()
+    told = json.loads(captured.out)
+    assert (told["status"], told["code"]) == ("error", 2)
+    assert told["value"] == "unrecognized arguments: --fast"
+    assert told["cure"] == "Read tuner --help."
+    assert "usage: tuner" in captured.err
+
+
 def test_a_password_in_a_mistyped_option_is_masked(capsys):
     """The section was forgotten; what stands in logs names no secret."""
     with pytest.raises(SystemExit):

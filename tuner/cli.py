@@ -23,11 +23,27 @@ if TYPE_CHECKING:
     from tuner._jobs.outcome import JobOutcome
     from tuner._tracking.info import TrackingInfo
 
-DONE, FAILED, LOCKED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 75, 78, 130, 143
+DONE, FAILED, USAGE, LOCKED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 75, 78, 130, 143
 
 
 class _TerminatedError(KeyboardInterrupt):
     """SIGTERM arrived; like KeyboardInterrupt no `except Exception` may swallow it."""
+
+
+class _UsageError(Exception):
+    """The arguments are wrong; argparse has printed how they go."""
+
+    def __init__(self, program: str, message: str) -> None:
+        super().__init__(message)
+        self.program = program
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises instead of ending the process, so that `--json` holds for wrong usage, too."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        raise _UsageError(self.prog, message)
 
 
 @dataclass(frozen=True)
@@ -52,9 +68,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         Exit code: 0 done, 1 failed, 75 another run holds the study, 78 bad job file or data or every trial
-        failed, 130 interrupted, 143 terminated. Wrong usage leaves by ``SystemExit(2)``.
+        failed, 130 interrupted, 143 terminated. Wrong usage leaves by ``SystemExit(2)``, told alike.
     """
-    options = _parser().parse_args(argv)
+    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        options = _parser().parse_args(arguments)
+    except _UsageError as error:
+        rule, cure = "Arguments must be as the usage says.", f"Read {error.program} --help."
+        _tell(_failure(USAGE, rule, error, cure), as_json="--json" in arguments)
+        raise SystemExit(USAGE) from None
     result = sys.stdout
     # Libraries print; only the result may reach stdout.
     with contextlib.redirect_stdout(sys.stderr), _signals_raise_once():
@@ -62,11 +84,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(outcome, str):
         result.write(outcome)
         return DONE
-    if options.json:
-        result.write(json.dumps({"status": "error", **asdict(outcome)}) + "\n")
-    else:
-        sys.stderr.write(_lines(outcome))
+    _tell(outcome, as_json=options.json)
     return outcome.code
+
+
+def _tell(failure: Failure, *, as_json: bool) -> None:
+    """Write a failure: one JSON object to stdout, or lines to stderr."""
+    if as_json:
+        sys.stdout.write(json.dumps({"status": "error", **asdict(failure)}) + "\n")
+    else:
+        sys.stderr.write(_lines(failure))
 
 
 # Name -> what `--help` says of it in a line, and what its own help says.
@@ -103,7 +130,7 @@ KEYED = ("run", "sync", "retune")  # take --run-key
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="tuner", description="Tune a model for rows nobody has seen, and say honestly how good it is."
     )
     parser.add_argument("--version", action="version", version=f"tuner {_version()}")
