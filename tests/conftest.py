@@ -49,7 +49,7 @@ def make_settings():
 def make_curves():
     """Curves from validation losses of shape (n_folds, n_points); training losses are 0 unless given."""
 
-    def build(validation, train=None, *, repeats=None, path_values=None, thresholds=None):
+    def build(validation, train=None, *, repeats=None, path_values=None, thresholds=None, guide=None):
         n_folds, n_points = np.shape(validation)
         n_sizes = n_points // len(thresholds or (None,))
         return Curves(
@@ -60,6 +60,7 @@ def make_curves():
             repeats=(0,) * n_folds if repeats is None else tuple(repeats),
             train=_rows(np.zeros((n_folds, n_points)) if train is None else train),
             validation=_rows(validation),
+            guide=None if guide is None else _rows(guide),
         )
 
     return build

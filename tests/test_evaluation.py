@@ -189,6 +189,27 @@ def test_kept_predictions_are_those_at_the_nested_points(metric, family, n_folds
         assert losses[point % len(losses)] == pytest.approx(loss, abs=1e-6)
 
 
+@pytest.mark.parametrize("metric", ["roc_auc", "average_precision"])
+@pytest.mark.parametrize("family", INSTALLED)
+def test_where_the_metric_ranks_the_guide_chooses_on_other_folds(metric, family):
+    """Points are where the guide's mean over the other folds is smallest; losses are the metric's there."""
+    bench = make_bench("binary", metric)
+    curves, scores = (result := evaluate(configuration(family), bench)).curves, result.scores
+    assert np.shape(curves.guide) == np.shape(curves.validation)
+    assert not np.allclose(curves.guide, curves.validation)
+    guide = np.array(curves.guide)
+    assert scores.path_point == guide.mean(axis=0).argmin()
+    for index, loss in enumerate(scores.fold_losses):
+        point = np.delete(guide, index, axis=0).mean(axis=0).argmin()
+        assert scores.fold_points[index] == point
+        assert loss == curves.validation[index][point]
+
+
+def test_no_guide_where_the_metric_can_choose():
+    """Log loss moves with every row."""
+    assert evaluate(configuration("linear"), make_bench("binary")).curves.guide is None
+
+
 @pytest.mark.parametrize("family", INSTALLED)
 def test_kept_models_are_at_the_common_point(family):
     """Models predict their fold's held-out rows with the loss of the curve at `path_point`."""

@@ -61,6 +61,17 @@ def test_common_path_point_by_hand(make_curves):
     assert (scores.path_point, scores.path_value, scores.threshold) == (2, 32.0, None)
 
 
+def test_a_guide_chooses_and_the_metric_scores_by_hand(make_curves):
+    """Points are the guide's, losses are the metric's."""
+    guide = [[0.7, 0.6, 0.5], [0.6, 0.4, 0.9], [0.6, 0.5, 0.7]]
+    scores = nested_scores(make_curves(VALIDATION, TRAIN, path_values=(8.0, 16.0, 32.0), guide=guide))
+    # its sums of the others: fold 0: 1.2 .9 1.6 -> 1; fold 1: 1.3 1.1 1.2 -> 1; fold 2: 1.3 1.0 1.4 -> 1
+    assert scores.fold_points == (1, 1, 1)
+    assert scores.fold_losses == (0.20, 0.10, 0.60)
+    assert scores.fold_train_losses == (0.10, 0.20, 0.15)
+    assert (scores.path_point, scores.path_value) == (1, 16.0)  # where the metric alone would say 32
+
+
 def test_ties_go_to_the_smaller_model(make_curves):
     """Equal means: the earlier point, for every fold and for the common point."""
     # others of every fold: .75 .50 .50 -> 1

@@ -35,6 +35,7 @@ def curves(draw):
         repeats=tuple(draw(st.lists(st.integers(0, 3), min_size=n_folds, max_size=n_folds))),
         train=draw(rows(n_folds, n_points)),
         validation=draw(rows(n_folds, n_points)),
+        guide=draw(st.none() | rows(n_folds, n_points)),
     )
 
 

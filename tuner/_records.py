@@ -116,6 +116,8 @@ class Curves:
         The repeat each fold belongs to.
     train, validation : tuple of n_folds tuples
         Losses; ``n_points`` each, or ``n_points * n_thresholds`` with the threshold running fastest.
+    guide : tuple of n_folds tuples, or None
+        Validation losses that choose the points where the metric is too coarse to; None: ``validation``.
     """
 
     path_values: tuple[float, ...]
@@ -123,6 +125,12 @@ class Curves:
     repeats: tuple[int, ...]
     train: tuple[tuple[float, ...], ...]
     validation: tuple[tuple[float, ...], ...]
+    guide: tuple[tuple[float, ...], ...] | None = None
+
+    @property
+    def choosing(self) -> tuple[tuple[float, ...], ...]:
+        """Validation losses by which points are chosen; same shape as ``validation``."""
+        return self.validation if self.guide is None else self.guide
 
     def at(self, path_point: int) -> tuple[float, float | None]:
         """Return the path value and the threshold that ``path_point`` stands for."""
@@ -151,7 +159,7 @@ class Scores:
     fold_points : tuple of int, length n_folds
         p_k.
     path_point : int
-        The common point of all folds: argmin of the mean validation loss.
+        The common point of all folds: argmin of the mean validation loss, or guide.
     path_value : float
         What ``path_point`` stands for.
     threshold : float or None

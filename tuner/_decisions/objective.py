@@ -3,7 +3,7 @@
 All losses are lower-is-better. The formulas are those of the project's design:
 
 * p_k = argmin over path points of the mean validation loss of the other folds of the same repeat
-  (ties: the smaller model),
+  (ties: the smaller model), or of their mean guide where curves have one,
 * nested_loss = mean_k v_k(p_k), train_loss = mean_k t_k(p_k), gap = nested_loss - train_loss,
 * standard_error = sd(v_k(p_k), ddof=1) / sqrt(J) over all J folds,
 * gap_penalty = min(gap_weight * max(0, gap - standard_error), cap).
@@ -84,7 +84,8 @@ def nested_scores(curves: Curves) -> Scores:
     """
     validation = np.asarray(curves.validation, dtype=float)
     train = np.asarray(curves.train, dtype=float)
-    elsewhere = others_mean(validation, np.asarray(curves.repeats))
+    choosing = np.asarray(curves.choosing, dtype=float)
+    elsewhere = others_mean(choosing, np.asarray(curves.repeats))
     chosen = [first_minimum(row) if np.isfinite(row).any() else None for row in elsewhere]
     points = [0 if point is None else point for point in chosen]
     rows = np.arange(len(points))
@@ -94,7 +95,7 @@ def nested_scores(curves: Curves) -> Scores:
     if scored.sum() < 2:
         raise ValueError(f"At least 2 folds must be scorable; {int(scored.sum())} of {len(points)} were.")
     nested_loss, train_loss = float(held_out[scored].mean()), float(fitted[scored].mean())
-    common = first_minimum(fold_mean(validation))
+    common = first_minimum(fold_mean(choosing))
     path_value, threshold = curves.at(common)
     return Scores(
         nested_loss=nested_loss,

@@ -163,9 +163,9 @@ def _still_falling(trial: TrialRecord) -> bool:
     if trial.scores.path_value != curves.path_values[-1]:
         return False
     step = len(curves.thresholds or (None,))
-    validation = np.asarray(curves.validation)
+    losses = np.asarray(curves.choosing)
     chosen = trial.scores.path_point
-    return _surely_positive(validation[:, chosen - step] - validation[:, chosen])
+    return _surely_positive(losses[:, chosen - step] - losses[:, chosen])
 
 
 def _turn(trial: TrialRecord, space: SearchSpace, *, simpler: bool) -> str:

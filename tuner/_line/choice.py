@@ -189,6 +189,7 @@ def _scored_on(trial: TrialRecord, positions: Sequence[int]) -> TrialRecord:
         repeats=tuple(curves.repeats[i] for i in positions),
         train=tuple(curves.train[i] for i in positions),
         validation=tuple(curves.validation[i] for i in positions),
+        guide=None if curves.guide is None else tuple(curves.guide[i] for i in positions),
     )
     try:
         return replace(trial, scores=nested_scores(some))

@@ -37,9 +37,11 @@ def study_hash(dataset: Dataset, config: TuningConfig) -> str:
         folds += ("widen",)
     if config.gap_weight != "auto":  # the sampler proposes by what it judged
         folds += ("gap_weight", float(config.gap_weight))
-    thresholds = getattr(METRICS.get(str(config.metric)), "thresholds", None)
-    if thresholds:  # a stored path point counts them
-        folds += thresholds
+    metric = METRICS.get(str(config.metric))
+    if metric and metric.thresholds:  # a stored path point counts them
+        folds += metric.thresholds
+    if metric and metric.guide:  # it chose the stored path points
+        folds += (metric.guide.name,)
     has_images = dataset.schema.image_shape is not None
     spaces = resolve_spaces(config.families, config.search_space, has_images=has_images)
     known = tuple(known_good(space, has_images=has_images) for space in spaces)

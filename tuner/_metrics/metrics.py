@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import get_scorer, get_scorer_names
 
 from tuner._metrics import losses as _losses
+from tuner._metrics.guides import recalibrated_log_loss
 from tuner._metrics.losses import Kernel, Thresholds, decide
 from tuner._metrics.scorers import ScorerKernel, probe, scores_numbers, takes_weight
 from tuner._types import BoolArray, FloatArray, IntArray, Task
@@ -68,6 +69,9 @@ class Metric:
         folds together.
     log_target : bool
         Whether models train on log1p(y); `losses` then receives y and prediction on that scale.
+    guide : Metric or None
+        By whose loss the points of a path are chosen instead, where the metric ranks two classes: ranks have
+        steps, and the smallest of many such losses is often luck.
     """
 
     name: str
@@ -79,6 +83,7 @@ class Metric:
     squared_scale: bool = False
     is_ratio: bool = False
     log_target: bool = False
+    guide: Metric | None = None
 
     @property
     def higher_is_better(self) -> bool:
@@ -183,17 +188,19 @@ def _chunks(weights: NDArray[Any]) -> Iterator[FloatArray]:
         yield np.asarray(weights[start : start + size], dtype=np.float64)
 
 
+_RECALIBRATED = Metric("recalibrated_log_loss", frozenset({"binary"}), recalibrated_log_loss)
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
         Metric("log_loss", _CLASSIFICATION, _losses.log_loss, row_mean=True),
-        Metric("roc_auc", _CLASSIFICATION, _losses.roc_auc, "one_minus_loss"),
+        Metric("roc_auc", _CLASSIFICATION, _losses.roc_auc, "one_minus_loss", guide=_RECALIBRATED),
         Metric(
             "average_precision",
             _CLASSIFICATION,
             _losses.average_precision,
             "one_minus_loss",
             is_ratio=True,
+            guide=_RECALIBRATED,
         ),
         Metric(
             "accuracy",
@@ -299,7 +306,7 @@ def _resolve_name(name: str, task: Task, *, n_classes: int, weighted: bool) -> M
     if metric is not None:
         if task not in metric.tasks:
             raise _misfit(name, task, needs="classification" if task == "regression" else "regression")
-        return metric if task == "binary" else replace(metric, thresholds=None)
+        return metric if task == "binary" else replace(metric, thresholds=None, guide=None)
     known = [*METRICS, *get_scorer_names()]
     if name not in known:
         nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)

@@ -108,7 +108,8 @@ class _Track:
         self.fit = fit
         self.train: list[FloatArray] = []
         self.validation: list[FloatArray] = []
-        self._loss = bench.metric.worst_loss
+        self.guide: list[FloatArray] = self.validation if bench.metric.guide is None else []  # what chooses
+        self._loss, self._guide = bench.metric.worst_loss, bench.metric.guide
         self._y_train, self._w_train = judged(fold.train, held_out=fold.test)
         self._y_test, self._w_test = judged(fold.test)
         self.has_ended = False  # and the fit was let go
@@ -124,6 +125,8 @@ class _Track:
             raise FloatingPointError("non-finite predictions")
         self.train.append(self._loss(self._y_train, self.fit.train_prediction(), self._w_train))
         self.validation.append(self._loss(self._y_test, held_out, self._w_test))
+        if self._guide:
+            self.guide.append(self._guide.worst_loss(self._y_test, held_out, self._w_test))
         if self._keeps_predictors:
             self.predictors.append(self.fit.predictor(len(self.validation) - 1))
         return held_out
@@ -146,12 +149,13 @@ class _Track:
         best, best_at = np.inf, 0
         for size in range(n_points):
             self._ahead[size] = self.step(check).astype(np.float32)
-            loss = _smallest(self.validation[-1])
-            if loss <= best:
-                best, best_at = loss, size
+            guide = _smallest(self.guide[-1])
+            if guide <= best:
+                best, best_at = guide, size
             if size - best_at >= patience:
                 break
-        return float(best) if np.isfinite(best) else np.nan
+        smallest = min(map(_smallest, self.validation))
+        return smallest if np.isfinite(smallest) else np.nan
 
     def at(self, size: int, check: Check) -> FloatArray:
         """Return the held-out predictions at the next common point, reached now or passed before."""
@@ -249,6 +253,9 @@ class _Walk:
             repeats=tuple(map(int, self._repeats)),
             train=tuple(_joined(track.train[:n_points]) for track in self._tracks),
             validation=tuple(_joined(track.validation[:n_points]) for track in self._tracks),
+            guide=tuple(_joined(track.guide[:n_points]) for track in self._tracks)
+            if self._bench.metric.guide
+            else None,
         )
 
     def predictions(self) -> tuple[FloatArray, ...]:
@@ -314,15 +321,15 @@ class _Walk:
         """Keep each fold's predictions at the point its other folds like best so far, or at the first."""
         if not size:
             self._kept = [prediction.astype(np.float32, copy=False) for prediction in predictions]
-        validation = np.array([track.validation[size] for track in self._tracks])
-        elsewhere = others_mean(validation, self._repeats)
+        guide = np.array([track.guide[size] for track in self._tracks])
+        elsewhere = others_mean(guide, self._repeats)
         reached = np.where(np.isfinite(elsewhere), elsewhere, np.inf).min(axis=1)
         # A plateau (a penalty so strong that nothing enters) is no sign that the path has turned.
         self._last_best[(reached <= self._best)] = size
         for fold in np.flatnonzero(reached < self._best):
             self._best[fold] = reached[fold]
             self._kept[fold] = predictions[fold].astype(np.float32, copy=False)
-        mean = _smallest(fold_mean(validation))
+        mean = _smallest(fold_mean(guide))
         if self._snapshots and mean < self._best_mean:
             self._best_mean = mean
             self._models = tuple(track.predictor(size) for track in self._tracks)
