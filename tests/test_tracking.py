@@ -176,6 +176,15 @@ def test_curves_with_thresholds_show_the_chosen_threshold() -> None:
     assert found["train_curve"] == pytest.approx({1: 0.2, 3: 0.4})
 
 
+def test_a_guide_is_shown_beside_the_metric() -> None:
+    """Where another loss chose the point, its mean curve says why it is not where the metric is best."""
+    assert "guide_curve" not in metrics_of(make_record())
+    guided = replace(CURVES, guide=((0.9, 0.5, 0.6), (0.7, 0.3, 0.5)))
+    found = metrics_of(make_record(curves=guided))
+    assert found["guide_curve"] == pytest.approx({0: 0.8, 1: 0.4, 2: 0.55})
+    assert found["validation_curve"] == metrics_of(make_record())["validation_curve"]
+
+
 def test_long_curves_are_thinned() -> None:
     """At most 64 points; the ends and the chosen point stay."""
     losses = tuple(float(point) for point in range(500))

@@ -101,7 +101,10 @@ def _curve_metrics(curves: Curves, scores: Scores | None, at: float) -> Iterator
     if scores is not None:
         chosen = scores.path_point // n_thresholds
     steps = _thinned(len(curves.path_values), keep=chosen)
-    for name, folds in (("validation_curve", curves.validation), ("train_curve", curves.train)):
+    shown = {"validation_curve": curves.validation, "train_curve": curves.train}
+    if curves.guide is not None:
+        shown["guide_curve"] = curves.guide
+    for name, folds in shown.items():
         for point in (step * n_thresholds + column for step in steps):
             yield Metric(name, _finite_mean([fold[point] for fold in folds]), point, at)
 

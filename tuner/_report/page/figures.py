@@ -175,7 +175,8 @@ def _draw_path(axes: Axes, result: TuningResult) -> None:
         if len(values) > 1:
             error = values.std(axis=0, ddof=1) / np.sqrt(len(values))
             axes.fill_between(sizes, mean - error, mean + error, color=color, alpha=0.2, linewidth=0)
-    axes.axvline(scores.path_value, color="black", linewidth=1, linestyle=":", label="chosen")
+    chosen = "chosen" if curves.guide is None else "chosen, by recalibrated log loss"
+    axes.axvline(scores.path_value, color="black", linewidth=1, linestyle=":", label=chosen)
     if sizes.min() > 0:
         axes.set_xscale("log")
     if sizes[0] > sizes[-1]:
