@@ -18,7 +18,7 @@ from generalization_optuna import MAX_INCUMBENTS, N_FOLDS, evenly_spaced
 from search_spaces import DEFAULT_FAMILIES, Float, lightgbm
 from tuner import TunedClassifier, TunedRegressor
 from tuner._decisions.selection import N_FINALISTS
-from tuner._metrics.metrics import resolve_metric
+from tuner._metrics.metrics import METRICS, resolve_metric
 from tuner._model import Blended, Member, deliver
 from tuner._records import TrialRecord
 from tuner._rows.data import Dataset, make_dataset, with_log_target
@@ -26,6 +26,7 @@ from tuner._trials.bench import all_rows
 from tuner._trials.whole import refit as fit_again
 
 PREFIX = "ours:"
+UNGUIDED = {name: replace(metric, guide=None) for name, metric in METRICS.items() if metric.guide}
 ALIASES = {"ours": {}, "ours_bag": {"final": "bag"}, "ours_refit": {"final": "refit"}}
 # Constants of the method, no options of a user: `ours:off=LEVER[+LEVER]` switches them off for an ablation.
 LEVERS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
@@ -38,6 +39,7 @@ LEVERS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "making_room": lambda: mock.patch("tuner._decisions.shares.SMALL_SHARE", 0.0),
     "stopping": lambda: mock.patch("tuner._search.search.is_settled", return_value=False),
     "racing": lambda: mock.patch("tuner._search.search.make_race", return_value=None),
+    "guide": lambda: mock.patch.dict("tuner._metrics.metrics.METRICS", UNGUIDED),
     "refits": lambda: mock.patch("tuner._finals.finals.REFITTED_TASKS", ()),
 }
 # Dimensions of our LightGBM space that the one of Optuna's users here does not have; the others differ
