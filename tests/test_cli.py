@@ -319,8 +319,25 @@ def test_wrong_usage_is_json_where_json_was_asked_for(capsys):
     told = json.loads(captured.out)
     assert (told["status"], told["code"]) == ("error", 2)
     assert told["value"] == "unrecognized arguments: --fast"
-    assert told["cure"] == "Read tuner --help."
+    assert told["cure"] == "Read tuner status --help."
     assert "usage: tuner" in captured.err
+
+
+def test_wrong_usage_is_2_where_nobody_can_be_told(monkeypatch):
+    """Closed outputs are None; the exit code is all there is."""
+    monkeypatch.setattr("sys.stdout", None)
+    monkeypatch.setattr("sys.stderr", None)
+    for arguments in (["run", "j.toml", "--fast"], ["run", "j.toml", "--fast", "--json"]):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 2
+
+
+def test_options_are_written_out(capsys):
+    """An abbreviation would change its meaning with the next option that begins alike."""
+    with pytest.raises(SystemExit):
+        main(["status", "j.toml", "--js"])
+    assert "unrecognized arguments: --js" in capsys.readouterr().err
 
 
 def test_a_password_in_a_mistyped_option_is_masked(capsys):

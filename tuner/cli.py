@@ -33,17 +33,14 @@ class _TerminatedError(KeyboardInterrupt):
 class _UsageError(Exception):
     """The arguments are wrong; argparse has printed how they go."""
 
-    def __init__(self, program: str, message: str) -> None:
-        super().__init__(message)
-        self.program = program
-
 
 class _Parser(argparse.ArgumentParser):
     """Raises instead of ending the process, so that `--json` holds for wrong usage, too."""
 
     def error(self, message: str) -> NoReturn:
-        self.print_usage(sys.stderr)
-        raise _UsageError(self.prog, message)
+        if sys.stderr is not None:  # closed
+            self.print_usage(sys.stderr)
+        raise _UsageError(message)
 
 
 @dataclass(frozen=True)
@@ -74,8 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         options = _parser().parse_args(arguments)
     except _UsageError as error:
-        rule, cure = "Arguments must be as the usage says.", f"Read {error.program} --help."
-        _tell(_failure(USAGE, rule, error, cure), as_json="--json" in arguments)
+        with contextlib.suppress(AttributeError, OSError):  # closed or full: the code still says it
+            _tell(_misused(error, arguments), as_json="--json" in arguments)
         raise SystemExit(USAGE) from None
     result = sys.stdout
     # Libraries print; only the result may reach stdout.
@@ -86,6 +83,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return DONE
     _tell(outcome, as_json=options.json)
     return outcome.code
+
+
+def _misused(error: _UsageError, arguments: Sequence[str]) -> Failure:
+    command = next((f" {each}" for each in arguments if each in COMMANDS), "")
+    return _failure(USAGE, "Arguments must be as the usage says.", error, f"Read tuner{command} --help.")
 
 
 def _tell(failure: Failure, *, as_json: bool) -> None:
@@ -131,12 +133,14 @@ KEYED = ("run", "sync", "retune")  # take --run-key
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="tuner", description="Tune a model for rows nobody has seen, and say honestly how good it is."
+        prog="tuner",
+        description="Tune a model for rows nobody has seen, and say honestly how good it is.",
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"tuner {_version()}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (short, description) in COMMANDS.items():
-        command = subparsers.add_parser(name, help=short, description=description)
+        command = subparsers.add_parser(name, help=short, description=description, allow_abbrev=False)
         _add_common(command)
         if name in KEYED:
             command.add_argument(

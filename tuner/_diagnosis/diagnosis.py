@@ -156,7 +156,7 @@ def _did_not_pay(paid: Paid | None) -> Finding | None:
 
 
 def _still_falling(trial: TrialRecord) -> bool:
-    """Whether the mean held-out curve ends at its minimum, below the point before beyond fold noise."""
+    """Whether the mean curve that chooses ends at its minimum, below the point before beyond fold noise."""
     curves = trial.curves
     if curves is None or len(curves.path_values) < 2 or trial.scores is None:
         return False

@@ -40,7 +40,7 @@ def study_hash(dataset: Dataset, config: TuningConfig) -> str:
     metric = METRICS.get(str(config.metric))
     if metric and metric.thresholds:  # a stored path point counts them
         folds += metric.thresholds
-    if metric and metric.guide:  # it chose the stored path points
+    if metric and metric.guide and dataset.task == "binary":  # it chose the stored path points
         folds += (metric.guide.name,)
     has_images = dataset.schema.image_shape is not None
     spaces = resolve_spaces(config.families, config.search_space, has_images=has_images)

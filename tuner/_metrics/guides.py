@@ -10,15 +10,17 @@ from tuner._types import FloatArray
 
 SMALLEST = 1e-6  # probability; forests say 0, whose logit would bend the fit
 PRIOR_ROWS = 1.0  # at one half, which know as much of the slope as the prior does
-N_STEPS, TOLERANCE = 25, 1e-5
+N_STEPS, TOLERANCE = 50, 1e-5
 
 
 def recalibrated_log_loss(y: FloatArray, prediction: FloatArray, thresholds: Thresholds) -> Weigh:  # noqa: ARG001
-    """Log loss of two classes once a slope and an intercept of the logits are fitted to the same rows.
+    """Log loss of two classes after a slope and a level of the logits are fitted to the same rows.
 
-    As for AUC and average precision it does not count how sharp probabilities are, only how well they tell
-    rows apart; but every row moves it a little, where ranks have steps. That the slope is 1 weighs as much as
-    ``PRIOR_ROWS`` rows do: a few rows that happen to be divided without an error do not reach loss 0.
+    As for AUC and average precision it does not count how sharp probabilities are, or how many rows are of
+    class 1, only how well they tell rows apart; but every row moves it a little, where ranks have steps. 1 is
+    what the classes' shares alone reach. The slope is not negative: what ranks backwards is worth nothing.
+    That it is 1 weighs as much as ``PRIOR_ROWS`` rows do: a few rows that happen to be divided without an
+    error do not reach loss 0.
     """
     logits = logit(np.clip(prediction, SMALLEST, 1.0 - SMALLEST))
 
@@ -29,7 +31,7 @@ def recalibrated_log_loss(y: FloatArray, prediction: FloatArray, thresholds: Thr
 
 
 def _smallest(y: FloatArray, logits: FloatArray, weights: FloatArray) -> float:
-    """Return the fitted mean log loss by Newton's method; NaN where a class has no weight.
+    """Return the fitted loss, by Newton's method from slope 0 on; NaN where a class has no weight.
 
     Asked at every point of every path, so written out for two numbers.
     """
@@ -38,9 +40,12 @@ def _smallest(y: FloatArray, logits: FloatArray, weights: FloatArray) -> float:
     if not len(y) or y.min() == y.max():
         return np.nan
     shares = weights / weights.sum()
-    prior = 0.25 * PRIOR_ROWS / len(y)
+    prior = 0.25 * PRIOR_ROWS * float(shares @ shares)  # over the number of rows that count
     share, total = float(shares @ y), float((shares * y) @ logits)
-    slope, level, slope_step, level_step = 1.0, 0.0, 0.0, 0.0
+    chance = -share * np.log(share) - (1.0 - share) * np.log1p(-share)
+    if share * float(shares @ logits) - total >= prior:  # the loss rises from slope 0 on, and it is convex
+        return 1.0
+    slope, level, slope_step, level_step = 0.0, float(logit(share)), 0.0, 0.0
     best, loss = np.inf, np.nan
     for _ in range(N_STEPS):
         tried_slope, tried_level = slope + slope_step, level + level_step
@@ -53,7 +58,7 @@ def _smallest(y: FloatArray, logits: FloatArray, weights: FloatArray) -> float:
             slope_step, level_step = slope_step / 4, level_step / 4
             continue
         gained, slope, level, best, loss = best - value, tried_slope, tried_level, value, log_loss
-        if gained < TOLERANCE:
+        if gained < TOLERANCE * chance:
             break
         chances = np.where(linear > 0, 1.0, tails) / (1.0 + tails)
         said = shares * chances
@@ -68,4 +73,4 @@ def _smallest(y: FloatArray, logits: FloatArray, weights: FloatArray) -> float:
             break
         slope_step = (mixed * by_level - level_twice * by_slope) / determinant
         level_step = (mixed * by_slope - slope_twice * by_level) / determinant
-    return loss
+    return float(loss / chance)

@@ -145,7 +145,7 @@ class _Track:
         return self.predictors[size] if self.predictors else self.fit.predictor(size)
 
     def run_ahead(self, n_points: int, patience: int, check: Check) -> float:
-        """Walk alone until the fold's own curve has passed its minimum; return the smallest loss."""
+        """Walk alone until the fold's own curve has passed its minimum; return the loss there."""
         best, best_at = np.inf, 0
         for size in range(n_points):
             self._ahead[size] = self.step(check).astype(np.float32)
@@ -154,8 +154,8 @@ class _Track:
                 best, best_at = guide, size
             if size - best_at >= patience:
                 break
-        smallest = min(map(_smallest, self.validation))
-        return smallest if np.isfinite(smallest) else np.nan
+        loss = _smallest(self.validation[best_at])
+        return loss if np.isfinite(loss) else np.nan
 
     def at(self, size: int, check: Check) -> FloatArray:
         """Return the held-out predictions at the next common point, reached now or passed before."""
