@@ -373,6 +373,34 @@ def test_no_race_where_predictions_would_not_fit_into_memory(scripted, monkeypat
     assert raced.scores == alone.scores
 
 
+def test_with_a_guide_the_race_is_run_where_the_guide_chooses():
+    """By its luckiest AUC on the path a trial would run against rivals who have none."""
+    unbeatable = Race(fold_losses=(0.0, 0.0, 0.0), best=-1.0, cap=0.0)
+    flattered = []
+    for seed in range(6):
+        bench = make_bench("binary", "roc_auc", seed=seed)
+        with pytest.raises(RaceLostError) as caught:
+            evaluate(configuration("extra_trees"), bench, race=unbeatable)
+        curves = evaluate(configuration("extra_trees"), bench).curves
+        point = int(np.argmin(curves.guide[0][::-1]))  # of equal ones the last
+        assert caught.value.losses == (curves.validation[0][::-1][point],)
+        flattered.append(caught.value.losses[0] - min(curves.validation[0]))
+    assert max(flattered) > 0
+
+
+def test_with_slices_the_guide_is_that_of_the_worst_slice():
+    """Search and slices judge the same thing: the largest guide over the slices of a fold."""
+    bench = make_bench("binary", "roc_auc", n_folds=2)
+    halves = [np.arange(N_ROWS) % 2 == each for each in (0, 1)]
+
+    def guide_of(masks):
+        data = replace(bench.dataset, slice_masks=np.array(masks))
+        return evaluate(configuration("extra_trees"), replace(bench, dataset=data)).curves.guide
+
+    worst = np.maximum(guide_of(halves[:1]), guide_of(halves[1:]))
+    np.testing.assert_allclose(guide_of(halves), worst)
+
+
 def test_dart_models_are_taken_when_passed():
     """DART scales earlier trees later on: the kept models predict the held-out rows as they were scored."""
     bench = make_bench()

@@ -92,7 +92,7 @@ class RaceLostError(TunerError):
     Parameters
     ----------
     losses : tuple of float
-        Its smallest loss on the path, fold by fold.
+        Its loss on the path, fold by fold, where the fold's own curve that chooses is smallest.
     n_folds : int
         Number of folds of a whole trial.
     """
