@@ -7,6 +7,7 @@ from itertools import count
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.datasets import load_breast_cancer
 
 from search_spaces import EXTRAS, SPACES
 from tuner._decisions.objective import nested_scores, others_mean
@@ -386,6 +387,20 @@ def test_with_a_guide_the_race_is_run_where_the_guide_chooses():
         assert caught.value.losses == (curves.validation[0][::-1][point],)
         flattered.append(caught.value.losses[0] - min(curves.validation[0]))
     assert max(flattered) > 0
+
+
+def test_a_guide_that_hardly_falls_ends_the_path(monkeypatch):
+    """Where classes are nearly told apart every round sharpens them a little, up to the last of thousands."""
+    data = make_dataset(*load_breast_cancer(return_X_y=True, as_frame=True))
+    plan = plan_choosing(data, n_folds=3, n_repeats=1, seed=0)
+    bench = Bench(data, plan, resolve_metric("roc_auc", "binary"), 0)
+    stopped = evaluate(configuration(), bench)
+    monkeypatch.setattr(_evaluation, "LEAST_GAIN", 0.0)
+    walked = evaluate(configuration(), bench)
+    n_points = len(stopped.curves.path_values)
+    assert n_points < len(walked.curves.path_values)
+    assert stopped.curves.guide == tuple(fold[:n_points] for fold in walked.curves.guide)
+    assert stopped.scores.nested_loss < walked.scores.nested_loss + 0.02
 
 
 def test_with_slices_the_guide_is_that_of_the_worst_slice():

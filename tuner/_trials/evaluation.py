@@ -27,6 +27,7 @@ from tuner.families import FAMILIES, Check, PathFit, Predictor, TogetherFamily
 
 Shorten = Literal["never", "late", "always"]
 LATE = 0.5  # of the path's points; on a path that grows by shares, most of what it can gain lies before
+LEAST_GAIN = 1e-3  # of chance's loss; where classes are nearly told apart a guide falls by less for ever
 MAX_BYTES_AHEAD = 2**26  # of predictions of folds that walk ahead; a trial needing more is not raced
 
 
@@ -110,6 +111,7 @@ class _Track:
         self.validation: list[FloatArray] = []
         self.guide: list[FloatArray] = self.validation if bench.metric.guide is None else []  # what chooses
         self._loss, self._guide = bench.metric.worst_loss, bench.metric.guide
+        self._least_gain = _least_gain(bench)
         self._y_train, self._w_train = judged(fold.train, held_out=fold.test)
         self._y_test, self._w_test = judged(fold.test)
         self.has_ended = False  # and the fit was let go
@@ -146,13 +148,15 @@ class _Track:
 
     def run_ahead(self, n_points: int, patience: int, check: Check) -> float:
         """Walk alone until the fold's own curve has passed its minimum; return the loss there."""
-        best, best_at = np.inf, 0
+        best, best_at, fallen, fallen_at = np.inf, 0, np.inf, 0
         for size in range(n_points):
             self._ahead[size] = self.step(check).astype(np.float32)
             guide = _smallest(self.guide[-1])
             if guide <= best:
                 best, best_at = guide, size
-            if size - best_at >= patience:
+            if guide <= fallen - self._least_gain or guide == fallen:
+                fallen, fallen_at = guide, size
+            if size - fallen_at >= patience:
                 break
         loss = _smallest(self.validation[best_at])
         return loss if np.isfinite(loss) else np.nan
@@ -193,7 +197,9 @@ class _Walk:
         self._n_points = 0
         self.shortened = False
         self._best = np.full(len(self._repeats), np.inf)  # smallest mean loss of the other folds so far
-        self._last_best = np.zeros(len(self._repeats), dtype=int)  # the last point that was as good
+        self._least_gain = _least_gain(bench)
+        self._fallen = self._best.copy()  # where it last fell by so much
+        self._last_fallen = np.zeros(len(self._repeats), dtype=int)  # the last point that was as good
         self._kept: list[FloatArray] = [np.empty(0)] * len(self._repeats)
         # Where later points rewrite earlier ones, models are taken whenever the common curve improves.
         self._keep_models = keep_models
@@ -241,7 +247,7 @@ class _Walk:
                     raise
                 self.shortened = True
                 break
-            if size - self._last_best.max() >= self._patience:
+            if size - self._last_fallen.max() >= self._patience:
                 break
 
     def curves(self) -> Curves:
@@ -325,7 +331,8 @@ class _Walk:
         elsewhere = others_mean(guide, self._repeats)
         reached = np.where(np.isfinite(elsewhere), elsewhere, np.inf).min(axis=1)
         # A plateau (a penalty so strong that nothing enters) is no sign that the path has turned.
-        self._last_best[(reached <= self._best)] = size
+        falls = (reached <= self._fallen - self._least_gain) | (reached == self._fallen)
+        self._fallen[falls], self._last_fallen[falls] = reached[falls], size
         for fold in np.flatnonzero(reached < self._best):
             self._best[fold] = reached[fold]
             self._kept[fold] = predictions[fold].astype(np.float32, copy=False)
@@ -333,6 +340,11 @@ class _Walk:
         if self._snapshots and mean < self._best_mean:
             self._best_mean = mean
             self._models = tuple(track.predictor(size) for track in self._tracks)
+
+
+def _least_gain(bench: Bench) -> float:
+    """Return by how much what chooses must fall for the path not to have turned."""
+    return LEAST_GAIN if bench.metric.guide else 0.0
 
 
 def _smallest(losses: FloatArray) -> float:
