@@ -69,24 +69,25 @@ def test_ratios_are_scored_over_all_folds_of_a_repeat():
 def test_few_positives_alone_are_no_optimism():
     """One configuration on 30 positives among 300 rows: nothing was chosen, and nothing is said to flatter.
 
-    The mean average precision of folds lies .06 higher, which was reported as optimism.
+    The mean average precision of folds lies .08 higher, which was reported as optimism.
     """
-    generator = np.random.default_rng(0)
-    y = (np.arange(300) < 30).astype(int)
-    X = generator.normal(size=(300, 3)) + 0.8 * y[:, None]
-    result = tune(
-        X,
-        y,
-        config=TuningConfig(
-            metric="average_precision",
-            families=["linear"],
-            max_trials=1,
-            time_budget=None,
-            estimate="crossfit",
-            tracking=False,
-            random_state=0,
-            verbose=0,
-        ),
+    config = TuningConfig(
+        metric="average_precision",
+        families=["linear"],
+        max_trials=1,
+        time_budget=None,
+        estimate="crossfit",
+        tracking=False,
+        random_state=0,
+        verbose=0,
     )
-    assert abs(result.optimism) < 0.05
-    assert np.mean(result.estimate.fold_losses) < result.selection_loss - 0.05
+    optimism, by_folds = [], []
+    for seed in range(4):  # one table alone moves by .05
+        generator = np.random.default_rng(seed)
+        y = (np.arange(300) < 30).astype(int)
+        X = generator.normal(size=(300, 3)) + 0.8 * y[:, None]
+        result = tune(X, y, config=config)
+        optimism.append(result.optimism)
+        by_folds.append(np.mean(result.estimate.fold_losses) - result.selection_loss)
+    assert abs(np.mean(optimism)) < 0.03
+    assert np.mean(by_folds) < -0.05
