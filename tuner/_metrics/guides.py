@@ -25,13 +25,13 @@ def recalibrated_log_loss(y: FloatArray, prediction: FloatArray, thresholds: Thr
     logits = logit(np.clip(prediction, SMALLEST, 1.0 - SMALLEST))
 
     def weigh(weights: FloatArray) -> FloatArray:
-        return np.array([[_smallest(y, logits, each)] for each in weights])
+        return np.array([[_fitted_loss(y, logits, each)] for each in weights])
 
     return weigh
 
 
-def _smallest(y: FloatArray, logits: FloatArray, weights: FloatArray) -> float:
-    """Return the fitted loss, by Newton's method from slope 0 on; NaN where a class has no weight.
+def _fitted_loss(y: FloatArray, logits: FloatArray, weights: FloatArray) -> float:
+    """Return it, by Newton's method from slope 0 on; NaN where a class has no weight.
 
     Asked at every point of every path, so written out for two numbers.
     """

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from tuner._decisions.objective import fold_mean, nested_scores, others_mean
 from tuner._decisions.racing import Race
+from tuner._metrics.metrics import Metric
 from tuner._process.deadline import Stop, never
 from tuner._records import Configuration, Curves, Scores
 from tuner._seeds import child_seed
@@ -110,8 +111,7 @@ class _Track:
         self.train: list[FloatArray] = []
         self.validation: list[FloatArray] = []
         self.guide: list[FloatArray] = self.validation if bench.metric.guide is None else []  # what chooses
-        self._loss, self._guide = bench.metric.worst_loss, bench.metric.guide
-        self._least_gain = _least_gain(bench)
+        self._metric = bench.metric
         self._y_train, self._w_train = judged(fold.train, held_out=fold.test)
         self._y_test, self._w_test = judged(fold.test)
         self.has_ended = False  # and the fit was let go
@@ -125,10 +125,10 @@ class _Track:
         held_out = self.fit.validation_prediction()
         if not np.isfinite(held_out).all():
             raise FloatingPointError("non-finite predictions")
-        self.train.append(self._loss(self._y_train, self.fit.train_prediction(), self._w_train))
-        self.validation.append(self._loss(self._y_test, held_out, self._w_test))
-        if self._guide:
-            self.guide.append(self._guide.worst_loss(self._y_test, held_out, self._w_test))
+        self.train.append(self._metric.worst_loss(self._y_train, self.fit.train_prediction(), self._w_train))
+        self.validation.append(self._metric.worst_loss(self._y_test, held_out, self._w_test))
+        if self._metric.guide:
+            self.guide.append(self._metric.guide.worst_loss(self._y_test, held_out, self._w_test))
         if self._keeps_predictors:
             self.predictors.append(self.fit.predictor(len(self.validation) - 1))
         return held_out
@@ -154,7 +154,7 @@ class _Track:
             guide = _smallest(self.guide[-1])
             if guide <= best:
                 best, best_at = guide, size
-            if guide <= fallen - self._least_gain or guide == fallen:
+            if _falls(self._metric, guide, fallen):
                 fallen, fallen_at = guide, size
             if size - fallen_at >= patience:
                 break
@@ -197,7 +197,6 @@ class _Walk:
         self._n_points = 0
         self.shortened = False
         self._best = np.full(len(self._repeats), np.inf)  # smallest mean loss of the other folds so far
-        self._least_gain = _least_gain(bench)
         self._fallen = self._best.copy()  # where it last fell by so much
         self._last_fallen = np.zeros(len(self._repeats), dtype=int)  # the last point that was as good
         self._kept: list[FloatArray] = [np.empty(0)] * len(self._repeats)
@@ -330,8 +329,7 @@ class _Walk:
         guide = np.array([track.guide[size] for track in self._tracks])
         elsewhere = others_mean(guide, self._repeats)
         reached = np.where(np.isfinite(elsewhere), elsewhere, np.inf).min(axis=1)
-        # A plateau (a penalty so strong that nothing enters) is no sign that the path has turned.
-        falls = (reached <= self._fallen - self._least_gain) | (reached == self._fallen)
+        falls = _falls(self._bench.metric, reached, self._fallen)
         self._fallen[falls], self._last_fallen[falls] = reached[falls], size
         for fold in np.flatnonzero(reached < self._best):
             self._best[fold] = reached[fold]
@@ -342,9 +340,13 @@ class _Walk:
             self._models = tuple(track.predictor(size) for track in self._tracks)
 
 
-def _least_gain(bench: Bench) -> float:
-    """Return by how much what chooses must fall for the path not to have turned."""
-    return LEAST_GAIN if bench.metric.guide else 0.0
+def _falls(metric: Metric, reached: FloatArray | float, fallen: FloatArray | float) -> Any:
+    """Return whether what chooses falls from where it last fell to: the path has not turned.
+
+    Nor has it on a plateau, as where a penalty is so strong that nothing enters.
+    """
+    least = LEAST_GAIN if metric.guide else 0.0
+    return (reached <= fallen - least) | (reached == fallen)
 
 
 def _smallest(losses: FloatArray) -> float:
