@@ -10,6 +10,7 @@ import sys
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
@@ -213,3 +214,28 @@ def test_mixed_columns_with_gaps_are_tuned_and_predicted():
     unseen = frame.assign(text="purple")
     assert np.isfinite(model.predict_proba(unseen)).all()
     assert any("empty" in note for note in model.result_.notes)
+
+
+def test_a_column_that_is_twice_at_predict_is_named():
+    """Not in the words of a library the user has never heard of."""
+    X, y = load_diabetes(return_X_y=True, as_frame=True)
+    model = TunedRegressor(**QUICK, random_state=0).fit(X[:120], y[:120])
+    with pytest.raises(InputError, match=r"'bmi'.* more than once"):
+        model.predict(pd.concat([X, X[["bmi"]]], axis=1))
+
+
+def test_targets_far_from_zero_are_claimed_as_they_are_predicted():
+    """Held-out predictions keep their digits: at a hundred million the estimate is what it is at zero."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 2))
+    y = X[:, 0] + 0.1 * rng.normal(size=80)
+    options = {**QUICK, "estimate": "crossfit", "families": ["linear"], "random_state": 0}
+    near, far = (TunedRegressor(**options).fit(X, y + offset).result_ for offset in (0.0, 2.0**27))
+    assert far.estimate.loss == pytest.approx(near.estimate.loss, rel=1e-4)
+
+
+def test_a_lazy_frame_is_refused_without_a_warning():
+    """Polars warns when a lazy frame is asked for its columns."""
+    lazy = pl.DataFrame({"a": np.arange(40.0)}).lazy()
+    with pytest.raises(InputError, match="in memory"):
+        TunedRegressor(**QUICK).fit(lazy, np.arange(40.0))

@@ -118,6 +118,33 @@ def test_path_is_common_to_folds_and_starts_small(name, partial):
     assert values == FAMILIES[name].path_values(params_of(name, partial))
 
 
+UNIT = 2.0**-30  # exact in floating point
+
+
+@every_family
+def test_the_unit_of_a_target_does_not_matter(name):
+    """Penalties are in spreads of the target: in billionths predictions are the same ones."""
+    rows = make_rows("regression")
+    partial = {"lambda_l1": 3.0, "min_data_in_leaf": 5} if name == "lightgbm" else {}
+    _, plain, _ = walk(name, rows, partial)
+    fit, small, _ = walk(name, replace(rows, y=rows.y * UNIT), partial)
+    np.testing.assert_allclose(small / UNIT, plain, rtol=1e-6)
+    kept = fit.predictor(POINTS - 1).predict(rows.validation) / UNIT
+    np.testing.assert_allclose(kept, plain[-1], rtol=1e-4)
+    assert np.std(plain[-1]) > 0.1  # nothing is equal because nothing was learned
+
+
+@every_family
+def test_the_unit_of_weights_does_not_matter(name):
+    """They say what a row counts beside others: whole numbers, and their thousandths, make one model."""
+    weights = np.arange(1.0, N_ROWS + 1)
+    partial = {"lambda_l2": 10.0, "min_data_in_leaf": 5} if name == "lightgbm" else {}
+    whole, small = (
+        walk(name, make_rows("binary", weights=each), partial)[1] for each in (weights, weights / 1024)
+    )
+    np.testing.assert_allclose(small, whole, rtol=1e-6)
+
+
 @pytest.mark.parametrize(("name", "partial"), CONFIGURATIONS)
 def test_the_first_point_is_the_smaller_model(name, partial):
     """The training loss of a later point is below that of the first one."""

@@ -22,6 +22,7 @@ def rows(y, *, task="binary", groups=None, time=None):
         groups=None if groups is None else np.asarray(groups),
         units=None if groups is None else np.asarray(groups),
         copies=None,
+        weights=None,
         time=None if time is None else np.asarray(time, dtype=float),
     )
 

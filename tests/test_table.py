@@ -463,11 +463,17 @@ def test_dense_and_sparse_meet():
         (lambda _: np.zeros((2, 7)), "7 columns"),
         (lambda frame: frame.assign(n=["a", "b", "c"]), "'a'"),
         (lambda frame: frame.assign(d=["no", "date", "here"]), "no"),
+        (lambda frame: frame.assign(d=["03/04/2020", None, "05/04/2020"]), "texts such as '03/04/2020'"),
+        (lambda frame: frame.assign(d=[20200101, 20200102, 20200103]), "numbers such as 20200101"),
+        (lambda frame: frame.assign(d=[None, 1.5, None]), "numbers such as 1.5"),
         (lambda frame: frame.assign(n=[1.0, np.inf, 2.0]), "infinity in column 'n'"),
         (lambda frame: frame.assign(c=["x", ["y"], None]), "list"),
         (lambda frame: frame.iloc[:0], "0 sample"),
     ],
-    ids=["fewer", "more", "renamed", "twice", "narrow", "wide", "text", "no dates", "inf", "list", "empty"],
+    ids=[
+        *("fewer", "more", "renamed", "twice", "narrow", "wide", "text", "no dates", "day first", "days"),
+        *("seconds", "inf", "list", "empty"),
+    ],
 )
 def test_columns_that_differ_from_fit_are_refused(change, named):
     """Missing, extra, repeated, mistyped or infinite columns at predict: rule, value, cure."""

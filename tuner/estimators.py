@@ -16,7 +16,7 @@ from tuner._options.config import TuningConfig, check_config
 from tuner._options.spaces import SpaceChanges
 from tuner._report.result import TuningResult
 from tuner._rows.data import make_dataset
-from tuner._rows.table import as_frame, is_named
+from tuner._rows.table import as_frame, check_unique, is_named
 from tuner._types import FloatArray
 
 
@@ -133,7 +133,9 @@ class _Tuned(BaseEstimator):
 
     def _model(self, X: Any) -> Any:
         check_is_fitted(self, "result_")
-        if not is_named(X):
+        if is_named(X):
+            check_unique(X)
+        else:
             as_frame(X)  # says what is wrong with the shape before the columns are counted
         model: Any = self.result_.model
         validate_data(self, model.blended.schema.without_roles(X), reset=False, skip_check_array=True)

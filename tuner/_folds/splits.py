@@ -314,10 +314,12 @@ def _folds(fold_of: IntArray, repeat: int = 0) -> list[Fold]:
 
 
 def can_train(dataset: Dataset, fold: Fold) -> bool:
-    """Return whether a fold has rows to test, and two classes to train on."""
+    """Return whether a fold has rows to test, and rows of some weight, of two classes, to train on."""
     if not fold.train.size or not fold.test.size:
         return False
-    return dataset.task == "regression" or np.unique(dataset.y[fold.train]).size > 1
+    counts = slice(None) if dataset.weights is None else dataset.weights[fold.train] > 0
+    weighted = dataset.y[fold.train][counts]
+    return len(weighted) > 0 if dataset.task == "regression" else np.unique(weighted).size > 1
 
 
 def _accept(
@@ -354,7 +356,8 @@ def _plan(dataset: Dataset, kind: Kind, repeats: list[list[Fold]], notes: tuple[
     if n_empty:
         notes += (f"{n_empty} of {len(drawn)} folds dropped: groups overlap in time and a part is empty.",)
     if n_one_class:
-        notes += (f"{n_one_class} of {len(drawn)} folds dropped: the training part has one class only.",)
+        few = "no row of any weight" if dataset.task == "regression" else "one class only"
+        notes += (f"{n_one_class} of {len(drawn)} folds dropped: the training part has {few}.",)
     return FoldPlan(kind, kept, notes)
 
 

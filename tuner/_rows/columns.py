@@ -22,6 +22,7 @@ ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 DATES_SHARE = 0.95  # of distinct texts: a few that a form was left open with are gaps
 DATE_PARTS = ("epoch_days", "year", "month", "day", "day_of_week", "hour")
 MISSING = -1  # code of a missing category
+LARGEST = 1e100  # of a number: sums of squares of such do not overflow
 N_NUMBERS = {"numeric": 1, "datetime": len(DATE_PARTS), "categorical": 0}  # that a column becomes
 
 
@@ -212,17 +213,7 @@ def _codes(values: pd.Series, column: Column) -> IntArray:
 
 
 def _date_parts(values: pd.Series, column: Column) -> list[FloatArray]:
-    try:
-        stamps = parse_dates(values)
-    except (TypeError, ValueError) as error:
-        is_text = _are_texts(values)
-        stamps = _iso_dates(values) if is_text else values
-        if not is_text or (
-            stamps.isna().all() and values.nunique() > 1
-        ):  # another column; one word is a gap's
-            raise InputError(
-                f"Column {column.name!r} held dates at fit and must do so now.", str(error), "Parse it."
-            ) from error
+    stamps = _column_dates(values, column)
     stamps = stamps.astype("datetime64[us, UTC]") if isinstance(values.dtype, pd.ArrowDtype) else stamps
     missing = stamps.isna().to_numpy()
     epoch = pd.Timestamp(0, tz="UTC").as_unit("s")  # in nanoseconds it would bar the year 9999
@@ -231,6 +222,34 @@ def _date_parts(values: pd.Series, column: Column) -> list[FloatArray]:
         getattr(stamps.dt, part).to_numpy(dtype=float, na_value=np.nan) for part in DATE_PARTS[1:]
     ]
     return [np.where(missing, np.nan, part) for part in parts]
+
+
+def _column_dates(values: pd.Series, column: Column) -> pd.Series:
+    """Return dates in UTC; a text among them is missing, as at fit.
+
+    Other texts than those of ISO 8601 would be read by the first one of the call: 03/04 the one time in
+    April, the other in March.
+
+    Raises
+    ------
+    InputError
+        If a value is neither a date nor such a text, or no text is a date.
+    """
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(object)
+    rule = f"Column {column.name!r} held dates at fit and must do so now."
+    if _are_texts(values):
+        stamps = _iso_dates(values)
+        if stamps.isna().all() and values.nunique() > 1:  # another column; one word is a gap's
+            cure = "Parse it, or write dates as in 2024-02-29."
+            raise InputError(rule, f"texts such as {values.dropna().iloc[0]!r}", cure)
+        return stamps
+    if values.notna().any() and pd.api.types.is_numeric_dtype(values.infer_objects()):
+        raise InputError(rule, f"numbers such as {values.dropna().iloc[0]}", "Parse it.")
+    try:
+        return parse_dates(values)
+    except (TypeError, ValueError) as error:
+        raise InputError(rule, str(error), "Parse it.") from error
 
 
 def parse_dates(values: pd.Series) -> pd.Series:
@@ -248,7 +267,9 @@ def parse_dates(values: pd.Series) -> pd.Series:
         if stamps.notna().equals(values.notna()):
             return stamps
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # "could not infer format": a slower way is taken
+        # "Could not infer format": a slower way is taken; quarters, which pandas will refuse one day.
+        warnings.filterwarnings("ignore", category=UserWarning)
+        warnings.filterwarnings("ignore", "Parsing .* as a quarterly string", DeprecationWarning)
         try:
             return pd.to_datetime(values, utc=True)
         except NotImplementedError as error:  # of a text such as "-1"
@@ -310,7 +331,7 @@ def as_csr(X: Any) -> Any:
 
 
 def check_finite(numbers: Any, names: Sequence[object]) -> None:
-    """Refuse infinite values.
+    """Refuse values that are infinite, or as good as that.
 
     Parameters
     ----------
@@ -324,11 +345,14 @@ def check_finite(numbers: Any, names: Sequence[object]) -> None:
         Naming the first column that holds one.
     """
     is_sparse = sparse.issparse(numbers)
-    infinite = np.isinf(as_csr(numbers).data if is_sparse else numbers)
+    values = as_csr(numbers).data if is_sparse else numbers
+    largest = min(LARGEST, float(np.finfo(values.dtype).max))
+    infinite = (values > largest) | (values < -largest)
     if infinite.any():
         place = as_csr(numbers).indices[infinite].min() if is_sparse else infinite.any(axis=0).argmax()
+        found = "an infinity" if np.isinf(values[infinite]).any() else f"{values[infinite][0]:g}"
         raise InputError(
-            "Features must be finite or missing.",
-            f"an infinity in column {names[int(place)]}",
+            f"Features must be finite, at most {LARGEST:g}, or missing.",
+            f"{found} in column {names[int(place)]}",
             "Replace infinity by a number or by NaN (missing).",
         )

@@ -15,6 +15,7 @@ from tuner._rows.table import Schema, Table, as_csr, is_named, read_schema, unli
 from tuner._rows.vectors import (
     as_vector,
     check_length,
+    check_weighted_classes,
     check_weights,
     encode_groups,
     encode_target,
@@ -46,6 +47,7 @@ class Dataset:
     groups : int array of shape (n_rows,) or None
     time : float array of shape (n_rows,) or None
     weights : float array of shape (n_rows,) or None
+        1 on average where there is one.
     copies : int array of shape (n_rows,) or None
         The same number for rows that are copies of each other, where there are any: folds keep them together.
     slice_masks : bool array of shape (n_slices, n_rows) or None
@@ -171,6 +173,9 @@ def make_dataset(
     check_length("y", target, table.n_rows)
     resolved = resolve_task(target, task)
     codes, classes = encode_target(target, resolved)
+    weights = check_weights(sample_weight, table.n_rows)
+    if weights is not None and classes is not None:
+        check_weighted_classes(codes, classes, weights)
     kind: Task = "regression" if classes is None else "binary" if len(classes) == 2 else "multiclass"
     return Dataset(
         table=table,
@@ -180,7 +185,7 @@ def make_dataset(
         classes=classes,
         groups=encode_groups(groups, table.n_rows),
         time=encode_time(time, table.n_rows),
-        weights=check_weights(sample_weight, table.n_rows),
+        weights=weights,
         notes=tuple(roles.values()) + notes,
         sample=_first_rows(X),
     )

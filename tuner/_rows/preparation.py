@@ -294,6 +294,16 @@ def local_labels(y: Any, n_classes: int) -> tuple[IntArray | None, Any]:
     return present, y if present is None else np.searchsorted(present, y)
 
 
+def standardized(y: FloatArray, weights: FloatArray | None) -> tuple[FloatArray, float, float]:
+    """Return the targets of a regression less their mean and over their spread, the mean and the spread.
+
+    Penalties and thresholds of a fit do not depend on the target's unit then.
+    """
+    center = float(np.average(y, weights=weights))
+    scale = float(np.sqrt(np.average((y - center) ** 2, weights=weights))) or 1.0
+    return (y - center) / scale, center, scale
+
+
 def spread_classes(
     probabilities: FloatArray, present: IntArray | None, n_classes: int, n_train: int
 ) -> FloatArray:

@@ -191,8 +191,9 @@ class Schema:
 
 def is_named(X: Any) -> bool:
     """Whether the input carries column names (pandas or polars)."""
+    # A lazy polars frame, which is refused, would warn if asked for its columns first.
     return isinstance(X, pd.DataFrame) or (
-        _is_polars(X) and hasattr(X, "columns") and hasattr(X, "to_pandas")
+        _is_polars(X) and hasattr(X, "to_pandas") and hasattr(X, "columns")
     )
 
 
@@ -317,7 +318,7 @@ def read_schema(X: Any) -> tuple[Schema, Table, tuple[str, ...]]:
         )
         schema = Schema(columns, None, frame.shape[1], image_shape, is_sparse=table.is_sparse)
         return schema, table, _dropped_note(frame_names, columns)
-    _check_unique(frame)
+    check_unique(frame)
     names = [str(name) for name in frame.columns]
     read = [read_column(name, frame.iloc[:, index]) for index, name in enumerate(names)]
     columns = tuple(column for column in read if column is not None)
@@ -339,7 +340,8 @@ def _check_pixels(pixels: Any) -> None:
         )
 
 
-def _check_unique(frame: pd.DataFrame) -> None:
+def check_unique(frame: Any) -> None:
+    """Refuse a frame in which a column name is used twice."""
     names = pd.Index([str(name) for name in frame.columns])
     if not names.is_unique:
         raise InputError(

@@ -9,6 +9,7 @@ import pandas as pd
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import column_or_1d
 
+from tuner._rows.columns import LARGEST
 from tuner._rows.table import parse_dates
 from tuner._types import FloatArray, IntArray
 from tuner.exceptions import InputError
@@ -146,6 +147,23 @@ def encode_target(target: Any, task: str) -> tuple[Any, Any]:
     return codes.astype(np.intp), classes
 
 
+def check_weighted_classes(codes: IntArray, classes: Any, weights: FloatArray) -> None:
+    """Refuse weights that leave a single class: rows of weight 0 are as good as absent.
+
+    Raises
+    ------
+    InputError
+        Naming the class.
+    """
+    weighted = np.unique(codes[weights > 0])
+    if len(weighted) < 2:
+        raise InputError(
+            "A classification target must have at least 2 classes of some weight.",
+            f"`sample_weight` is 0 for all but class {str(classes[weighted[0]])!r}",
+            "Give the rows of another class some weight.",
+        )
+
+
 def _encode_numbers(target: Any) -> FloatArray:
     if target.dtype.kind in "mM":
         cure = "Turn it into a number of days or seconds."
@@ -158,6 +176,11 @@ def _encode_numbers(target: Any) -> FloatArray:
         )
     if values.min() == values.max():
         raise InputError("A regression target must vary.", f"{values[0]} in every row", "Check the column.")
+    largest = values[np.abs(values).argmax()]
+    if abs(largest) > LARGEST:
+        raise InputError(
+            f"A regression target must be at most {LARGEST:g}.", f"{largest:g}", "Drop such rows, or clip it."
+        )
     return values
 
 
@@ -215,7 +238,10 @@ def time_numbers(values: Any) -> FloatArray:
 
 
 def check_weights(weights: Any, n_rows: int) -> FloatArray | None:
-    """Return weights of at least 0, not all 0; one number counts for every row."""
+    """Return weights of at least 0, 1 on average where there is one; one number counts for every row.
+
+    What a row counts beside others is all that they say: strengths of regularization are in rows.
+    """
     if weights is None:
         return None
     if np.isscalar(weights) and not isinstance(weights, str):
@@ -226,7 +252,8 @@ def check_weights(weights: Any, n_rows: int) -> FloatArray | None:
         raise InputError("`sample_weight` must not be negative.", float(values.min()), "Clip it at 0.")
     if values.max() <= 0:
         raise InputError("`sample_weight` must not be all zero.", "only zeros", "Give some row a weight.")
-    return values
+    values = values / values.max()  # first: a sum of huge ones would overflow
+    return np.asarray(values / values[values > 0].mean())
 
 
 def weight_numbers(values: Any) -> FloatArray:

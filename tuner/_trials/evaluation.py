@@ -20,6 +20,7 @@ from tuner._decisions.racing import Race
 from tuner._metrics.metrics import Metric
 from tuner._process.deadline import Stop, never
 from tuner._records import Configuration, Curves, Scores
+from tuner._rows.data import Dataset
 from tuner._seeds import child_seed
 from tuner._trials.bench import Bench
 from tuner._types import FloatArray
@@ -38,8 +39,8 @@ class Evaluation:
 
     Attributes
     ----------
-    predictions : tuple of n_folds arrays (float32)
-        Predictions of each fold's held-out rows at p_k.
+    predictions : tuple of n_folds arrays
+        Predictions of each fold's held-out rows at p_k: probabilities as float32, values as float64.
     models : tuple of Predictor
         The fold models at the common path point, where they were asked for.
     fit_seconds : float
@@ -112,6 +113,7 @@ class _Track:
         self.validation: list[FloatArray] = []
         self.guide: list[FloatArray] = self.validation if bench.metric.guide is None else []  # what chooses
         self._metric = bench.metric
+        self._kept_as = _kept_as(bench.dataset)
         self._y_train, self._w_train = judged(fold.train, held_out=fold.test)
         self._y_test, self._w_test = judged(fold.test)
         self.has_ended = False  # and the fit was let go
@@ -150,7 +152,7 @@ class _Track:
         """Walk alone until the fold's own curve has passed its minimum; return the loss there."""
         best, best_at, fallen, fallen_at = np.inf, 0, np.inf, 0
         for size in range(n_points):
-            self._ahead[size] = self.step(check).astype(np.float32)
+            self._ahead[size] = self.step(check).astype(self._kept_as)
             guide = _smallest(self.guide[-1])
             if guide <= best:
                 best, best_at = guide, size
@@ -281,7 +283,8 @@ class _Walk:
         """Return what the predictions of the first folds may take, up to and with this one."""
         folds = self._bench.plan.folds[: index + 1]
         columns = self._bench.dataset.n_classes if self._bench.dataset.task == "multiclass" else 1
-        return sum(len(fold.test) for fold in folds) * columns * len(self._grid) * 4
+        size = np.dtype(_kept_as(self._bench.dataset)).itemsize
+        return sum(len(fold.test) for fold in folds) * columns * len(self._grid) * size
 
     def _track(self, index: int) -> _Track:
         """Return a fold's track, begun on first use and in the order of folds."""
@@ -324,8 +327,9 @@ class _Walk:
 
     def _remember(self, size: int, predictions: list[FloatArray]) -> None:
         """Keep each fold's predictions at the point its other folds like best so far, or at the first."""
+        dtype = _kept_as(self._bench.dataset)
         if not size:
-            self._kept = [prediction.astype(np.float32, copy=False) for prediction in predictions]
+            self._kept = [prediction.astype(dtype, copy=False) for prediction in predictions]
         guide = np.array([track.guide[size] for track in self._tracks])
         elsewhere = others_mean(guide, self._repeats)
         reached = np.where(np.isfinite(elsewhere), elsewhere, np.inf).min(axis=1)
@@ -333,11 +337,16 @@ class _Walk:
         self._fallen[falls], self._last_fallen[falls] = reached[falls], size
         for fold in np.flatnonzero(reached < self._best):
             self._best[fold] = reached[fold]
-            self._kept[fold] = predictions[fold].astype(np.float32, copy=False)
+            self._kept[fold] = predictions[fold].astype(dtype, copy=False)
         mean = _smallest(fold_mean(guide))
         if self._snapshots and mean < self._best_mean:
             self._best_mean = mean
             self._models = tuple(track.predictor(size) for track in self._tracks)
+
+
+def _kept_as(dataset: Dataset) -> type[np.floating[Any]]:
+    """Return how predictions are kept: of values far from 0 single precision would keep too few digits."""
+    return np.float64 if dataset.task == "regression" else np.float32
 
 
 def _falls(metric: Metric, reached: FloatArray | float, fallen: FloatArray | float) -> Any:

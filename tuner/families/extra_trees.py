@@ -19,7 +19,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.tree import ExtraTreeRegressor
 
-from tuner._rows.preparation import Design, local_labels, spread_classes
+from tuner._rows.preparation import Design, local_labels, spread_classes, standardized
 from tuner._rows.table import Table, as_csr
 from tuner._types import FloatArray, IntArray, Scalar
 from tuner.families._base import Check, TrainingRows, unchecked
@@ -46,6 +46,7 @@ class PreparedForest:
     design: Design
     prior: FloatArray | None
     center: float
+    scale: float
     present: IntArray | None
     n_classes: int
     n_clean: int
@@ -83,14 +84,13 @@ class ExtraTreesFamily:
         designed = rows.designed(str(params["numeric"]), seed=seed)
         y, weights = rows.fit_targets
         present, labels = local_labels(y, rows.n_classes)
-        prior, center = None, 0.0
+        prior, center, scale = None, 0.0, 1.0
         if rows.n_classes:
             counts = np.bincount(labels, weights=weights)
             prior = counts / counts.sum()
             targets = labels.astype(float) if len(prior) == 2 else np.eye(len(prior))[labels]
         else:  # nodes are of single precision
-            center = float(np.average(labels, weights=weights))
-            targets = labels - center
+            targets, center, scale = standardized(labels, weights)
         return PreparedForest(
             X=_single(rows.fit_rows(designed.X, designed.design.transform)),
             X_validation=_single(designed.X_validation),
@@ -99,6 +99,7 @@ class ExtraTreesFamily:
             design=designed.design,
             prior=prior,
             center=center,
+            scale=scale,
             present=present,
             n_classes=rows.n_classes,
             n_clean=rows.table.n_rows,
@@ -160,6 +161,7 @@ class ForestPath:
             design=prepared.design,
             prior=prepared.prior,
             center=prepared.center,
+            scale=prepared.scale,
             present=prepared.present,
             n_classes=prepared.n_classes,
             n_train=prepared.n_clean,
@@ -193,7 +195,8 @@ class ForestPath:
         prepared = self._prepared
         raw = self._nodes.average(leaves, self._end)
         prior, present = prepared.prior, prepared.present
-        return prepared.center + _smoothed(raw, prior, present, prepared.n_classes, prepared.n_clean)
+        smoothed = _smoothed(raw, prior, present, prepared.n_classes, prepared.n_clean)
+        return prepared.center + prepared.scale * smoothed
 
 
 def _reached(X: Any, trees: Sequence[ExtraTreeRegressor], roots: IntArray) -> IntArray:
@@ -358,6 +361,7 @@ class ForestPredictor:
     present: IntArray | None
     n_classes: int
     n_train: int
+    scale: float = 1.0
 
     def predict(self, table: Table) -> FloatArray:
         """Return probabilities or values of the rows."""
@@ -365,7 +369,9 @@ class ForestPredictor:
         size = max(1, MAX_PAIRS // len(self.nodes.roots))
         starts = range(0, max(1, table.n_rows), size)
         raw = np.concatenate([self._values(X[start : start + size]) for start in starts])
-        return self.center + _smoothed(raw, self.prior, self.present, self.n_classes, self.n_train)
+        return self.center + self.scale * _smoothed(
+            raw, self.prior, self.present, self.n_classes, self.n_train
+        )
 
     def _values(self, X: Any) -> FloatArray:
         rows = _single(X.toarray() if sparse.issparse(X) else X)  # type: ignore[attr-defined]

@@ -16,6 +16,7 @@ from tuner._rows.preparation import (
     code_matrix,
     local_labels,
     spread_classes,
+    standardized,
 )
 from tuner._rows.table import Table
 from tuner._types import FloatArray, IntArray, Scalar
@@ -48,6 +49,7 @@ class PreparedTrees:
     n_classes: int
     n_train: int
     center: float
+    scale: float
     scaler: RangeScaler | None
     n_threads: int
 
@@ -83,8 +85,10 @@ class LightGBMFamily:
         is_linear = has_linear_leaves(params)
         y, weights = rows.fit_targets
         present, labels = local_labels(y, rows.n_classes)
-        # LightGBM keeps the mean of the target in the first tree, which DART may drop: centre it here.
-        center = 0.0 if rows.n_classes else float(np.average(y, weights=weights))
+        center, scale = 0.0, 1.0
+        if not rows.n_classes:
+            # LightGBM keeps the mean in the first tree, which DART may drop; L1 is in the target's unit.
+            labels, center, scale = standardized(labels, weights)
         binning = {
             "feature_pre_filter": False,
             "data_random_seed": seed,
@@ -96,7 +100,6 @@ class LightGBMFamily:
         scaler = RangeScaler().fit(rows.table.numeric) if scales else None
         shown = partial(_shown, scaler)
         table = shown(rows.table)
-        labels = labels if rows.n_classes else labels - center
         n_train = rows.table.n_rows
         train = lgb.Dataset(
             code_matrix(table),
@@ -127,6 +130,7 @@ class LightGBMFamily:
             n_classes=rows.n_classes,
             n_train=n_train,
             center=center,
+            scale=scale,
             scaler=scaler,
             n_threads=1 if is_linear else rows.n_threads,  # sums of a leaf's regression are rounded by thread
         )
@@ -215,7 +219,13 @@ class TreePath:
         model = booster.model_to_string(num_iteration=self._trees_at[size_index])
         prepared = self._prepared
         return TreePredictor(
-            model, prepared.present, prepared.n_classes, prepared.n_train, prepared.center, prepared.scaler
+            model,
+            prepared.present,
+            prepared.n_classes,
+            prepared.n_train,
+            prepared.center,
+            prepared.scaler,
+            prepared.scale,
         )
 
     def _boosted(self, rounds: int) -> lgb.Booster:
@@ -237,7 +247,8 @@ class TreePath:
 
         evaluate(keep)
         prepared = self._prepared
-        return prepared.center + _spread(read[0], prepared.present, prepared.n_classes, prepared.n_train)
+        spread = _spread(read[0], prepared.present, prepared.n_classes, prepared.n_train)
+        return prepared.center + prepared.scale * spread
 
 
 def booster_params(
@@ -269,7 +280,7 @@ def _spread(raw: FloatArray, present: IntArray | None, n_classes: int, n_train: 
 
 @dataclass(frozen=True, eq=False)
 class TreePredictor:
-    """A trained booster as text, with the classes its fold had, or the mean of its target.
+    """A trained booster as text, with the classes its fold had, or the mean and spread of its target.
 
     Where leaves are linear, the scaling of the columns belongs to it.
     """
@@ -280,12 +291,15 @@ class TreePredictor:
     n_train: int
     center: float
     scaler: RangeScaler | None = None
+    scale: float = 1.0
 
     def predict(self, table: Table) -> FloatArray:
         """Return probabilities or values of the rows."""
         threads = 0 if table.n_rows >= PARALLEL_PREDICTION_ROWS else 1
         raw = _load(self.model).predict(code_matrix(_shown(self.scaler, table)), num_threads=threads)
-        return self.center + _spread(np.asarray(raw), self.present, self.n_classes, self.n_train)
+        return self.center + self.scale * _spread(
+            np.asarray(raw), self.present, self.n_classes, self.n_train
+        )
 
 
 @lru_cache(maxsize=512)

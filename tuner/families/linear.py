@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import expit, softmax
 from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
 
-from tuner._rows.preparation import Design, local_labels, spread_classes
+from tuner._rows.preparation import Design, local_labels, spread_classes, standardized
 from tuner._rows.table import Table
 from tuner._types import FloatArray, IntArray, Scalar
 from tuner.families._base import Check, TrainingRows, unchecked
@@ -118,11 +118,9 @@ class LinearPath:
         self._prepared = prepared
         self._index = -1
         self._l1_ratio = L1_RATIO.get(str(params["penalty"]), float(params.get("l1_ratio", 0.5)))
-        self._center, self._scale = 0.0, 1.0
+        self._target, self._center, self._scale = prepared.labels, 0.0, 1.0
         if prepared.task == "regression":
-            self._center = float(np.average(prepared.labels, weights=prepared.weights))
-            spread = np.average((prepared.labels - self._center) ** 2, weights=prepared.weights)
-            self._scale = float(np.sqrt(spread)) or 1.0
+            self._target, self._center, self._scale = standardized(prepared.labels, prepared.weights)
         self._model = self._make_model(seed)
         self._points: list[LinearPredictor] = []
 
@@ -172,11 +170,6 @@ class LinearPath:
             np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_), strict=True
         ):
             self._keep(coefficients, intercept)
-
-    @property
-    def _target(self) -> FloatArray:
-        """The target of a regression, standardized."""
-        return np.asarray((self._prepared.labels - self._center) / self._scale)
 
     def _make_model(self, seed: int) -> Any:
         prepared, is_ridge = self._prepared, self._l1_ratio == 0.0

@@ -18,7 +18,7 @@ from scipy import sparse
 from scipy.special import expit, softmax
 from sklearn.utils.extmath import randomized_svd
 
-from tuner._rows.preparation import Design, local_labels, spread_classes
+from tuner._rows.preparation import Design, local_labels, spread_classes, standardized
 from tuner._rows.table import Table, as_csr
 from tuner._types import FloatArray, IntArray, Scalar
 from tuner.families._base import Check, TrainingRows, unchecked
@@ -150,9 +150,7 @@ class MLPFamily:
         weights = np.ones(len(labels)) if given is None else given / given.mean()
         center, scale = 0.0, 1.0
         if not rows.n_classes:
-            center = float(np.average(labels, weights=weights))
-            scale = float(np.sqrt(np.average((labels - center) ** 2, weights=weights))) or 1.0
-            labels = (labels - center) / scale
+            labels, center, scale = standardized(labels, weights)
         kind = _kind(rows, present)
         return PreparedNetwork(
             rows=Rows(
