@@ -297,9 +297,7 @@ class TreePredictor:
         """Return probabilities or values of the rows."""
         threads = 0 if table.n_rows >= PARALLEL_PREDICTION_ROWS else 1
         raw = _load(self.model).predict(code_matrix(_shown(self.scaler, table)), num_threads=threads)
-        return self.center + self.scale * _spread(
-            np.asarray(raw), self.present, self.n_classes, self.n_train
-        )
+        return self.center + self.scale * _spread(np.asarray(raw), self.present, self.n_classes, self.n_train)
 
 
 @lru_cache(maxsize=512)
