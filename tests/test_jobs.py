@@ -647,5 +647,5 @@ def test_sync_finds_the_study_of_a_retune(write_job, make_trial, monkeypatch):
     (record,), found = sync_job(path, run_key="w47")
     assert record.number == 0
     assert found == parent
-    with pytest.raises(InputError, match=r"no run 'churn\+w48-"):
+    with pytest.raises(InputError, match="no run of 'churn' with run key 'w48'"):
         sync_job(path, run_key="w48")

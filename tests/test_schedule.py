@@ -12,7 +12,9 @@ import pytest
 from tuner._jobs.file import load_job
 from tuner._line.tune import check_run
 from tuner._metrics.metrics import METRICS
+from tuner._movement.movement import Movement
 from tuner._options.config import TuningConfig
+from tuner._records import Finding
 from tuner._schedule.contest import Contestant, hold_contest, time_blocks
 from tuner._schedule.contestants import Truth
 from tuner._schedule.outcome import model_description
@@ -185,6 +187,24 @@ def test_the_first_version_is_the_champion_though_its_alias_failed(tmp_path, reg
         champion = registry.version("champion")
         assert champion is not None
         assert champion.number == "1"
+
+
+@pytest.mark.parametrize(("n_fitted", "grown"), [(60, True), (300, False)])
+def test_a_table_that_lost_its_rows_fits_no_champion(tmp_path, monkeypatch, n_fitted, grown):
+    """Sixty rows, all new: a rolling window is fitted on, what is left of three hundred rows is asked about."""
+    job = load_job(write_job(tmp_path, NAMED))
+    scheduled = Scheduled(job, job_config(job), read_scheduled(job), SimpleNamespace(numbered=lambda _: None))
+    champion = SimpleNamespace(reference=SimpleNamespace(n_rows=n_fitted, recipe="recipe"))
+    growth = Finding("M008", "info", "There are rows the champion was not fitted on.", "60 rows", "Refit.")
+    movement = Movement(findings=(growth,), n_new_rows=60)
+    module = "tuner._schedule.retune"
+    monkeypatch.setattr(f"{module}.load_champion", lambda *_: champion)
+    monkeypatch.setattr(f"{module}.unseen_rows", lambda *_: np.ones(60, dtype=bool))
+    monkeypatch.setattr(f"{module}.judge_champion", lambda *_: movement)
+    monkeypatch.setattr(f"{module}._grown", lambda *_: Verdict("refitted", "nothing moved"))
+    verdict = decide(scheduled, SimpleNamespace(tags={BEFORE: "1"}), "key")
+    assert verdict.decision == ("refitted" if grown else "not needed")
+    assert ("only 60 rows to fit on, the champion was fitted on 300" in verdict.why) is not grown
 
 
 def test_rows_of_the_contest_are_checked_before_a_study(tmp_path, monkeypatch):

@@ -302,6 +302,19 @@ def test_bootstraps_need_the_default(monkeypatch):
     assert np.isfinite(result.model.predict_proba(X)).all()
 
 
+def test_a_default_for_want_of_time_claims_nothing_of_the_search(monkeypatch):
+    """No time for finals: the default is delivered, with its own estimate, and nobody says that tuning paid."""
+    monkeypatch.setattr("tuner._line.choice.Pace.has_time_for", lambda *_: False)
+    X, y = load_breast_cancer(return_X_y=True)
+    result = tune(X, y, config=config(estimate="bbc", time_budget=60.0, max_trials=4))
+    assert result.shipped_default
+    assert result.estimate == result.default_estimate
+    assert result.paid.verdict == "not judged"
+    shown = {row.label: row.value for row in result.optimism_table.rows}
+    assert shown["estimate"] == shown["default"]
+    assert result.optimism == pytest.approx(result.estimate.loss - result.selection_loss)
+
+
 def test_a_budget_too_short_for_anything_delivers_the_default_and_says_so():
     """With half a second there is still a model; there is no estimate, and both are said."""
     X, y = load_breast_cancer(return_X_y=True)

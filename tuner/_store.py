@@ -32,15 +32,23 @@ OURS = "lag"  # the attribute that a study of ours has before any trial
 REST = ".finals"  # ends the name of the study of finalists and outer folds
 
 
-def studies_with(url: str, name: str) -> list[str]:
-    """Return the studies of a store that keep a text of this name, the one created last at the end."""
+def studies_with(url: str, pattern: str) -> list[tuple[str, str]]:
+    """Return the studies of a store that keep a text whose name matches, the one created last at the end.
+
+    Returns
+    -------
+    list of (study name, name of the text)
+    """
     with _quiet(), _clear_errors():
         storage = _connect(url)
         try:
             found = optuna.get_all_study_summaries(storage, include_best_trial=False)
         finally:
             storage.engine.dispose()
-    return [study.study_name for study in found if name in study.user_attrs]
+    wanted = re.compile(pattern)
+    return [
+        (study.study_name, name) for study in found for name in study.user_attrs if wanted.fullmatch(name)
+    ]
 
 
 class TrialStore:

@@ -131,12 +131,14 @@ def _keep(store: TrialStore, key: str, outcome: JobOutcome) -> None:
 
 
 def sync_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = "") -> TrackingInfo:
-    """Write to MLflow what it misses of a job's trials; nothing is fitted.
+    """Write to MLflow what it misses of a job's trials; nothing is fitted, and no rows are read.
+
+    The job's latest study that was run with this key is taken, whatever has become of its rows since.
 
     Raises
     ------
     InputError
-        For a bad job file or bad data, or if the job has no trial store or has not been run.
+        For a bad job file, or if the job has no trial store or has not been run.
     LockedError
         If a run of the job is on its way.
     """
@@ -146,17 +148,16 @@ def sync_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = 
     if config.storage is None:
         cure = 'Write `url = "sqlite:///tuner.db"` under [storage], and run the job.'
         raise InputError("`tuner sync` needs a trial store.", "a job without `storage.url`", cure)
-    digest = study_hash(read_raw_rows(job).labelled().dataset(job.data.task), config)
-    key = job.key(run_key, digest)
     rule = "Only what was run can be replayed."
+    value = f"no run of {job.name!r} with run key {run_key!r}"
     if not is_there(config.storage):
-        raise InputError(rule, f"no run {key!r}", "Run the job.")
-    studies = studies_with(config.storage, begun(key))
-    if not studies:
-        cure = "Give the --run-key that it was run with; its rows and options must be those of then."
-        raise InputError(rule, f"no run {key!r}", cure)
-    with TrialStore(config.storage, studies[-1]) as store:  # a retune's study bears another name
-        parent = ParentInfo.from_json(str(store.kept(begun(key))))
+        raise InputError(rule, value, "Run the job.")
+    found = studies_with(config.storage, re.escape(begun(job.key(run_key, ""))) + "[0-9a-f]{12}")
+    if not found:
+        raise InputError(rule, value, "Run the job, or give the --run-key that it was run with.")
+    study_name, parent_name = found[-1]  # a retune's study bears another name
+    with TrialStore(config.storage, study_name) as store:
+        parent = ParentInfo.from_json(str(store.kept(parent_name)))
         return replay(store, start_tracker(config, parent, is_stored=True), timeout=SYNC_SECONDS)
 
 

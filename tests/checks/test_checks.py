@@ -225,6 +225,16 @@ def test_a_key_of_entities_without_groups_is_found():
     assert "G005" not in findings(X.drop(columns="patient"), y, groups=X["patient"])
 
 
+def test_ages_beside_a_number_and_a_clock_are_no_key():
+    """G005: rows of one age in the table's order climb in number and date, as rows in any order would not."""
+    rng = np.random.default_rng(0)
+    n = 400
+    X = pd.DataFrame({"id": np.arange(n), "age": rng.integers(18, 80, n), "income": rng.normal(size=n)})
+    X["joined"] = pd.date_range("2023-01-01", periods=n)
+    y = rng.random(n) < 0.5
+    assert "G005" not in findings(X, y)
+
+
 def test_entities_whose_rows_follow_each_other_are_found():
     """G005: the same without their number, unshuffled: consecutive rows are alike."""
     X, y = cancer()

@@ -60,6 +60,12 @@ class Estimates:
     apparent_loss: float | None = None
     default_apparent_loss: float | None = None
 
+    def of_default(self) -> Estimates:
+        """Return what is claimed where the default is delivered unjudged: no time was left for others."""
+        return replace(
+            self, tuned=self.default, paid=Paid("not judged"), apparent_loss=self.default_apparent_loss
+        )
+
 
 def nested(
     dataset: Dataset, metric: Metric, settings: Settings, choose: Chooser, deadline: Deadline

@@ -45,6 +45,11 @@ class Choice:
     finals: Finals
     notes: tuple[str, ...]
 
+    @property
+    def is_default_alone(self) -> bool:
+        """Whether the default alone came to the finals: what an estimate says of a search is not about it."""
+        return [each.number for each in self.finals.nominations] == [self.search.default]
+
 
 def choosing_plan(dataset: Dataset, settings: Settings) -> FoldPlan:
     """Draw the folds that choose."""

@@ -281,6 +281,8 @@ class _Line:
             choice = replace(choice, notes=(*choice.notes, OLD_WINNER))
         estimates, notes = self._estimates(choice, clock.end)
         choice = replace(choice, notes=choice.notes + notes)
+        if estimates is not None and choice.is_default_alone:
+            estimates = estimates.of_default()
         shipped = choice.finals.nominations[shipped_position(choice, estimates)].number
         probe = Probe(
             choice.search.trials[shipped],

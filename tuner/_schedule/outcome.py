@@ -93,10 +93,17 @@ def interval_summary(interval: Interval | None) -> dict[str, float] | None:
 
 def movement_text(movement: Movement) -> str:
     """Return what moved, for people."""
-    lines = [f"new rows    {movement.n_new_rows}" + ("" if movement.is_judged else ": too few to judge")]
-    for name, interval in (("loss", movement.loss), ("promised", movement.promised), ("AUC", movement.auc)):
+    unlabelled = f" and {movement.n_unlabelled} without a target" if movement.n_unlabelled else ""
+    judged = "" if movement.is_judged else ": too few to judge"
+    lines = [f"new rows    {movement.n_new_rows}{unlabelled}{judged}"]
+    named = (
+        ("loss", movement.loss, ""),
+        ("promised", movement.promised, ""),
+        ("told apart", movement.auc, " (AUC of new against old rows; .5: alike)"),
+    )
+    for name, interval, meaning in named:
         if interval is not None:
-            lines.append(f"{name:<11} {interval.value:.4g} [{interval.low:.4g}, {interval.high:.4g}]")
+            lines.append(f"{name:<11} {interval.value:.4g} [{interval.low:.4g}, {interval.high:.4g}]{meaning}")
     lines.append(f"moved       {'yes' if movement.moved else 'no'}")
     return "\n".join(lines) + "\n" + findings_text(movement.findings)
 

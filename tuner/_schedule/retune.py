@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 
 from tuner._model import Delivered
-from tuner._movement.movement import Movement, check_loss
+from tuner._movement.movement import GROWN, Movement, check_loss
 from tuner._movement.reference import Promise, Reference, measured_promise, remember
 from tuner._records import Recipe
 from tuner._schedule.contest import LEVEL, Held, hold_contest, loss_interval
@@ -46,7 +46,7 @@ from tuner._schedule.scheduled import (
     load_champion,
     unseen_rows,
 )
-from tuner._schedule.window import split_window
+from tuner._schedule.window import newest, split_window
 from tuner._schedule.workshop import Workshop, study
 from tuner._statistics.intervals import Interval
 from tuner._tracking.registry import CHAMPION, KEY, DecisionRun, Made, Registry, Version
@@ -114,9 +114,20 @@ def decide(scheduled: Scheduled, begun: DecisionRun, key: str) -> Verdict:
         if movement.n_new_rows < scheduled.job.retune.min_rows:
             return Verdict("not needed", "rows moved, but too few of the new ones have labels", movement)
         return _Arena.of(scheduled, champion, movement, is_new, begun, key).verdict()
-    if movement.has_grown and champion.reference.recipe is not None:
+    shrunk = _shrunk(scheduled, champion)
+    if movement.has_grown and champion.reference.recipe is not None and not shrunk:
         return _grown(scheduled, champion, movement, champion.reference.recipe, key)
-    return Verdict("not needed", "nothing moved" if movement.is_judged else "too few new rows", movement)
+    why = "nothing moved" if movement.is_judged else "too few new rows"
+    return Verdict("not needed", why + shrunk, movement)
+
+
+def _shrunk(scheduled: Scheduled, champion: Champion) -> str:
+    """Return what to say where much fewer rows are there than the champion was fitted on; else nothing."""
+    dataset, n_fitted, window = scheduled.dataset, champion.reference.n_rows, scheduled.job.retune.window_rows
+    n_rows = len(newest(dataset.time, dataset.n_rows, window))
+    if n_rows > (1 - GROWN) * min(n_fitted, window or n_fitted):
+        return ""
+    return f"; only {n_rows} rows to fit on, the champion was fitted on {n_fitted}: is the table whole?"
 
 
 def _grown(scheduled: Scheduled, champion: Champion, movement: Movement, recipe: Recipe, key: str) -> Verdict:

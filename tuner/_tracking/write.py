@@ -34,7 +34,7 @@ SETTINGS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines a trial on stdout, and a request
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
-ANNOUNCING = "mlflow.store.db.utils"  # the logger that says which tables are made, amid our progress
+ANNOUNCING = "mlflow.store.db.utils"  # says which tables are made, and shows the trace of what it raises
 
 
 @dataclass(frozen=True)
@@ -311,7 +311,7 @@ def writer_settings() -> Iterator[None]:
     announcing = logging.getLogger(ANNOUNCING)
 
     def is_warning(record: logging.LogRecord) -> bool:  # one of its own for each that works
-        return record.levelno > logging.INFO
+        return logging.INFO < record.levelno < logging.ERROR  # what is raised as well is told by us
 
     announcing.addFilter(is_warning)
     try:

@@ -75,7 +75,8 @@ def _alike_within(column: Feature, others: list[FloatArray], place: FloatArray |
         or n / len(levels) > MOST_ROWS_A_LEVEL
     ):
         return 0
-    order = np.argsort(codes, kind="stable")
+    # At random within a level: in the table's order whatever follows that order would be alike in it.
+    order = np.lexsort((np.random.default_rng(0).random(n), codes))
     same = codes[order][1:] == codes[order][:-1]
     if same.sum() < LEAST_PAIRS or (~same).sum() < LEAST_PAIRS or counts.max() > n / 10:
         return 0
