@@ -678,7 +678,10 @@ def test_what_mlflow_misses_is_synced(job, capsys, monkeypatch):
     path = str(job(SMALL + STORED))
     away = ["--set", f"tracking.uri=http://127.0.0.1:{free_port()}"]
     assert main(["run", path, "--json", *away]) == 0
-    assert json.loads(capsys.readouterr().out)["run_id"] is None
+    said = json.loads(capsys.readouterr().out)
+    assert said["run_id"] is None
+    assert said["problems"]
+    rows(70).to_csv(Path(path).parent / "rows.csv", index=False)  # the table has grown since
     with monkeypatch.context() as patched:
         patched.setattr("tuner._line.listeners.CONNECT_SECONDS", 0.2)
         assert main(["sync", path, "--json", *away]) == 1
@@ -694,8 +697,8 @@ def test_what_mlflow_misses_is_synced(job, capsys, monkeypatch):
     keys = {run.data.tags["tuner.trial_key"] for run in children}
     assert len(children) == len(keys) == synced["trials"] > 2
     parent = client.get_run(synced["run_id"])
-    [rows] = parent.inputs.dataset_inputs
-    plan = {tag.key: tag.value for tag in rows.tags}["tuner.fold_plan_hash"]
+    [used] = parent.inputs.dataset_inputs
+    plan = {tag.key: tag.value for tag in used.tags}["tuner.fold_plan_hash"]
     assert plan == parent.data.tags["tuner.fold_plan_hash"]
     assert parent.info.status == "FINISHED"
     assert "estimate" in parent.data.metrics

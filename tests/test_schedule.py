@@ -73,6 +73,14 @@ def test_rows_without_a_label_are_set_apart_and_labels_stay_whole(tmp_path):
     assert rows.dataset.classes.tolist() == [0, 1]
 
 
+def test_a_check_says_what_a_run_would_refuse(tmp_path):
+    """Rows without a target are set aside by the check as by a retune; a run takes none of them."""
+    path = write_job(tmp_path, label=[0, 1] * 25 + [None] * 10)
+    outcome = check_job(path)
+    assert outcome.summary["n_unlabelled"] == 10
+    assert "10 rows have no target" in outcome.text
+
+
 def test_a_check_without_a_champion_is_the_gate_alone(tmp_path):
     """No registry is made by looking for one, and nothing is said of movement."""
     told = check_job(write_job(tmp_path, NAMED)).summary
@@ -191,7 +199,7 @@ def test_the_first_version_is_the_champion_though_its_alias_failed(tmp_path, reg
 
 @pytest.mark.parametrize(("n_fitted", "grown"), [(60, True), (300, False)])
 def test_a_table_that_lost_its_rows_fits_no_champion(tmp_path, monkeypatch, n_fitted, grown):
-    """Sixty rows, all new: a rolling window is fitted on, what is left of three hundred rows is asked about."""
+    """Sixty rows, all new: a rolling window is fitted on, what is left of three hundred is asked about."""
     job = load_job(write_job(tmp_path, NAMED))
     scheduled = Scheduled(job, job_config(job), read_scheduled(job), SimpleNamespace(numbered=lambda _: None))
     champion = SimpleNamespace(reference=SimpleNamespace(n_rows=n_fitted, recipe="recipe"))

@@ -154,7 +154,7 @@ def sync_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = 
         raise InputError(rule, value, "Run the job.")
     found = studies_with(config.storage, re.escape(begun(job.key(run_key, ""))) + "[0-9a-f]{12}")
     if not found:
-        raise InputError(rule, value, "Run the job, or give the --run-key that it was run with.")
+        raise InputError(rule, value, "Give the --run-key that it was run with; or run the job.")
     study_name, parent_name = found[-1]  # a retune's study bears another name
     with TrialStore(config.storage, study_name) as store:
         parent = ParentInfo.from_json(str(store.kept(parent_name)))

@@ -101,6 +101,7 @@ def _summary(result: TuningResult) -> dict[str, Any]:
         "tracking_uri": None if tracking is None else tracking.uri,
         "run_id": None if tracking is None else tracking.run_id,
         "model_uri": None if tracking is None else tracking.model_uri,
+        **({} if tracking is None or not tracking.problems else {"problems": tracking.problems}),
     }
 
 

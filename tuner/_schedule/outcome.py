@@ -33,10 +33,15 @@ class RetuneOutcome(JobOutcome):
         return str(self.summary["decision"])
 
 
-def check_outcome(findings: Sequence[Finding], movement: Movement | None) -> JobOutcome:
+def check_outcome(
+    findings: Sequence[Finding], movement: Movement | None, *, n_unlabelled: int = 0
+) -> JobOutcome:
     """Return what a check says: the gate's findings, and what moved where there is a champion."""
     summary: dict[str, Any] = {"status": "done", "checks": [asdict(finding) for finding in findings]}
     text = findings_text(findings) or "No check has found anything.\n"
+    if n_unlabelled:
+        summary["n_unlabelled"] = n_unlabelled
+        text += f"{n_unlabelled} rows have no target: `retune` sets them aside, `run` refuses them.\n"
     if movement is not None:
         summary |= movement_summary(movement)
         summary["columns"] = [asdict(each) for each in movement.columns]
@@ -103,7 +108,9 @@ def movement_text(movement: Movement) -> str:
     )
     for name, interval, meaning in named:
         if interval is not None:
-            lines.append(f"{name:<11} {interval.value:.4g} [{interval.low:.4g}, {interval.high:.4g}]{meaning}")
+            lines.append(
+                f"{name:<11} {interval.value:.4g} [{interval.low:.4g}, {interval.high:.4g}]{meaning}"
+            )
     lines.append(f"moved       {'yes' if movement.moved else 'no'}")
     return "\n".join(lines) + "\n" + findings_text(movement.findings)
 
