@@ -617,3 +617,14 @@ def test_rare_categories_are_split_on_where_the_space_allows():
 
     assert loss(min_data_per_group=100) > 0.5
     assert loss(min_data_per_group=10) < 0.1
+
+
+def test_a_model_is_not_scored_on_the_folds_that_it_is_valid_on():
+    """Linear predictions of rare counts fall below 0: the trial fails with the scorer's words."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(N_ROWS, 2))
+    data = make_dataset(X, rng.poisson(np.exp(1.2 * X[:, 0] - 0.5)).astype(float), task="regression")
+    plan = plan_choosing(data, n_folds=3, n_repeats=1, seed=0)
+    bench = Bench(data, plan, resolve_metric("neg_mean_poisson_deviance", "regression"), 0)
+    with pytest.raises(FloatingPointError, match=r"the metric refuses the predictions \(.*strictly positive"):
+        evaluate(configuration("linear"), bench)

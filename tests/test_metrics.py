@@ -217,6 +217,17 @@ def test_scorer_that_refuses_a_fold_is_nan():
     assert np.isnan(metric.losses(np.array([0, 1, 0, 1]), np.full((4, 3), 1 / 3))).all()
 
 
+def test_predictions_are_refused_where_others_of_the_same_rows_are_not():
+    """A deviance of counts takes no prediction below 0; rows without a count it can score by none."""
+    metric = resolve_metric("neg_mean_poisson_deviance", "regression")
+    counts = np.array([0.0, 1.0, 3.0])
+    assert "strictly positive" in metric.refusal(counts, np.array([0.5, -0.1, 2.0]))
+    assert metric.refusal(counts, np.array([0.5, 0.1, 2.0])) == ""
+    assert metric.refusal(np.zeros(3), np.array([0.5, -0.1, 2.0])) == ""
+    ranked = resolve_metric("roc_auc_ovr", "multiclass", classes=list("abc"))
+    assert ranked.refusal(np.array([0, 1, 0, 1]), np.full((4, 3), 1 / 3)) == ""
+
+
 def test_no_predicted_positive_is_a_silent_zero():
     """Precision is then 0 by convention; the warning would come once a fold."""
     assert resolve_metric("precision", "binary").losses(Y, np.full(6, 0.1))[0, 0] == 0

@@ -149,8 +149,12 @@ def test_bad_rows_of_a_later_retune_leave_no_open_decision(tmp_path, registry, m
 
 @MLFLOW_WARNS
 def test_a_decision_that_goes_on_gives_up_older_ones(tmp_path, registry, monkeypatch):
-    """Where MLflow failed at that in the call that began it, the next call does it."""
+    """And the run of its study. Where MLflow failed in the call that began it, the next call does it."""
     registry.begin("older", "1", {COMMAND: RETUNE})
+    tags = {"tuner.role": "parent", "tuner.job_key": "older", "mlflow.runName": "1: study"}
+    client, place = registry._client, registry._experiment_id
+    study = client.create_run(place, tags=tags).info.run_id
+    another = client.create_run(place, tags={**tags, "tuner.job_key": "other"}).info.run_id
     monkeypatch.setattr("tuner.schedule.decide", lambda *_: Verdict("not needed", "nothing moved"))
     with monkeypatch.context() as patched:
         patched.setattr(Registry, "give_up", broken(RegistryError("MLflow must answer.", "nothing", "Mend.")))
@@ -159,6 +163,9 @@ def test_a_decision_that_goes_on_gives_up_older_ones(tmp_path, registry, monkeyp
     assert registry.decision("older") is not None
     assert retune_job(tmp_path / "job.toml").decision == "not needed"
     assert registry.decision("older") is None
+    ended = client.get_run(study)
+    assert (ended.info.status, "its call was killed" in ended.data.tags["tuner.reason"]) == ("KILLED", True)
+    assert client.get_run(another).info.status == "RUNNING"
 
 
 def broken(error: Exception):

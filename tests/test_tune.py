@@ -303,7 +303,7 @@ def test_bootstraps_need_the_default(monkeypatch):
 
 
 def test_a_default_for_want_of_time_claims_nothing_of_the_search(monkeypatch):
-    """No time for finals: the default is delivered with its own estimate, and nobody says that tuning paid."""
+    """No time for finals: the default comes with its own estimate, and nobody says that tuning paid."""
     monkeypatch.setattr("tuner._line.choice.Pace.has_time_for", lambda *_: False)
     X, y = load_breast_cancer(return_X_y=True)
     result = tune(X, y, config=config(estimate="bbc", time_budget=60.0, max_trials=4))

@@ -154,6 +154,11 @@ class Metric:
             losses = np.concatenate([weigh(chunk) for chunk in _chunks(weightings)])
         return np.where(np.isfinite(losses), losses, np.nan)
 
+    def refusal(self, y: IntArray | FloatArray, prediction: FloatArray) -> str:
+        """Return why a scorer refuses predictions of rows that it can score; else nothing."""
+        target = np.asarray(y, dtype=np.float64)
+        return self.kernel.refusal(target, prediction) if isinstance(self.kernel, ScorerKernel) else ""
+
     def worst_loss(
         self,
         y: IntArray | FloatArray,

@@ -84,6 +84,21 @@ class ScorerKernel:
         except ValueError:
             return float("nan")
 
+    def refusal(self, y: FloatArray, prediction: FloatArray) -> str:
+        """Return why predictions are refused though a constant one of the same rows is not; else nothing.
+
+        A deviance of counts takes no prediction below 0: such a model is at fault, not the fold.
+        """
+        every = np.ones(len(y))
+        constant = prediction.mean(axis=0) if self.task != "regression" else y.mean()
+        if np.isnan(self._loss(y, np.broadcast_to(constant, prediction.shape), every)):
+            return ""
+        try:
+            self.score(y, prediction, every)
+        except ValueError as error:
+            return str(error)
+        return ""
+
     def score(self, y: FloatArray, prediction: FloatArray, weighting: FloatArray) -> float:
         """Call the scorer once; weights that are all one are not passed on."""
         rows, options = self._apply(weighting)

@@ -312,10 +312,23 @@ class Registry:
             self._client.set_terminated(run_id, "FINISHED")
 
     def give_up(self, decision: DecisionRun, reason: str) -> None:
-        """End a decision that nobody continues: its process was killed, or its rows break a rule."""
-        self.note(decision.run_id, [Tag(REASON, mask_secrets(reason)[:MAX_TAG])])
-        with _clear_errors():
-            self._client.set_terminated(decision.run_id, "KILLED")
+        """End a decision that nobody continues: its process was killed, or its rows break a rule.
+
+        The run of its study ends first, so that a call that is killed in between does both again.
+        """
+        given_up = [decision.run_id]
+        if KEY in decision.tags:
+            condition = (
+                f"tags.`{ROLE}` = 'parent' and tags.`tuner.job_key` = {quoted(decision.tags[KEY])} "
+                "and attributes.status = 'RUNNING'"
+            )
+            with _clear_errors():
+                studies = self._client.search_runs([self._experiment_id], condition)
+            given_up = [*(str(run.info.run_id) for run in studies), *given_up]
+        for run_id in given_up:
+            self.note(run_id, [Tag(REASON, mask_secrets(reason)[:MAX_TAG])])
+            with _clear_errors():
+                self._client.set_terminated(run_id, "KILLED")
 
     def last_report(self) -> bytes | None:
         """Return the report of the experiment's latest finished run, if there is one."""

@@ -129,6 +129,8 @@ class _Track:
             raise FloatingPointError("non-finite predictions")
         self.train.append(self._metric.worst_loss(self._y_train, self.fit.train_prediction(), self._w_train))
         self.validation.append(self._metric.worst_loss(self._y_test, held_out, self._w_test))
+        if np.isnan(self.validation[-1]).all() and (why := self._metric.refusal(self._y_test, held_out)):
+            raise FloatingPointError(f"the metric refuses the predictions ({why})")
         if self._metric.guide:
             self.guide.append(self._metric.guide.worst_loss(self._y_test, held_out, self._w_test))
         if self._keeps_predictors:
