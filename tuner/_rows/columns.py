@@ -352,7 +352,7 @@ def check_finite(numbers: Any, names: Sequence[object]) -> None:
         place = as_csr(numbers).indices[infinite].min() if is_sparse else infinite.any(axis=0).argmax()
         found = "an infinity" if np.isinf(values[infinite]).any() else f"{values[infinite][0]:g}"
         raise InputError(
-            f"Features must be finite, at most {LARGEST:g}, or missing.",
+            f"Features must be finite or missing, and at most {LARGEST:g}.",
             f"{found} in column {names[int(place)]}",
             "Replace infinity by a number or by NaN (missing).",
         )
