@@ -233,8 +233,7 @@ def test_weights_reach_fits_and_scores():
     errors = np.abs(bench.dataset.y[fold.test] - kept)
     expected = np.average(errors, weights=weights[fold.test])
     assert result.scores.fold_losses[index] == pytest.approx(expected, rel=1e-5)
-    given = weights[fold.train] / weights.mean()
-    np.testing.assert_allclose(training_rows(bench.dataset, fold, bench.metric).weights, given)
+    assert training_rows(bench.dataset, fold, bench.metric).weights.tolist() == weights[fold.train].tolist()
     plain = evaluate(configuration("linear"), make_bench("regression", "mae"))
     assert plain.scores.fold_train_losses != result.scores.fold_train_losses
 
@@ -617,6 +616,16 @@ def test_rare_categories_are_split_on_where_the_space_allows():
 
     assert loss(min_data_per_group=100) > 0.5
     assert loss(min_data_per_group=10) < 0.1
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-9, 3.0])
+def test_fits_get_weights_that_are_one_on_average_where_there_is_one(unit):
+    """Whatever the unit: 1, 2 and 6 have mean 3; rows of weight 0 are as good as absent."""
+    weights = unit * np.resize([0.0, 1.0, 2.0, 6.0], N_ROWS)
+    bench = make_bench("regression", weights=weights)
+    rows = training_rows(bench.dataset, Fold(0, 0, np.arange(8), np.arange(8, 12)), bench.metric)
+    np.testing.assert_allclose(rows.weights, np.resize([0, 1 / 3, 2 / 3, 2], 8), rtol=1e-12)
+    assert bench.dataset.weights.tolist() == weights.tolist()
 
 
 def test_a_model_is_not_scored_on_the_folds_that_it_is_valid_on():

@@ -47,7 +47,6 @@ class Dataset:
     groups : int array of shape (n_rows,) or None
     time : float array of shape (n_rows,) or None
     weights : float array of shape (n_rows,) or None
-        1 on average where there is one.
     copies : int array of shape (n_rows,) or None
         The same number for rows that are copies of each other, where there are any: folds keep them together.
     slice_masks : bool array of shape (n_slices, n_rows) or None

@@ -238,10 +238,7 @@ def time_numbers(values: Any) -> FloatArray:
 
 
 def check_weights(weights: Any, n_rows: int) -> FloatArray | None:
-    """Return weights of at least 0, 1 on average where there is one; one number counts for every row.
-
-    What a row counts beside others is all that they say: strengths of regularization are in rows.
-    """
+    """Return weights of at least 0, not all 0; one number counts for every row."""
     if weights is None:
         return None
     if np.isscalar(weights) and not isinstance(weights, str):
@@ -252,8 +249,7 @@ def check_weights(weights: Any, n_rows: int) -> FloatArray | None:
         raise InputError("`sample_weight` must not be negative.", float(values.min()), "Clip it at 0.")
     if values.max() <= 0:
         raise InputError("`sample_weight` must not be all zero.", "only zeros", "Give some row a weight.")
-    values = values / values.max()  # first: a sum of huge ones would overflow
-    return np.asarray(values / values[values > 0].mean())
+    return values
 
 
 def weight_numbers(values: Any) -> FloatArray:

@@ -100,12 +100,16 @@ def all_rows(dataset: Dataset, metric: Metric, *, n_threads: int = 1) -> Trainin
 
 
 def training_rows(dataset: Dataset, fold: Fold, metric: Metric, *, n_threads: int = 1) -> TrainingRows:
-    """Return the training rows and the held-out rows of a fold; held-out targets stay behind."""
+    """Return the training rows and the held-out rows of a fold; held-out targets stay behind.
+
+    Weights are 1 on average where there is one: what a row counts beside others is all that they say, and
+    strengths of regularization are in rows.
+    """
     y, weights = dataset.targets(fold.train)
     return TrainingRows(
         table=dataset.table.take(fold.train),
         y=y,
-        weights=weights,
+        weights=None if weights is None else weights / weights[weights > 0].mean(),
         validation=dataset.table.take(fold.test),
         task=dataset.task,
         n_classes=dataset.n_classes,

@@ -331,7 +331,7 @@ class _Walk:
         """Keep each fold's predictions at the point its other folds like best so far, or at the first."""
         dtype = _kept_as(self._bench.dataset)
         if not size:
-            self._kept = [prediction.astype(dtype, copy=False) for prediction in predictions]
+            self._kept = [prediction.astype(dtype) for prediction in predictions]
         guide = np.array([track.guide[size] for track in self._tracks])
         elsewhere = others_mean(guide, self._repeats)
         reached = np.where(np.isfinite(elsewhere), elsewhere, np.inf).min(axis=1)
@@ -339,7 +339,7 @@ class _Walk:
         self._fallen[falls], self._last_fallen[falls] = reached[falls], size
         for fold in np.flatnonzero(reached < self._best):
             self._best[fold] = reached[fold]
-            self._kept[fold] = predictions[fold].astype(dtype, copy=False)
+            self._kept[fold] = predictions[fold].astype(dtype)
         mean = _smallest(fold_mean(guide))
         if self._snapshots and mean < self._best_mean:
             self._best_mean = mean
