@@ -628,12 +628,36 @@ def test_fits_get_weights_that_are_one_on_average_where_there_is_one(unit):
     assert bench.dataset.weights.tolist() == weights.tolist()
 
 
-def test_a_model_is_not_scored_on_the_folds_that_it_is_valid_on():
-    """Linear predictions of rare counts fall below 0: the trial fails with the scorer's words."""
+def counts_bench(metric):
+    """Return a bench over rare counts, of which some linear predictions are below 0."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(N_ROWS, 2))
     data = make_dataset(X, rng.poisson(np.exp(1.2 * X[:, 0] - 0.5)).astype(float), task="regression")
-    plan = plan_choosing(data, n_folds=3, n_repeats=1, seed=0)
-    bench = Bench(data, plan, resolve_metric("neg_mean_poisson_deviance", "regression"), 0)
-    with pytest.raises(FloatingPointError, match=r"the metric refuses the predictions \(.*strictly positive"):
-        evaluate(configuration("linear"), bench)
+    return Bench(data, plan_choosing(data, n_folds=3, n_repeats=1, seed=0), metric, 0)
+
+
+def test_a_path_ends_before_predictions_that_a_scorer_refuses():
+    """A deviance of counts takes none below 0: no model is scored on the folds alone that it is valid on."""
+    result = evaluate(
+        configuration("linear"), counts_bench(resolve_metric("neg_mean_poisson_deviance", "regression"))
+    )
+    n_points = len(result.curves.path_values)
+    assert 1 <= n_points < len(FAMILIES["linear"].path_values(configuration("linear").params))
+    assert np.isfinite(result.curves.validation).all()
+    assert not result.shortened
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_model_that_is_refused_from_the_start_fails_in_the_words_of_the_scorer(monkeypatch, alone):
+    """A scorer of constants can score the rows, but no model."""
+
+    def constants(estimator, X, y):
+        if np.ptp(estimator.predict(X)) > 0:
+            raise ValueError("only constants")
+        return -float(np.mean((y - estimator.predict(X)) ** 2))
+
+    plain = resolve_metric("neg_mean_poisson_deviance", "regression")
+    metric = replace(plain, kernel=replace(plain.kernel, scorer=constants, takes_weight=False))
+    monkeypatch.setattr(_bench.Bench, "walks_alone", lambda *_: alone)
+    with pytest.raises(FloatingPointError, match=r"the metric refuses the predictions \(only constants\)"):
+        evaluate(configuration("linear"), counts_bench(metric))

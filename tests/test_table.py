@@ -464,6 +464,7 @@ def test_dense_and_sparse_meet():
         (lambda frame: frame.assign(n=["a", "b", "c"]), "'a'"),
         (lambda frame: frame.assign(d=["no", "date", "here"]), "no"),
         (lambda frame: frame.assign(d=["03/04/2020", None, "05/04/2020"]), "texts such as '03/04/2020'"),
+        (lambda frame: frame.assign(d="03/04/2020"), "texts such as '03/04/2020'"),
         (lambda frame: frame.assign(d=[20200101, 20200102, 20200103]), "numbers such as 20200101"),
         (lambda frame: frame.assign(d=[None, 1.5, None]), "numbers such as 1.5"),
         (lambda frame: frame.assign(n=[1.0, np.inf, 2.0]), "infinity in column 'n'"),
@@ -471,8 +472,8 @@ def test_dense_and_sparse_meet():
         (lambda frame: frame.iloc[:0], "0 sample"),
     ],
     ids=[
-        *("fewer", "more", "renamed", "twice", "narrow", "wide", "text", "no dates", "day first", "days"),
-        *("seconds", "inf", "list", "empty"),
+        *("fewer", "more", "renamed", "twice", "narrow", "wide", "text", "no dates", "day first", "one day"),
+        *("days", "seconds", "inf", "list", "empty"),
     ],
 )
 def test_columns_that_differ_from_fit_are_refused(change, named):

@@ -131,9 +131,10 @@ def _keep(store: TrialStore, key: str, outcome: JobOutcome) -> None:
 
 
 def sync_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = "") -> TrackingInfo:
-    """Write to MLflow what it misses of a job's trials; nothing is fitted, and no rows are read.
+    """Write to MLflow what it misses of a job's trials; nothing is fitted.
 
-    The job's latest study that was run with this key is taken, whatever has become of its rows since.
+    Of the studies run with this key, the one of the rows and options as they are, else the latest: rows may
+    have changed since.
 
     Raises
     ------
@@ -155,10 +156,20 @@ def sync_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = 
     found = studies_with(config.storage, re.escape(begun(job.key(run_key, ""))) + "[0-9a-f]{12}")
     if not found:
         raise InputError(rule, value, "Give the --run-key that it was run with; or run the job.")
-    study_name, parent_name = found[-1]  # a retune's study bears another name
+    as_it_is = [each for each in found if each[1] == begun(_key_now(job, config, run_key))]
+    study_name, parent_name = (as_it_is or found)[-1]  # a retune's study bears another name
     with TrialStore(config.storage, study_name) as store:
         parent = ParentInfo.from_json(str(store.kept(parent_name)))
         return replay(store, start_tracker(config, parent, is_stored=True), timeout=SYNC_SECONDS)
+
+
+def _key_now(job: Job, config: TuningConfig, run_key: str) -> str:
+    """Return the key of a run on the rows as they are; where they cannot be read, one that no run has."""
+    try:
+        dataset = read_raw_rows(job).labelled().dataset(job.data.task)
+    except InputError:
+        return ""
+    return job.key(run_key, study_hash(dataset, config))
 
 
 def _opened(

@@ -109,7 +109,8 @@ class Fits:
         mean: normal or Laplace errors. These are the most probable shares where ten rows had been won in
         equal parts beforehand (a Dirichlet prior). Rows of a group count as if they were independent.
         """
-        best = max(float(self.errors(fits).min()), SMALLEST)
+        errors = self.errors(fits)
+        best = max(float(errors.min()), SMALLEST * float(errors.max())) or 1.0
         scale = {"classes": 1.0, "squares": 2 * best, "absolutes": best}[self._kind]
         prior = PRIOR_ROWS / len(fits)
 

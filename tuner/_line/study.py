@@ -42,6 +42,8 @@ def study_hash(dataset: Dataset, config: TuningConfig) -> str:
         folds += metric.thresholds
     if metric and metric.guide and dataset.task == "binary":  # it chose the stored path points
         folds += (metric.guide.name,)
+    if dataset.task == "regression" or dataset.weights is not None:  # what stored strengths of penalties mean
+        folds += ("standardized",)
     has_images = dataset.schema.image_shape is not None
     spaces = resolve_spaces(config.families, config.search_space, has_images=has_images)
     known = tuple(known_good(space, has_images=has_images) for space in spaces)

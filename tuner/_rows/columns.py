@@ -149,7 +149,8 @@ def encode_columns(frame: pd.DataFrame, columns: tuple[Column, ...]) -> tuple[Fl
     Raises
     ------
     InputError
-        If a cell is not of its column's kind (a text among dates is missing), or a number is infinite.
+        If a cell is not of its column's kind (a text among dates is missing), or a number is infinite or
+        too large.
     """
     names = [repr(column.name) for column in columns for _ in range(N_NUMBERS[column.kind])]
     n_categorical = sum(column.kind == "categorical" for column in columns)
@@ -240,9 +241,11 @@ def _column_dates(values: pd.Series, column: Column) -> pd.Series:
     rule = f"Column {column.name!r} held dates at fit and must do so now."
     if _are_texts(values):
         stamps = _iso_dates(values)
-        if stamps.isna().all() and values.nunique() > 1:  # another column; one word is a gap's
+        texts = values.dropna().unique()
+        is_gap = len(texts) == 1 and not re.search(r"\d", str(texts[0]))  # one word for what is not known
+        if stamps.isna().all() and not is_gap:
             cure = "Parse it, or write dates as in 2024-02-29."
-            raise InputError(rule, f"texts such as {values.dropna().iloc[0]!r}", cure)
+            raise InputError(rule, f"texts such as {str(texts[0])!r}", cure)
         return stamps
     if values.notna().any() and pd.api.types.is_numeric_dtype(values.infer_objects()):
         raise InputError(rule, f"numbers such as {values.dropna().iloc[0]}", "Parse it.")
@@ -349,10 +352,11 @@ def check_finite(numbers: Any, names: Sequence[object]) -> None:
     largest = min(LARGEST, float(np.finfo(values.dtype).max))
     infinite = (values > largest) | (values < -largest)
     if infinite.any():
-        place = as_csr(numbers).indices[infinite].min() if is_sparse else infinite.any(axis=0).argmax()
-        found = "an infinity" if np.isinf(values[infinite]).any() else f"{values[infinite][0]:g}"
+        columns = as_csr(numbers).indices[infinite] if is_sparse else np.nonzero(infinite)[1]
+        first = columns.argmin()
+        value = values[infinite][first]
         raise InputError(
             f"Features must be finite or missing, and at most {LARGEST:g}.",
-            f"{found} in column {names[int(place)]}",
-            "Replace infinity by a number or by NaN (missing).",
+            f"{'an infinity' if np.isinf(value) else f'{value:g}'} in column {names[int(columns[first])]}",
+            "Replace it by a smaller number or by NaN (missing).",
         )

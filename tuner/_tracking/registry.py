@@ -314,18 +314,15 @@ class Registry:
     def give_up(self, decision: DecisionRun, reason: str) -> None:
         """End a decision that nobody continues: its process was killed, or its rows break a rule.
 
-        The run of its study ends first, so that a call that is killed in between does both again.
+        The run of its study ends first: a call that is killed in between finds the decision open.
         """
-        given_up = [decision.run_id]
-        if KEY in decision.tags:
-            condition = (
-                f"tags.`{ROLE}` = 'parent' and tags.`tuner.job_key` = {quoted(decision.tags[KEY])} "
-                "and attributes.status = 'RUNNING'"
-            )
-            with _clear_errors():
-                studies = self._client.search_runs([self._experiment_id], condition)
-            given_up = [*(str(run.info.run_id) for run in studies), *given_up]
-        for run_id in given_up:
+        condition = (
+            f"tags.`{ROLE}` = 'parent' and tags.`tuner.job_key` = {quoted(decision.tags[KEY])} "
+            "and attributes.status = 'RUNNING'"
+        )
+        with _clear_errors():
+            studies = self._client.search_runs([self._experiment_id], condition)
+        for run_id in (*(str(run.info.run_id) for run in studies), decision.run_id):
             self.note(run_id, [Tag(REASON, mask_secrets(reason)[:MAX_TAG])])
             with _clear_errors():
                 self._client.set_terminated(run_id, "KILLED")

@@ -106,10 +106,13 @@ def training_rows(dataset: Dataset, fold: Fold, metric: Metric, *, n_threads: in
     strengths of regularization are in rows.
     """
     y, weights = dataset.targets(fold.train)
+    if weights is not None:
+        weights = weights / weights.max()  # first: a sum of huge ones would overflow
+        weights = weights / weights[weights > 0].mean()
     return TrainingRows(
         table=dataset.table.take(fold.train),
         y=y,
-        weights=None if weights is None else weights / weights[weights > 0].mean(),
+        weights=weights,
         validation=dataset.table.take(fold.test),
         task=dataset.task,
         n_classes=dataset.n_classes,

@@ -102,6 +102,10 @@ def evaluate(
     return Evaluation(curves, scores, walk.predictions(), models, seconds, walk.shortened)
 
 
+class RefusedError(FloatingPointError):
+    """A scorer refuses a fold's predictions, though it can score its rows: the path ends before them."""
+
+
 class _Track:
     """One fold on the path: its fit and what was read from it."""
 
@@ -120,17 +124,22 @@ class _Track:
         self._keeps_predictors = False
         self.predictors: list[Predictor] = []  # of all points, where it was
         self._ahead: dict[int, FloatArray] = {}
+        self._refusal = ""  # why the path ends
 
     def step(self, check: Check) -> FloatArray:
         """Go to the next point and return the held-out predictions there."""
+        if self._refusal:
+            raise RefusedError(self._refusal)
         self.fit.advance(check)
         held_out = self.fit.validation_prediction()
         if not np.isfinite(held_out).all():
             raise FloatingPointError("non-finite predictions")
+        loss = self._metric.worst_loss(self._y_test, held_out, self._w_test)
+        if np.isnan(loss).all() and (why := self._metric.refusal(self._y_test, held_out)):
+            self._refusal = f"the metric refuses the predictions ({why})"
+            raise RefusedError(self._refusal)
         self.train.append(self._metric.worst_loss(self._y_train, self.fit.train_prediction(), self._w_train))
-        self.validation.append(self._metric.worst_loss(self._y_test, held_out, self._w_test))
-        if np.isnan(self.validation[-1]).all() and (why := self._metric.refusal(self._y_test, held_out)):
-            raise FloatingPointError(f"the metric refuses the predictions ({why})")
+        self.validation.append(loss)
         if self._metric.guide:
             self.guide.append(self._metric.guide.worst_loss(self._y_test, held_out, self._w_test))
         if self._keeps_predictors:
@@ -154,7 +163,12 @@ class _Track:
         """Walk alone until the fold's own curve has passed its minimum; return the loss there."""
         best, best_at, fallen, fallen_at = np.inf, 0, np.inf, 0
         for size in range(n_points):
-            self._ahead[size] = self.step(check).astype(self._kept_as)
+            try:
+                self._ahead[size] = self.step(check).astype(self._kept_as)
+            except RefusedError:
+                if not size:
+                    raise
+                break
             guide = _smallest(self.guide[-1])
             if guide <= best:
                 best, best_at = guide, size
@@ -169,7 +183,7 @@ class _Track:
         """Return the held-out predictions at the next common point, reached now or passed before."""
         if size in self._ahead:
             return self._ahead.pop(size)
-        if self.has_ended:
+        if self.has_ended and not self._refusal:
             raise DeadlineReachedError("the path was ended before")
         return self.step(check)
 
@@ -250,6 +264,10 @@ class _Walk:
                     raise
                 self.shortened = True
                 break
+            except RefusedError:
+                if not self._n_points:
+                    raise
+                break
             if size - self._last_fallen.max() >= self._patience:
                 break
 
@@ -322,6 +340,8 @@ class _Walk:
             self._check()
             try:
                 predictions.append(self._track(index).at(size, self._check))
+            except RefusedError:
+                raise
             except FloatingPointError as error:
                 raise FloatingPointError(f"{error} at path value {self._grid[size]:g}") from error
         self._n_points = size + 1

@@ -103,7 +103,8 @@ def _another(wanted: Refit, first: _First, index: int) -> Predictor | None:
         model, probe = _probed(wanted, child_seed(wanted.seed, "refit again", index))
     except Exception:  # noqa: BLE001 - a model less, no lost run
         return None
-    return None if np.allclose(probe, first.probe, rtol=1e-6) else model
+    least = 1e-6 * float(np.std(first.probe))  # in its own spread: targets may be tiny, or far from 0
+    return None if np.allclose(probe, first.probe, rtol=0.0, atol=least) else model
 
 
 def _probed(wanted: Refit, seed: int) -> tuple[Predictor, FloatArray]:

@@ -94,7 +94,7 @@ def check_conflicts(dataset: Dataset) -> Finding | None:
     if dataset.task == "regression":
         y = np.asarray(dataset.y, dtype=np.float64)
         means = np.bincount(codes, weights=y) / counts
-        differs = ~np.isclose(y, means[codes])
+        differs = ~np.isclose(y, means[codes], rtol=0.0, atol=1e-8 * float(y.std()))
         total, left = float(((y - y.mean()) ** 2).sum()), float(((y - means[codes]) ** 2).sum())
         share, what = 1.0 - explained(total, left), "of the target's variance lies between equal rows"
     else:

@@ -52,7 +52,7 @@ class TrainingRows:
     Attributes
     ----------
     table, y, weights : Table, array, array or None
-        Training rows; weights are the user's.
+        Training rows; weights are 1 on average where there is one.
     validation : Table
         Held-out rows: predicted along the path, never learned from.
     task : {"binary", "multiclass", "regression"}
