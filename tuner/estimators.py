@@ -209,7 +209,7 @@ class TunedClassifier(ClassifierMixin, _Tuned):
     storage : str or None, default=None
         Database URL of the trial store. None: memory only, no durability.
     study_name : str or None, default=None
-        Name of the study; None: derived from space, metric, folds and data.
+        Name of the study; None: derived from space, metric, folds, data, seed and what else decides trials.
     allow : sequence of str, default=()
         Codes of checks that may end in an error, such as "G003".
     slices : sequence of str, default=()
@@ -217,7 +217,7 @@ class TunedClassifier(ClassifierMixin, _Tuned):
     max_memory : int or None, default=None
         Bytes a run may take beyond its table; None: 80% of what is available when it starts.
     verbose : int, default=1
-        0: silent, 1: progress on stderr.
+        1: progress on stderr; 0: only what is wrong, such as trials that MLflow misses.
 
     Attributes
     ----------

@@ -73,7 +73,7 @@ class FoldScorer:
         return self._metric.thresholds[int(np.argmin(fold_mean(self._losses(predictions))))]
 
     def temperature(self, predictions: Sequence[FloatArray]) -> float:
-        """Return what the logits are to be divided by; 1 for metrics that do not judge probabilities."""
+        """Return what the logits are to be divided by; 1 for other metrics than log loss."""
         if not self._metric.is_same_as(LOG_LOSS):
             return 1.0
         dataset = self._bench.dataset

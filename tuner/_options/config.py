@@ -79,7 +79,7 @@ class TuningConfig:
     max_memory : int or None
         Bytes a run may take beyond its table; None: 80% of what is available when it starts.
     verbose : int
-        0: silent, 1: progress on stderr.
+        1: progress on stderr; 0: only what is wrong, such as trials that MLflow misses.
     """
 
     task: str = "auto"

@@ -97,7 +97,7 @@ class TuningResult:
     gap : float
         Train/validation gap of ``shipped``, as a loss.
     shipped_default : bool
-        Tuning did not beat the default, so the default was shipped.
+        The default alone was shipped: tuning did not beat it, or it was elected; ``paid`` says which.
     trials : Trials
         The search trials.
     finalists, nominations : tuples

@@ -154,7 +154,7 @@ def check_later_rows(train_time: FloatArray, holdout_time: FloatArray) -> Findin
         "error",
         "Training rows are later than the holdout's first: it does not show how the future is predicted.",
         f"{later:.1%} of the training rows",
-        'Cut the holdout after the last training row. Or allow=["G007"].',
+        "Cut the holdout after the last training row.",
     )
 
 
