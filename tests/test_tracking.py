@@ -545,6 +545,26 @@ def test_what_was_written_in_part_is_written_again(uri: str) -> None:
         assert set(run.data.metrics) == set(metrics_of(record))
 
 
+def test_what_a_paused_server_made_later_is_deleted(uri: str) -> None:
+    """A run of the same key that holds nothing answers a request given up on; one with trials stays."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    tracker = make_tracker(uri, run_key="k1")
+    tracker.start()
+    while tracker.info().run_id is None:
+        time.sleep(0.01)
+    place = str(tracker.info().experiment_id)
+    empty, full, other = (
+        client.create_run(place, tags={"tuner.run_key": key}).info.run_id for key in ("k1", "k1", "k2")
+    )
+    client.create_run(place, tags={"mlflow.parentRunId": full, "tuner.trial_key": "a"})
+    info = tracker.abort("KILLED", timeout=60.0)
+    assert info.problems == ()
+    stages = [client.get_run(each).info.lifecycle_stage for each in (empty, full, other, info.run_id)]
+    assert stages == ["deleted", "active", "active", "active"]
+
+
 def test_another_trial_under_the_same_key_takes_its_place(uri: str) -> None:
     """With another budget a finalist may be another configuration, or be scored otherwise."""
     old = [make_record(0, phase="finalist"), make_record(1, phase="finalist")]

@@ -29,6 +29,7 @@ from tuner._tracking.write import (
     children,
     create_database,
     create_run,
+    delete_echoes,
     find_experiment,
     find_run,
     log_dataset,
@@ -349,6 +350,7 @@ class Tracker:
             Tag("tuner.missing_trials", str(len(self._missing))),
         ]
         write_items(place.client, place.run_id, tags)
+        delete_echoes(place.client, place.experiment_id, place.run_id, self.run_key)
         place.client.set_terminated(place.run_id, end.status)
 
     def _attempt(self, what: str, action: Callable[[bool], object]) -> bool:

@@ -173,6 +173,15 @@ def find_run(client: MlflowClient, experiment_id: str, tags: Mapping[str, str]) 
     return str(runs[0].info.run_id) if runs else None
 
 
+def delete_echoes(client: MlflowClient, experiment_id: str, run_id: str, run_key: str) -> None:
+    """Delete empty runs of the same key: a server that was paused answers later to what was given up on."""
+    condition = f"tags.`tuner.run_key` = {quoted(run_key)} and attributes.status = 'RUNNING'"
+    for run in client.search_runs([experiment_id], condition):
+        echo = str(run.info.run_id)
+        if echo != run_id and not children(client, experiment_id, echo):
+            client.delete_run(echo)
+
+
 def quoted(value: str) -> str:
     return f"'{value}'" if '"' in value else f'"{value}"'
 
