@@ -102,7 +102,7 @@ def evaluate(
     return Evaluation(curves, scores, walk.predictions(), models, seconds, walk.shortened)
 
 
-class RefusedError(FloatingPointError):
+class _PathEndedError(Exception):
     """A scorer refuses a fold's predictions, though it can score its rows: the path ends before them."""
 
 
@@ -117,34 +117,34 @@ class _Track:
         self.validation: list[FloatArray] = []
         self.guide: list[FloatArray] = self.validation if bench.metric.guide is None else []  # what chooses
         self._metric = bench.metric
-        self._kept_as = _kept_as(bench.dataset)
+        self._dtype = _kept_as(bench.dataset)
         self._y_train, self._w_train = judged(fold.train, held_out=fold.test)
         self._y_test, self._w_test = judged(fold.test)
         self.has_ended = False  # and the fit was let go
         self._keeps_predictors = False
         self.predictors: list[Predictor] = []  # of all points, where it was
         self._ahead: dict[int, FloatArray] = {}
-        self._refusal = ""  # why the path ends
+        self._is_refused = False  # what comes next on the path
 
     def step(self, check: Check) -> FloatArray:
-        """Go to the next point and return the held-out predictions there."""
-        if self._refusal:
-            raise RefusedError(self._refusal)
+        """Go to the next point and return the held-out predictions there, as they are kept."""
         self.fit.advance(check)
         held_out = self.fit.validation_prediction()
         if not np.isfinite(held_out).all():
             raise FloatingPointError("non-finite predictions")
         loss = self._metric.worst_loss(self._y_test, held_out, self._w_test)
         if np.isnan(loss).all() and (why := self._metric.refusal(self._y_test, held_out)):
-            self._refusal = f"the metric refuses the predictions ({why})"
-            raise RefusedError(self._refusal)
+            if not self.validation:
+                raise FloatingPointError(f"the metric refuses the predictions ({why})")
+            self._is_refused = True
+            raise _PathEndedError
         self.train.append(self._metric.worst_loss(self._y_train, self.fit.train_prediction(), self._w_train))
         self.validation.append(loss)
         if self._metric.guide:
             self.guide.append(self._metric.guide.worst_loss(self._y_test, held_out, self._w_test))
         if self._keeps_predictors:
             self.predictors.append(self.fit.predictor(len(self.validation) - 1))
-        return held_out
+        return held_out.astype(self._dtype)
 
     def run_alone(self, n_points: int, check: Check, *, keep_models: bool) -> None:
         """Walk the whole path and let the rows go; only what was read stays, and models where asked for."""
@@ -164,10 +164,8 @@ class _Track:
         best, best_at, fallen, fallen_at = np.inf, 0, np.inf, 0
         for size in range(n_points):
             try:
-                self._ahead[size] = self.step(check).astype(self._kept_as)
-            except RefusedError:
-                if not size:
-                    raise
+                self._ahead[size] = self.step(check)
+            except _PathEndedError:
                 break
             guide = _smallest(self.guide[-1])
             if guide <= best:
@@ -183,7 +181,9 @@ class _Track:
         """Return the held-out predictions at the next common point, reached now or passed before."""
         if size in self._ahead:
             return self._ahead.pop(size)
-        if self.has_ended and not self._refusal:
+        if self._is_refused:
+            raise _PathEndedError
+        if self.has_ended:
             raise DeadlineReachedError("the path was ended before")
         return self.step(check)
 
@@ -264,9 +264,7 @@ class _Walk:
                     raise
                 self.shortened = True
                 break
-            except RefusedError:
-                if not self._n_points:
-                    raise
+            except _PathEndedError:
                 break
             if size - self._last_fallen.max() >= self._patience:
                 break
@@ -340,8 +338,6 @@ class _Walk:
             self._check()
             try:
                 predictions.append(self._track(index).at(size, self._check))
-            except RefusedError:
-                raise
             except FloatingPointError as error:
                 raise FloatingPointError(f"{error} at path value {self._grid[size]:g}") from error
         self._n_points = size + 1
@@ -349,9 +345,8 @@ class _Walk:
 
     def _remember(self, size: int, predictions: list[FloatArray]) -> None:
         """Keep each fold's predictions at the point its other folds like best so far, or at the first."""
-        dtype = _kept_as(self._bench.dataset)
         if not size:
-            self._kept = [prediction.astype(dtype) for prediction in predictions]
+            self._kept = list(predictions)
         guide = np.array([track.guide[size] for track in self._tracks])
         elsewhere = others_mean(guide, self._repeats)
         reached = np.where(np.isfinite(elsewhere), elsewhere, np.inf).min(axis=1)
@@ -359,7 +354,7 @@ class _Walk:
         self._fallen[falls], self._last_fallen[falls] = reached[falls], size
         for fold in np.flatnonzero(reached < self._best):
             self._best[fold] = reached[fold]
-            self._kept[fold] = predictions[fold].astype(dtype)
+            self._kept[fold] = predictions[fold]
         mean = _smallest(fold_mean(guide))
         if self._snapshots and mean < self._best_mean:
             self._best_mean = mean
