@@ -24,8 +24,10 @@ from tuner._tracking.write import (
     database_file,
     find_experiment,
     log_files,
+    open_runs,
     origin_tags,
     quoted,
+    tagged,
     write_items,
     writer_settings,
 )
@@ -268,7 +270,7 @@ class Registry:
         """Return decisions about this model, newest first."""
         from mlflow.entities import ViewType
 
-        text = f"tags.`{ROLE}` = '{DECISION}' and tags.`tuner.model` = {quoted(self.name)}{conditions}"
+        text = tagged({ROLE: DECISION, "tuner.model": self.name}) + conditions
         with _clear_errors():
             found = self._client.search_runs(
                 [self._experiment_id],
@@ -316,13 +318,10 @@ class Registry:
 
         The run of its study ends first: a call that is killed in between finds the decision open.
         """
-        condition = (
-            f"tags.`{ROLE}` = 'parent' and tags.`tuner.job_key` = {quoted(decision.tags[KEY])} "
-            "and attributes.status = 'RUNNING'"
-        )
+        tags = {ROLE: "parent", "tuner.job_key": decision.tags[KEY]}
         with _clear_errors():
-            studies = self._client.search_runs([self._experiment_id], condition)
-        for run_id in (*(str(run.info.run_id) for run in studies), decision.run_id):
+            studies = open_runs(self._client, self._experiment_id, tags)
+        for run_id in (*studies, decision.run_id):
             self.note(run_id, [Tag(REASON, mask_secrets(reason)[:MAX_TAG])])
             with _clear_errors():
                 self._client.set_terminated(run_id, "KILLED")

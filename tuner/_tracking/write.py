@@ -168,18 +168,26 @@ def find_experiment(client: MlflowClient, name: str, artifact_location: str | No
 
 def find_run(client: MlflowClient, experiment_id: str, tags: Mapping[str, str]) -> str | None:
     """Return the run that has all of these tags, if there is one."""
-    conditions = " and ".join(f"tags.`{name}` = {quoted(value)}" for name, value in tags.items())
-    runs = client.search_runs([experiment_id], conditions, max_results=1)
+    runs = client.search_runs([experiment_id], tagged(tags), max_results=1)
     return str(runs[0].info.run_id) if runs else None
+
+
+def open_runs(client: MlflowClient, experiment_id: str, tags: Mapping[str, str]) -> list[str]:
+    """Return the runs that have all of these tags and have not ended."""
+    runs = client.search_runs([experiment_id], f"{tagged(tags)} and attributes.status = 'RUNNING'")
+    return [str(run.info.run_id) for run in runs]
 
 
 def delete_echoes(client: MlflowClient, experiment_id: str, run_id: str, run_key: str) -> None:
     """Delete empty runs of the same key: a server that was paused answers later to what was given up on."""
-    condition = f"tags.`tuner.run_key` = {quoted(run_key)} and attributes.status = 'RUNNING'"
-    for run in client.search_runs([experiment_id], condition):
-        echo = str(run.info.run_id)
+    for echo in open_runs(client, experiment_id, {"tuner.run_key": run_key}):
         if echo != run_id and not children(client, experiment_id, echo):
             client.delete_run(echo)
+
+
+def tagged(tags: Mapping[str, str]) -> str:
+    """Return the condition of runs that have all of these tags."""
+    return " and ".join(f"tags.`{name}` = {quoted(value)}" for name, value in tags.items())
 
 
 def quoted(value: str) -> str:
