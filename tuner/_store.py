@@ -255,13 +255,13 @@ def _connect(url: str) -> optuna.storages.RDBStorage:
     except (ImportError, OSError, ValueError, RuntimeError, SQLAlchemyError, StorageInternalError) as error:
         _check_reachable(error)
         reason = type(error).__name__
-        is_file = url.startswith("sqlite:///")
-        raise InputError(
-            "The trial store must be a database that can be opened.",
-            f"{reason} from {mask_secrets(url) if is_file else 'a ' + url.split(':', 1)[0] + ' URL'}",
-            ("Move away what is no database of ours there, or name another. " if is_file else "")
-            + 'Try storage="sqlite:///tuner.db" in a folder you may write to.',
-        ) from error
+        place = f"a {url.split(':', 1)[0]} URL"
+        cure = 'Try storage="sqlite:///tuner.db" in a folder you may write to.'
+        if url.startswith("sqlite:///"):
+            place = mask_secrets(url)
+            cure = f"Move away what is no database of ours there, or name another. {cure}"
+        rule = "The trial store must be a database that can be opened."
+        raise InputError(rule, f"{reason} from {place}", cure) from error
     if url.startswith("sqlite"):
         _use_wal(storage.engine)
     return storage

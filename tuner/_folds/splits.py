@@ -317,9 +317,10 @@ def can_train(dataset: Dataset, fold: Fold) -> bool:
     """Return whether a fold has rows to test, and rows of some weight, of two classes, to train on."""
     if not fold.train.size or not fold.test.size:
         return False
-    counts = slice(None) if dataset.weights is None else dataset.weights[fold.train] > 0
-    weighted = dataset.y[fold.train][counts]
-    return len(weighted) > 0 if dataset.task == "regression" else np.unique(weighted).size > 1
+    y = dataset.y[fold.train]
+    if dataset.weights is not None:
+        y = y[dataset.weights[fold.train] > 0]
+    return len(y) > 0 if dataset.task == "regression" else np.unique(y).size > 1
 
 
 def _accept(

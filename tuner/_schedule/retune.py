@@ -46,7 +46,7 @@ from tuner._schedule.scheduled import (
     load_champion,
     unseen_rows,
 )
-from tuner._schedule.window import newest, split_window
+from tuner._schedule.window import split_window
 from tuner._schedule.workshop import Workshop, study
 from tuner._statistics.intervals import Interval
 from tuner._tracking.registry import CHAMPION, KEY, DecisionRun, Made, Registry, Version
@@ -123,9 +123,9 @@ def decide(scheduled: Scheduled, begun: DecisionRun, key: str) -> Verdict:
 
 def _shrunk(scheduled: Scheduled, champion: Champion) -> str:
     """Return what to say where much fewer rows are there than the champion was fitted on; else nothing."""
-    dataset, n_fitted, window = scheduled.dataset, champion.reference.n_rows, scheduled.job.retune.window_rows
-    n_rows = len(newest(dataset.time, dataset.n_rows, window))
-    if n_rows > (1 - GROWN) * min(n_fitted, window or n_fitted):
+    n_fitted, window = champion.reference.n_rows, scheduled.job.retune.window_rows
+    n_rows, n_before = (min(n, window or n) for n in (scheduled.dataset.n_rows, n_fitted))
+    if n_rows > (1 - GROWN) * n_before:
         return ""
     return f"; only {n_rows} rows to fit on, the champion was fitted on {n_fitted}: is the table whole?"
 

@@ -45,16 +45,17 @@ def check_job(path: str | Path, *, overrides: Sequence[str] = ()) -> JobOutcome:
     config = job_config(job)
     rows = read_scheduled(job)
     findings = gate(rows.dataset, config)[1]
+    n_unlabelled = len(rows.unlabelled)
     if job.tracking.register_as is None or not is_there(config.tracking_uri):
-        return check_outcome(findings, None, n_unlabelled=len(rows.unlabelled))
+        return check_outcome(findings, None, n_unlabelled=n_unlabelled)
     registry = open_registry(job, config)
     version = registry.version(CHAMPION)
     if version is None:
-        return check_outcome(findings, None, n_unlabelled=len(rows.unlabelled))
+        return check_outcome(findings, None, n_unlabelled=n_unlabelled)
     scheduled = Scheduled(job, config, rows, registry)
     champion = load_champion(scheduled, version)
     movement = judge_champion(scheduled, champion, unseen_rows(champion, scheduled))
-    outcome = check_outcome(findings, movement, n_unlabelled=len(rows.unlabelled))
+    outcome = check_outcome(findings, movement, n_unlabelled=n_unlabelled)
     begun = registry.begin_check(f"check: {'moved' if movement.moved else 'not moved'}")
     items = [
         *check_items(outcome.summary, outcome.text, at=begun.started),
