@@ -29,12 +29,8 @@ PORTFOLIOS: dict[str, tuple[dict[str, Scalar], ...]] = {
 DEFAULT_FAMILIES = ("lightgbm", "linear", "extra_trees", "kernel")
 """The families that are searched unless others are named."""
 
-EXTRAS = {"mlp": ("torch", "neural")}
-"""Families that train with a package which is not always there: its name, and the extra that brings it."""
-
 __all__ = [
     "DEFAULT_FAMILIES",
-    "EXTRAS",
     "PORTFOLIOS",
     "SPACES",
     "Categorical",

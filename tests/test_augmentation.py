@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -205,8 +204,6 @@ def test_no_copy_is_held_out_and_every_copy_is_of_a_training_row():
 @pytest.mark.parametrize("name", AUGMENTING)
 def test_scalings_learn_from_clean_training_rows_only(name):
     """A family's design or bins are the same with and without copies, which may be far outside."""
-    if name == "mlp" and find_spec("torch") is None:
-        pytest.skip("torch is not installed")
     bench = make_bench()
     rows = training_rows(bench.dataset, FOLD, bench.metric)
     family, params = FAMILIES[name], SPACES[name].default()
@@ -227,8 +224,6 @@ def test_scalings_learn_from_clean_training_rows_only(name):
 @pytest.mark.parametrize("name", AUGMENTING)
 def test_a_family_fits_on_copies_and_is_scored_on_clean_rows(name):
     """Training predictions are of the 40 clean rows; copies of another class move them."""
-    if name == "mlp" and find_spec("torch") is None:
-        pytest.skip("torch is not installed")
     bench = make_bench("image")
     rows = training_rows(bench.dataset, FOLD, bench.metric)
     family = FAMILIES[name]

@@ -296,29 +296,14 @@ def test_changes_reach_the_space_they_name():
     assert linear == resolve_spaces(None, None)[1]
 
 
-def test_a_family_whose_package_is_missing_says_how_to_install_it(monkeypatch):
-    """Asking for networks without torch is an error with its cure; the default families do without."""
-    monkeypatch.setattr("tuner._options.spaces.find_spec", lambda _: None)
-    with pytest.raises(InputError) as caught:
-        check_config(TuningConfig(families=["lightgbm", "mlp"]))
-    assert "torch" in caught.value.rule
-    assert 'pip install "honest-tuner[neural]"' in caught.value.cure
-    check_config(TuningConfig())
-
-
-def test_the_default_families_are_fixed(monkeypatch):
-    """They do not depend on what is installed, nor on whether rows are images."""
-    for installed in (True, False):
-        monkeypatch.setattr("tuner._options.spaces.find_spec", lambda _, there=installed: there or None)
-        families = {
-            tuple(space.family for space in settings(has_images=each).spaces) for each in (True, False)
-        }
-        assert families == {DEFAULT_FAMILIES}
+def test_the_default_families_are_fixed():
+    """They do not depend on whether rows are images."""
+    families = {tuple(space.family for space in settings(has_images=each).spaces) for each in (True, False)}
+    assert families == {DEFAULT_FAMILIES}
 
 
 def test_pixels_are_scaled_in_common_and_read_by_filters():
     """On images both are part of the space, on tables neither; asking for them there is an error."""
-    pytest.importorskip("torch", reason="torch is not installed: the neural extra")
     found = {
         has_images: settings(families=["mlp"], has_images=has_images).space("mlp").dimensions
         for has_images in (True, False)
@@ -368,7 +353,6 @@ def test_linear_leaves_are_searched_for_numbers_on_dense_tables_of_middling_size
 
 def test_label_smoothing_is_searched_for_classes_only():
     """Where the target is a number it stays at its default."""
-    pytest.importorskip("torch", reason="torch is not installed: the neural extra")
     config = TuningConfig(families=["mlp"])
     by_task = {
         task: resolve(config, task=task, has_time=False).space("mlp").dimensions["label_smoothing"]

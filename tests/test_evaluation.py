@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib.util import find_spec
 from itertools import count
 
 import numpy as np
@@ -9,7 +8,7 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_breast_cancer
 
-from search_spaces import EXTRAS, SPACES
+from search_spaces import SPACES
 from tuner._decisions.objective import nested_scores, others_mean
 from tuner._decisions.racing import Race
 from tuner._folds.splits import Fold, FoldPlan, plan_choosing
@@ -27,7 +26,6 @@ from tuner.families import FAMILIES
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 N_ROWS = 90
-INSTALLED = [name for name in FAMILIES if name not in EXTRAS or find_spec(EXTRAS[name][0])]
 
 
 def make_bench(task="binary", metric=None, *, n_folds=3, n_repeats=1, weights=None, seed=0):
@@ -146,7 +144,7 @@ def test_a_fold_loses_what_its_worst_slice_loses(monkeypatch):
     assert evaluation.scores.nested_loss == pytest.approx(0.6)
 
 
-@pytest.mark.parametrize("family", INSTALLED)
+@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 def test_curves_cover_every_fold_and_point(task, family):
     """Two repeats of 3 folds: six curves of equal length, a prefix of the family's path."""
@@ -172,7 +170,7 @@ def test_thresholds_run_fastest():
 
 
 @pytest.mark.parametrize("metric", ["log_loss", "accuracy", "roc_auc", "f1"])
-@pytest.mark.parametrize("family", INSTALLED)
+@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("n_folds", [3, 10])
 def test_kept_predictions_are_those_at_the_nested_points(metric, family, n_folds):
     """Scoring fold k's kept predictions gives v_k(p_k), at the threshold of p_k."""
@@ -191,7 +189,7 @@ def test_kept_predictions_are_those_at_the_nested_points(metric, family, n_folds
 
 
 @pytest.mark.parametrize("metric", ["roc_auc", "average_precision"])
-@pytest.mark.parametrize("family", INSTALLED)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_where_the_metric_ranks_the_guide_chooses_on_other_folds(metric, family):
     """Points are where the guide's mean over the other folds is smallest; losses are the metric's there."""
     bench = make_bench("binary", metric)
@@ -211,7 +209,7 @@ def test_no_guide_where_the_metric_can_choose():
     assert evaluate(configuration("linear"), make_bench("binary")).curves.guide is None
 
 
-@pytest.mark.parametrize("family", INSTALLED)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_kept_models_are_at_the_common_point(family):
     """Models predict their fold's held-out rows with the loss of the curve at `path_point`."""
     bench = make_bench("multiclass")
@@ -245,7 +243,7 @@ def test_held_out_targets_do_not_reach_the_models():
     y = bench.dataset.y.copy()
     y[fold.test] += 100.0
     other = replace(bench, dataset=replace(bench.dataset, y=y), _prepared={})
-    for family in INSTALLED:
+    for family in FAMILIES:
         models = []
         for each in (bench, other):
             params = configuration(family).params
@@ -259,7 +257,7 @@ def test_held_out_targets_do_not_reach_the_models():
 # Stopping
 
 
-@pytest.mark.parametrize("family", INSTALLED)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_stopping_early_changes_no_score(family, monkeypatch):
     """Curves with one minimum: the walk with patience and the full walk give the same scores."""
     bench = make_bench("regression")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import inspect
 import pickle
 from dataclasses import fields, replace
-from importlib.util import find_spec
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
 
-from search_spaces import EXTRAS, PORTFOLIOS, SPACES
+from search_spaces import PORTFOLIOS, SPACES
 from tuner._folds.splits import Fold
 from tuner._metrics.metrics import resolve_metric
 from tuner._rows.data import make_dataset
@@ -26,18 +25,8 @@ INPUTS = ("dense", "sparse")
 N_ROWS, N_TRAIN, POINTS = 90, 60, 8
 FOLD = Fold(0, 0, np.arange(N_TRAIN), np.arange(N_TRAIN, N_ROWS))
 # Every known-good configuration and the default; DART and elastic net are among them.
-PACKAGES = {name: package for name, (package, _) in EXTRAS.items()}
-UNAVAILABLE = {name: package for name, package in PACKAGES.items() if find_spec(package) is None}
-
-
-def marks_of(name):
-    """Skip a family whose package is not installed."""
-    reason = f"{UNAVAILABLE.get(name)} is not installed"
-    return [pytest.mark.skipif(name in UNAVAILABLE, reason=reason)]
-
-
 CONFIGURATIONS = [
-    pytest.param(name, {**partial}, id=f"{name}-{place}", marks=marks_of(name))
+    pytest.param(name, {**partial}, id=f"{name}-{place}")
     for name in FAMILIES
     for place, partial in enumerate([{}, *PORTFOLIOS[name]])
 ]
@@ -45,9 +34,7 @@ SUBSAMPLED = {"bagging_fraction": 0.7, "feature_fraction": 0.6, "extra_trees": T
 LINEAR = {"linear_tree": True, "linear_lambda": 0.01}
 FEW_LEAVES = {**LINEAR, "num_leaves": 4, "min_data_in_leaf": 12}
 
-every_family = pytest.mark.parametrize(
-    "name", [pytest.param(name, id=name, marks=marks_of(name)) for name in FAMILIES]
-)
+every_family = pytest.mark.parametrize("name", [pytest.param(name, id=name) for name in FAMILIES])
 every_task = pytest.mark.parametrize("task", TASKS)
 every_input = pytest.mark.parametrize("kind", INPUTS)
 

@@ -9,33 +9,30 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
-from scipy.special import expit
+from scipy.special import expit, log_softmax
 
-torch = pytest.importorskip("torch", reason="torch is not installed: the neural extra")
-
-from search_spaces import SPACES  # noqa: E402 - nothing here makes sense without torch
-from tuner import TuningConfig, tune  # noqa: E402
-from tuner._folds.splits import plan_choosing  # noqa: E402
-from tuner._metrics.metrics import resolve_metric  # noqa: E402
-from tuner._records import Configuration  # noqa: E402
-from tuner._rows.data import make_dataset  # noqa: E402
-from tuner._trials.bench import Bench  # noqa: E402
-from tuner._trials.evaluation import evaluate  # noqa: E402
-from tuner.families import FAMILIES  # noqa: E402
-from tuner.families._front import Front  # noqa: E402
-from tuner.families._network import Layout, Network  # noqa: E402
-from tuner.families._stack import (  # noqa: E402
+from search_spaces import SPACES
+from tuner import TuningConfig, tune
+from tuner._folds.splits import plan_choosing
+from tuner._metrics.metrics import resolve_metric
+from tuner._records import Configuration
+from tuner._rows.data import make_dataset
+from tuner._trials.bench import Bench
+from tuner._trials.evaluation import evaluate
+from tuner.families import FAMILIES
+from tuner.families._front import Front
+from tuner.families._network import Layout, Network
+from tuner.families._stack import (
     MOMENTUM,
     SQUARES,
     Recipe,
     Rows,
     Stack,
-    _averages_found,
-    _normalized,
+    _activated,
     _wanted,
     steps_an_epoch,
 )
-from tuner.families.mlp import N_FILTERS, Inputs, epoch_grid  # noqa: E402
+from tuner.families.mlp import N_FILTERS, Inputs, epoch_grid
 
 FAMILY = FAMILIES["mlp"]
 PLAIN = Recipe(
@@ -167,7 +164,6 @@ def test_a_network_with_filters_survives_storage():
     model = evaluate(Configuration("mlp", params_of(width=16)), bench, keep_models=True).models[0]
     stored = skops.io.dumps(model)
     unknown = skops.io.get_untrusted_types(data=stored)
-    assert not any("torch" in name for name in unknown)
     table = bench.dataset.table
     found = skops.io.loads(stored, trusted=unknown).predict(table)
     np.testing.assert_array_equal(found, model.predict(table))
@@ -240,30 +236,60 @@ def test_epochs_grow_by_a_fifth():
     assert all(left < right for left, right in pairwise(grid))
 
 
-def test_derivatives_of_the_filters_are_those_of_differences():
-    """Our own derivatives of the layer against differences in double precision, away from the kinks."""
-    generator = torch.Generator().manual_seed(0)
-    n_folds, n_rows, side, n_squares, n_filters = 2, 3, 4, 2, 2
-    seen = torch.rand((n_folds, n_rows * side * n_squares, 5), generator=generator, dtype=torch.float64)
-    matrix, offset = (
-        (torch.rand(shape, generator=generator, dtype=torch.float64) - 0.5).requires_grad_()
-        for shape in ((n_folds, 5, n_filters), (n_folds, n_filters))
-    )
-    shape = (n_rows, side, n_squares * n_filters)
+def loss_of(outputs, target, task):
+    """Return the textbook loss of each row, shape (n_folds, n_rows)."""
+    if task == "multiclass":
+        return -(target * log_softmax(outputs, axis=-1)).sum(axis=-1)
+    if task == "binary":
+        return (np.logaddexp(0.0, outputs) - target * outputs).sum(axis=-1)
+    return ((outputs - target) ** 2).sum(axis=-1)
 
-    def averages(*layer):
-        return _averages_found().apply(seen, *layer, shape)
 
-    sums = torch.baddbmm(offset[:, None], seen, matrix)
-    assert 0 < (sums < 0).double().mean() < 1  # some are cut, some are not
-    assert torch.autograd.gradcheck(averages, (matrix, offset))
+@pytest.mark.parametrize("front", [None, Front.of((4, 3), 2)], ids=["dense", "filters"])
+@pytest.mark.parametrize("norm", ["none", "layer", "batch"])
+@pytest.mark.parametrize(("task", "n_outputs"), [("regression", 1), ("binary", 1), ("multiclass", 3)])
+def test_gradients_are_those_of_differences(task, n_outputs, norm, front):
+    """Of the weighted loss of two folds, one with fewer rows, in double precision, with silenced units."""
+    n_rows, rng = 6, np.random.default_rng(0)
+    recipe = replace(PLAIN, task=task, dropout=0.3)
+    layout = Layout(12, n_outputs, 3, 2, norm, front)
+    X = rng.normal(size=(n_rows, 12)).astype(np.float32)
+    y = rng.normal(size=n_rows) if task == "regression" else rng.integers(0, max(2, n_outputs), n_rows)
+    rows = Rows(X, y, np.ones(n_rows, np.float32), np.zeros(n_outputs, np.float32), n_rows)
+    fitted = Stack([layout, layout], [rows, rows], recipe, [0, 1])
+    fitted._values = fitted._values.astype(float) + 0.3 * rng.normal(size=len(fitted._values))
+    fitted._gradients = np.zeros_like(fitted._values)
+    fitted._layers, fitted._slots = fitted._views(fitted._values), fitted._views(fitted._gradients)
+    there = np.ones((2, n_rows))
+    there[1, -2:] = 0.0
+    shares = rng.uniform(0.5, 1.5, there.shape) * there
+    target = _wanted(y, n_outputs, recipe).astype(float)
+    kept = [each[0].astype(float) for each in fitted._kept(1)]
+    X = np.stack([fitted._X[:n_rows], fitted._X[n_rows:]]).astype(float)
+
+    def loss():
+        outputs = fitted._passed(X, there, kept)[-1].outputs
+        return (loss_of(outputs, target, task) * shares).sum()
+
+    passed = fitted._passed(X, there, kept)
+    fitted._go_back(passed, fitted._slopes(passed[-1].outputs, target) * shares[..., None])
+    expected = np.empty_like(fitted._values)
+    for place, value in enumerate(fitted._values.tolist()):
+        ends = []
+        for moved in (value - 1e-5, value + 1e-5):
+            fitted._values[place] = moved
+            ends.append(loss())
+        fitted._values[place] = value
+        expected[place] = (ends[1] - ends[0]) / 2e-5
+    assert (np.abs(expected) > 1e-3).mean() > 0.5
+    np.testing.assert_allclose(fitted._gradients, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_an_epoch_of_augmented_rows_is_as_long_as_one_of_the_rows_they_are_made_from(line):
     """8 rows and 24 copies: every epoch draws 8 of the 32, each at most once, in time others; 1 step."""
     X, y = line
     network = stack(X, y, n_an_epoch=8)
-    epochs = [network._order().numpy().ravel() for _ in range(40)]
+    epochs = [network._order().ravel() for _ in range(40)]
     assert all(len(set(drawn)) == len(drawn) == 8 for drawn in epochs)
     assert set(np.concatenate(epochs)) == set(range(32))
     network.epoch(lambda: None)
@@ -285,29 +311,11 @@ def test_numpy_predicts_by_hand():
     assert network.outputs(np.ones((1, 1), np.float32))[0, 0] == pytest.approx(-3 * expit(3) + 0.5, rel=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("recipe", "target"),
-    [
-        (PLAIN, [[0.5], [-1.0]]),
-        (replace(PLAIN, absolute_error=True), [[0.5], [-1.0]]),
-        (replace(PLAIN, task="binary"), [[0.1], [0.9]]),
-        (replace(PLAIN, task="multiclass"), [[0.9, 0.05, 0.05], [0.0, 0.0, 1.0]]),
-    ],
-)
-def test_slopes_are_those_of_the_loss(recipe, target, line):
-    """What goes back through the layers is the derivative that torch finds of the textbook loss."""
-    functional = torch.nn.functional
-    losses = {
-        "regression": functional.l1_loss if recipe.absolute_error else functional.mse_loss,
-        "binary": functional.binary_cross_entropy_with_logits,
-        "multiclass": functional.cross_entropy,
-    }
-    target = torch.tensor(target)
-    outputs = torch.tensor(np.random.default_rng(0).normal(size=target.shape), requires_grad=True)
-    losses[recipe.task](outputs, target.double(), reduction="sum").backward()
-    found = stack(*line, recipe=replace(PLAIN, absolute_error=recipe.absolute_error))
-    found._recipe = recipe
-    torch.testing.assert_close(found._slopes(outputs.detach(), target.double()), outputs.grad)
+def test_slopes_of_absolute_errors_are_signs(line):
+    """An output of 1 where .5 is wanted goes down, one of -2 where -1 is wanted goes up."""
+    fitted = stack(*line, recipe=replace(PLAIN, absolute_error=True))
+    slopes = fitted._slopes(np.array([[1.0], [-2.0]]), np.array([[0.5], [-1.0]]))
+    np.testing.assert_array_equal(slopes, [[1.0], [-1.0]])
 
 
 def test_targets_are_smoothed_by_hand():
@@ -319,37 +327,33 @@ def test_targets_are_smoothed_by_hand():
 
 
 def test_a_step_is_that_of_adamw(line):
-    """Three steps from the same gradients: the values that torch's own optimizer reaches."""
-    fitted = stack(*line, recipe=replace(PLAIN, l2=2.0))
-    matrices, others = (torch.nn.Parameter(part.clone()) for part in parts_of(fitted))
-    adamw = torch.optim.AdamW(
-        [{"params": [matrices], "weight_decay": 2.0}, {"params": [others], "weight_decay": 0.0}],
-        lr=PLAIN.learning_rate,
-        betas=(MOMENTUM, SQUARES),
-    )
+    """Three steps from the same gradients, as in Loshchilov and Hutter (2019), algorithm 2, in doubles."""
+    recipe = replace(PLAIN, l2=2.0)
+    fitted = stack(*line, recipe=recipe)
+    values = fitted._values.astype(float)
+    decay = np.repeat([1 - recipe.learning_rate * 2.0, 1.0], [8, 5])  # 1 x 4 and 4 x 1 entries, 5 offsets
+    momentum, squares = np.zeros((2, len(values)))
     rng = np.random.default_rng(0)
-    for _ in range(3):
-        fitted._gradients.copy_(torch.from_numpy(rng.normal(size=len(fitted._gradients))))
-        matrices.grad, others.grad = (part.clone() for part in fitted._gradients.split([len(matrices), 5]))
+    for step in (1, 2, 3):
+        gradients = rng.normal(size=len(values))
+        momentum = MOMENTUM * momentum + (1 - MOMENTUM) * gradients
+        squares = SQUARES * squares + (1 - SQUARES) * gradients**2
+        spread = np.sqrt(squares / (1 - SQUARES**step)) + 1e-8
+        values = decay * values - recipe.learning_rate * momentum / (1 - MOMENTUM**step) / spread
+        fitted._gradients[:] = gradients
         fitted._update()
-        adamw.step()
-    torch.testing.assert_close(parts_of(fitted), (matrices.detach(), others.detach()))
-
-
-def parts_of(fitted):
-    """Return matrices and all else: 1 x 4 and 4 x 1 entries, then 4 and 1 offsets."""
-    return fitted._values.detach().split([8, 5])
+    np.testing.assert_allclose(fitted._values, values, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("norm", ["none", "layer", "batch"])
-def test_numpy_and_torch_agree(norm, line):
+def test_training_and_delivered_network_agree(norm, line):
     """On all rows as one batch, what training computes is what the delivered network predicts."""
     fitted = stack(*line, norm=norm, depth=2)
     for _ in range(5):
         fitted.epoch(lambda: None)
     X = line[0].astype(np.float32)
-    fitted._values.copy_(fitted._average)
-    expected = fitted._outputs(torch.from_numpy(X[None]), torch.ones(1, len(X)), [])[0].detach().numpy()
+    fitted._values[:] = fitted._average
+    expected = fitted._passed(X[None], np.ones((1, len(X)), np.float32), [])[-1].outputs[0]
     layout = fitted.layout
     found = Network.settled(layout, fitted.flat(0), X).outputs(X)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
@@ -357,10 +361,11 @@ def test_numpy_and_torch_agree(norm, line):
 
 def test_normalization_over_rows_leaves_out_those_that_are_not_there():
     """Rows 1 and 3 have mean 2 and spread 1; a third row of 100 that is padding changes nothing."""
-    sums = torch.tensor([[[1.0], [3.0], [100.0]]])
-    ones, there = torch.ones(1, 1), torch.tensor([[1.0, 1.0, 0.0]])
-    normal = _normalized(torch, sums, [ones, torch.zeros(1, 1)], there, "batch")
-    np.testing.assert_allclose(normal[0, :2, 0], [-1.0, 1.0], atol=1e-4)
+    sums = np.array([[[1.0], [3.0], [100.0]]])
+    identity, zeros, ones = np.ones((1, 1, 1)), np.zeros((1, 1)), np.ones((1, 1))
+    there = np.array([[1.0, 1.0, 0.0]])
+    outputs = _activated(sums, [identity, zeros, ones, zeros], there, "batch").outputs
+    np.testing.assert_allclose(outputs[0, :2, 0], [-expit(-1.0), expit(1.0)], atol=1e-4)
 
 
 def test_l1_silences_and_l2_shrinks(line):
@@ -374,7 +379,7 @@ def test_l1_silences_and_l2_shrinks(line):
         fitted = stack(*line, recipe=recipe, width=16)
         for _ in range(60):
             fitted.epoch(lambda: None)
-        entries[name] = np.abs(fitted._layers[0][0].detach().numpy())  # the last step's, of the first matrix
+        entries[name] = np.abs(fitted._layers[0][0])  # the last step's, of the first matrix
     assert (entries["l1"] == 0).mean() > 0.5
     assert (entries["plain"] > 0).all()
     assert (entries["l2"] > 0).all()
@@ -431,12 +436,11 @@ def test_wide_sparse_rows_are_projected_on_training_directions():
     np.testing.assert_allclose(inputs.transform(X[:3]), dense[:3], rtol=1e-5, atol=1e-6)
 
 
-def test_the_global_generators_are_left_alone():
-    """Training draws from its own seeds: torch's and NumPy's global states stay."""
-    before = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+def test_the_global_generator_is_left_alone():
+    """Training draws from its own seeds: NumPy's global state stays."""
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
     evaluate(Configuration("mlp", params_of(width=16)), make_bench("binary"))
-    torch.testing.assert_close(torch.random.get_rng_state(), before[0])
-    np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
 
 
 @pytest.mark.slow
@@ -469,7 +473,7 @@ def test_a_run_does_not_depend_on_the_number_of_threads():
 
 
 @pytest.mark.slow
-def test_a_delivered_network_survives_mlflow_without_torch_types(tmp_path):
+def test_a_delivered_network_survives_mlflow(tmp_path):
     """The stored model holds trusted types only, and predicts the same once loaded by skops."""
     import skops.io
 
@@ -489,7 +493,6 @@ def test_a_delivered_network_survives_mlflow_without_torch_types(tmp_path):
     )
     model = tune(X, bench.dataset.y, config=config).model
     trusted = trusted_types(model)
-    assert not any("torch" in name for name in trusted)
     skops.io.dump(model, tmp_path / "model.skops")
     loaded = skops.io.load(tmp_path / "model.skops", trusted=trusted)
     np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))

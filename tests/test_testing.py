@@ -19,16 +19,10 @@ IMAGES = np.random.default_rng(0).uniform(2, 5, (12, 6, 6))
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("name", [name for name in FAMILIES if name != "mlp"])
+@pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_keeps_the_contract(name):
     """The check can be passed; what it returns is nothing."""
     assert check_family(FAMILIES[name], SPACES[name].default()) is None
-
-
-def test_networks_keep_the_contract_mlp():
-    """So do networks, where torch is installed."""
-    pytest.importorskip("torch", reason="torch is not installed: the neural extra")
-    assert check_family(FAMILIES["mlp"], SPACES["mlp"].default()) is None
 
 
 class Leaking(KernelFamily):

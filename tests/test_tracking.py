@@ -17,7 +17,6 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import packages_distributions, requires
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from hypothesis import strategies as st
 from packaging.requirements import Requirement
 from scipy import sparse
 
-from search_spaces import EXTRAS, SPACES
+from search_spaces import SPACES
 from tuner._model import Blended, Delivered, Member, deliver
 from tuner._process.secrets import mask_secrets
 from tuner._records import Configuration, Curves, Scores, TrialRecord
@@ -978,9 +977,8 @@ def predictor(dataset: Dataset, family: str, n_points: int = 5) -> Any:
 
 
 def small_model(dataset: Dataset) -> Delivered:
-    """Return an ensemble of every family that is installed, assembled by hand."""
-    names = [name for name in FAMILIES if name not in EXTRAS or find_spec(EXTRAS[name][0])]
-    members = tuple(Member(1 / len(names), name, (predictor(dataset, name),)) for name in names)
+    """Return an ensemble of every family, assembled by hand."""
+    members = tuple(Member(1 / len(FAMILIES), name, (predictor(dataset, name),)) for name in FAMILIES)
     return deliver(Blended(members, dataset.schema), dataset)
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.util import find_spec
 from itertools import zip_longest
 
 from search_spaces import (
     DEFAULT_FAMILIES,
-    EXTRAS,
     PORTFOLIOS,
     SPACES,
     Categorical,
@@ -41,7 +39,6 @@ def resolve_spaces(
         raise InputError("`families` must be a list of names.", repr(given), 'Try ["lightgbm"].')
     for family in names:
         check_known("family", family, tuple(SPACES))
-        _check_installed(family)
     if len(set(names)) < len(names):
         raise InputError("`families` must name each family once.", list(names), "Drop the repeated name.")
     changes = {} if changes is None else changes
@@ -108,16 +105,6 @@ def known_good(space: SearchSpace, *, has_images: bool) -> tuple[Mapping[str, Sc
 def _can_switch_on(space: SearchSpace, partial: Mapping[str, Scalar]) -> bool:
     completed = space.complete(partial)
     return all(completed.get(name) is True for name, value in partial.items() if value is True)
-
-
-def _check_installed(family: str) -> None:
-    package, extra = EXTRAS.get(family, ("", ""))
-    if package and find_spec(package) is None:
-        raise InputError(
-            f"The family {family!r} trains with the package `{package}`.",
-            "no such package in this environment",
-            f'Install it: pip install "honest-tuner[{extra}]".',
-        )
 
 
 def _space_error(message: str) -> InputError:

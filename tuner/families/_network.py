@@ -1,4 +1,4 @@
-"""A trained network as plain numbers: its layout, and how it predicts without the library that trained it."""
+"""A trained network as plain numbers: its layout, and how it predicts."""
 
 from __future__ import annotations
 

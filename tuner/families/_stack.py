@@ -1,8 +1,8 @@
-"""Networks of one shape trained side by side: every tensor has a leading dimension, one entry a fold.
+"""Networks of one shape trained side by side: every array has a leading dimension, one entry a fold.
 
-A step on a few dozen rows costs mostly what calling the library costs, so five folds in one step cost little
-more than one. What a fold learns does not depend on its neighbours: its start, its order of rows and its
-silenced units are drawn from its own seed, missing rows weigh 0, and no number is shared.
+A step on a few dozen rows costs mostly what calling NumPy costs, so five folds in one step cost little more
+than one. What a fold learns does not depend on its neighbours: its start, its order of rows and its silenced
+units are drawn from its own seed, missing rows weigh 0, and no number is shared.
 
 The weights that are read are an average over the last steps (polynomial decay): at any epoch they are as good
 as if the learning rate had been lowered towards it, so one run serves all epochs of the path.
@@ -15,15 +15,14 @@ Loshchilov, Hutter (2019), Decoupled weight decay regularization.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from tuner._types import FloatArray
+from tuner._types import FloatArray, IntArray
 from tuner.families._base import Check
 from tuner.families._network import SMALLEST_VARIANCE, Layout
 
@@ -103,10 +102,6 @@ class Stack:
     def __init__(
         self, layouts: Sequence[Layout], rows: Sequence[Rows], recipe: Recipe, seeds: Sequence[int]
     ) -> None:
-        import torch
-
-        torch.set_num_threads(1)  # trials run side by side; this one's thread computes alone
-        self._torch = torch
         self._recipe = recipe
         self._layouts = layouts
         self.layout = max(layouts, key=lambda layout: layout.n_inputs)
@@ -114,15 +109,15 @@ class Stack:
         self._held = [len(each.target) for each in rows]
         self._counts = [each.n_an_epoch for each in rows]
         self._n_steps = steps_an_epoch(max(self._counts))
-        most = max(self._held)
+        most, n_folds = max(self._held), len(rows)
         front = self.layout.front
         n_inputs = self.layout.n_inputs + (front is not None)  # one more pixel, 0: what is outside the image
-        self._X = torch.from_numpy(_padded([each.X for each in rows], (most, n_inputs))).flatten(0, 1)
+        self._X = _padded([each.X for each in rows], (most, n_inputs)).reshape(n_folds * most, n_inputs)
         targets = [_wanted(each.target, self.layout.n_outputs, recipe) for each in rows]
         shape = (most, self.layout.n_outputs)
-        self._target = torch.from_numpy(_padded(targets, shape)).flatten(0, 1)
-        self._weights = torch.from_numpy(_padded([each.weights for each in rows], (most,))).flatten()
-        self._places = None if front is None else torch.from_numpy(front.places.ravel())
+        self._target = _padded(targets, shape).reshape(n_folds * most, -1)
+        self._weights = _padded([each.weights for each in rows], (most,)).ravel()
+        self._places = None if front is None else front.places.ravel()
         self._begin(
             [
                 _start(layout, each.start, generator)
@@ -131,67 +126,61 @@ class Stack:
         )
 
     def _begin(self, starts: Sequence[FloatArray]) -> None:
-        """Lay the parameters of all folds side by side: one tensor a matrix or offset, all matrices first."""
-        torch, n_folds = self._torch, len(starts)
+        """Lay the parameters of all folds side by side: one array a matrix or offset, all matrices first."""
+        n_folds = len(starts)
         n_parameters = n_folds * self.layout.n_parameters
         n_entries = n_folds * sum(prod(matrix) for matrix, *_ in self.layout.shapes)  # of matrices
-        self._values, self._gradients = torch.zeros(n_parameters), torch.zeros(n_parameters)
-        self._layers = self._views(self._values)
+        self._values, self._gradients = np.zeros((2, n_parameters), dtype=np.float32)
+        self._layers, self._slots = self._views(self._values), self._views(self._gradients)
         for fold, (layout, start) in enumerate(zip(self._layouts, starts, strict=True)):
             for views, layer in zip(self._layers, layout.layers(start), strict=True):
                 for view, own in zip(views, layer, strict=True):
-                    view[fold][_corner(own.shape)] = torch.from_numpy(own)
-        self._average = self._values.clone()
+                    view[fold][_corner(own.shape)] = own
+        self._average = self._values.copy()
         self._matrices = self._values[:n_entries]
-        for views, gradients in zip(self._layers, self._views(self._gradients), strict=True):
-            for view, gradient in zip(views, gradients, strict=True):
-                view.requires_grad_()
-                view.grad = gradient
-        self._momentum, self._squares = torch.zeros_like(self._values), torch.zeros_like(self._values)
-        self._spread = torch.empty_like(self._values)
+        self._momentum, self._squares, self._spread = np.zeros((3, n_parameters), dtype=np.float32)
         self._step = 0
 
-    def _views(self, values: Any) -> list[list[Any]]:
+    def _views(self, values: FloatArray) -> list[list[FloatArray]]:
         """Return views of shape (n_folds, ...) into numbers that lie as the parameters do, layer by layer."""
-        views: list[list[Any]] = [[] for _ in self.layout.shapes]
+        views: list[list[FloatArray]] = [[] for _ in self.layout.shapes]
         start, n_folds = 0, len(self._counts)
         for places in (slice(0, 1), slice(1, None)):
             for layer, shapes in zip(views, self.layout.shapes, strict=True):
                 for shape in shapes[places]:
                     stop = start + n_folds * prod(shape)
-                    layer.append(values[start:stop].view(n_folds, *shape))
+                    layer.append(values[start:stop].reshape(n_folds, *shape))
                     start = stop
         return views
 
     def epoch(self, check: Check) -> None:
         """Go through as many rows as there are training rows, each at most once."""
-        torch = self._torch
         rows = self._order()
-        there = (rows >= 0).float()
-        picked = (rows.clamp(min=0) + torch.arange(rows.shape[1])[:, None] * max(self._held)).flatten(1)
-        targets = self._target.index_select(0, picked.flatten()).view(*rows.shape, -1)
-        shares = self._weights[picked].view_as(there) * there / there.sum(dim=-1, keepdim=True)
+        there = (rows >= 0).astype(np.float32)
+        picked = np.maximum(rows, 0) + np.arange(rows.shape[1])[:, None] * max(self._held)
+        shares = self._weights[picked] * there / there.sum(axis=-1, keepdims=True)
         for step in range(self._n_steps):
             check()
             if step % STEPS_AN_EPOCH == 0:
                 kept = self._kept(min(STEPS_AN_EPOCH, self._n_steps - step))
-            X = self._X.index_select(0, picked[step]).view(*rows.shape[1:], -1)
-            outputs = self._outputs(X, there[step], [each[step % STEPS_AN_EPOCH] for each in kept])
-            self._gradients.zero_()
-            outputs.backward(self._slopes(outputs.detach(), targets[step]) * shares[step][..., None])
+            passed = self._passed(
+                self._X[picked[step]], there[step], [each[step % STEPS_AN_EPOCH] for each in kept]
+            )
+            slopes = self._slopes(passed[-1].outputs, self._target[picked[step]])
+            self._go_back(passed, slopes * shares[step][..., None])
             self._update()
 
     def flat(self, fold: int) -> FloatArray:
         """Return the averaged parameters of a fold, in its own layout."""
         layers = zip(self._views(self._average), self._layouts[fold].shapes, strict=True)
         own = [
-            view[fold][_corner(shape)].numpy().ravel()
+            view[fold][_corner(shape)].ravel()
             for views, shapes in layers
             for view, shape in zip(views, shapes, strict=True)
         ]
         return np.concatenate(own)
 
-    def _order(self) -> Any:
+    def _order(self) -> IntArray:
         """Return each fold's rows in a new order, shape (n_steps, n_folds, n_rows), -1 where it has fewer.
 
         Of augmented rows each epoch sees others.
@@ -204,33 +193,63 @@ class Stack:
             drawn = generator.permutation(held)[:count]
             for step, rows in enumerate(np.array_split(drawn, self._n_steps)):
                 order[step, fold, : len(rows)] = rows
-        return self._torch.from_numpy(order)
+        return order
 
-    def _outputs(self, X: Any, there: Any, kept: Sequence[Any]) -> Any:
-        """Return the last layer's sums, shape (n_folds, n_rows, n_outputs)."""
-        torch, layout = self._torch, self.layout
-        *hidden, (matrix, offset) = self._layers
-        for place, layer in enumerate(hidden):
-            if place == 0 and layout.front is not None:
-                X = self._filtered(X, *layer)
+    def _passed(self, X: FloatArray, there: FloatArray, kept: Sequence[FloatArray]) -> list[Passed]:
+        """Return what rows of shape (n_folds, n_rows, n_inputs) become, layer by layer."""
+        passed: list[Passed] = []
+        for place, layer in enumerate(self._layers):
+            is_last = place == len(self._layers) - 1
+            if place == 0 and self._places is not None:
+                each = self._filtered(X, *layer)
+            elif is_last:
+                each = Passed(X, _affine(X, *layer))
             else:
-                sums = torch.baddbmm(layer[1][:, None], X, layer[0])
-                X = torch.nn.functional.silu(_normalized(torch, sums, layer[2:], there, layout.norm))
-            if kept:
-                X = X * kept[place]
-        return torch.baddbmm(offset[:, None], X, matrix)
+                each = _activated(X, layer, there, self.layout.norm)
+            if kept and not is_last:
+                each.kept = kept[place]
+                each.outputs *= each.kept
+            passed.append(each)
+            X = each.outputs
+        return passed
 
-    def _filtered(self, X: Any, matrix: Any, offset: Any) -> Any:
-        """Return what the dense layers see of images, shape (n_folds, n_rows, n_units)."""
+    def _go_back(self, passed: Sequence[Passed], slopes: FloatArray) -> None:
+        """Set the gradients, given the derivatives of the loss by the last layer's sums."""
+        for place in reversed(range(len(passed))):
+            each, layer, slots = passed[place], self._layers[place], self._slots[place]
+            if each.kept is not None:
+                slopes *= each.kept
+            if each.back is not None:
+                slopes = each.back(slopes, slots)
+            np.matmul(each.X.swapaxes(1, 2), slopes, out=slots[0])
+            slopes.sum(axis=1, out=slots[1])
+            if place:
+                slopes = slopes @ layer[0].swapaxes(1, 2)
+
+    def _filtered(self, X: FloatArray, matrix: FloatArray, offset: FloatArray) -> Passed:
+        """Return what the dense layers see of images, shape (n_folds, n_rows, n_units).
+
+        What filters find at each position, negative values cut, averaged over squares.
+        """
         front = self.layout.front
         assert front is not None
-        seen = X.index_select(2, self._places).view(len(X), -1, front.n_inputs)
-        return _averages_found().apply(seen, matrix, offset, (X.shape[1], front.square**2, front.n_units))
+        assert self._places is not None
+        n_folds, n_rows, _ = X.shape
+        seen = X.take(self._places, axis=2).reshape(n_folds, -1, front.n_inputs)
+        found = _affine(seen, matrix, offset)
+        np.maximum(found, 0.0, out=found)
+        squares = found.reshape(n_folds, n_rows, front.square**2, front.n_units)
 
-    def _kept(self, n_steps: int) -> list[Any]:
+        def back(slopes: FloatArray, slots: Sequence[FloatArray]) -> FloatArray:  # noqa: ARG001
+            shares = slopes[:, :, None] / np.float32(front.square**2)
+            return ((squares > 0) * shares).reshape(found.shape)
+
+        return Passed(seen, squares.mean(axis=2), back)
+
+    def _kept(self, n_steps: int) -> list[FloatArray]:
         """Return 0 for silenced units and 1 / share for the others of some steps, nothing without dropout.
 
-        One tensor of shape (n_steps, n_folds, n_rows, n_units) a layer. A fold draws for as many rows as it
+        One array of shape (n_steps, n_folds, n_rows, n_units) a layer. A fold draws for as many rows as it
         would alone.
         """
         silenced = round(self._recipe.dropout * STATES)
@@ -244,67 +263,132 @@ class Stack:
                 own = -(-count // self._n_steps)
                 shape = (n_steps, own, n_units)
                 drawn[:, fold, :own] = generator.integers(0, STATES, shape, dtype=np.uint8)
-            kept.append(self._torch.from_numpy(drawn).ge(silenced).float().mul_(STATES / (STATES - silenced)))
+            kept.append((drawn >= silenced) * np.float32(STATES / (STATES - silenced)))
         return kept
 
-    def _slopes(self, outputs: Any, target: Any) -> Any:
+    def _slopes(self, outputs: FloatArray, target: FloatArray) -> FloatArray:
         """Return the derivatives of each row's loss by its outputs."""
         task = self._recipe.task
         if task == "multiclass":
-            return outputs.softmax(dim=-1) - target
+            powers = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
+            return np.asarray(powers / powers.sum(axis=-1, keepdims=True) - target)
         if task == "binary":
-            return outputs.sigmoid() - target
+            return _logistic(outputs) - target
         errors = outputs - target
-        return errors.sign() if self._recipe.absolute_error else 2 * errors
+        return np.sign(errors) if self._recipe.absolute_error else 2 * errors
 
     def _update(self) -> None:
-        """Take a step of Adam, decay the matrices (L2), move them towards 0 (L1), and average.
-
-        As in `torch.optim.AdamW`: making one loads torch's compiler, for seconds, and each of its steps costs
-        several times what these few calls on one row of numbers do.
-        """
-        torch, recipe = self._torch, self._recipe
+        """Take a step of Adam, decay the matrices (L2), move them towards 0 (L1), and average."""
+        recipe, values, gradients = self._recipe, self._values, self._gradients
+        momentum, squares, spread = self._momentum, self._squares, self._spread
         self._step += 1
-        self._momentum.lerp_(self._gradients, 1 - MOMENTUM)
-        self._squares.mul_(SQUARES).addcmul_(self._gradients, self._gradients, value=1 - SQUARES)
+        momentum *= MOMENTUM
+        momentum += np.multiply(gradients, 1 - MOMENTUM, out=spread)
+        gradients *= gradients
+        gradients *= 1 - SQUARES
+        squares *= SQUARES
+        squares += gradients
         unbiased = float(np.sqrt(1 - SQUARES**self._step))
-        torch.sqrt(self._squares, out=self._spread).add_(TINY * unbiased)
-        self._matrices.mul_(1 - min(1.0, recipe.learning_rate * recipe.l2))
-        rate = recipe.learning_rate * unbiased / (1 - MOMENTUM**self._step)
-        self._values.addcdiv_(self._momentum, self._spread, value=-rate)
+        np.sqrt(squares, out=spread)
+        spread += TINY * unbiased
+        np.divide(momentum, spread, out=spread)
+        spread *= recipe.learning_rate * unbiased / (1 - MOMENTUM**self._step)
+        self._matrices *= 1 - min(1.0, recipe.learning_rate * recipe.l2)
+        values -= spread
         if recipe.l1:
-            threshold = recipe.learning_rate * recipe.l1
-            self._matrices.copy_(torch.nn.functional.softshrink(self._matrices, threshold))
-        self._average.lerp_(self._values, (AVERAGING + 1) / (AVERAGING + self._step))
+            threshold = np.float32(recipe.learning_rate * recipe.l1)
+            self._matrices -= np.clip(self._matrices, -threshold, threshold)
+        np.subtract(values, self._average, out=spread)
+        spread *= (AVERAGING + 1) / (AVERAGING + self._step)
+        self._average += spread
 
 
-@cache
-def _averages_found() -> Any:
-    """Return the layer of filters as a function of torch: its derivatives by its own few operations.
+# From derivatives by what a layer returns to those by its sums; fills the slots of what is learned between.
+Back = Callable[[FloatArray, Sequence[FloatArray]], FloatArray]
 
-    Those that torch finds by itself take four times as long on small images.
+
+@dataclass(eq=False)
+class Passed:
+    """What rows become in one layer, and what the way back needs.
+
+    Attributes
+    ----------
+    X : float32 array of shape (n_folds, n_rows, n_units_below)
+        What the matrix of the layer is multiplied with.
+    outputs : float32 array of shape (n_folds, n_rows, n_units)
+    back : callable or None
+        The way back to the sums; None where they are the outputs.
+    kept : float32 array of shape (n_folds, n_rows, n_units) or None
+        What dropout multiplied the outputs with.
     """
-    import torch
 
-    class AveragesFound(torch.autograd.Function):
-        """What filters find at each position, negative values cut, averaged over squares."""
+    X: FloatArray
+    outputs: FloatArray
+    back: Back | None = None
+    kept: FloatArray | None = None
 
-        @staticmethod
-        def forward(ctx: Any, seen: Any, matrix: Any, offset: Any, shape: tuple[int, ...]) -> Any:
-            found = torch.baddbmm(offset[:, None], seen, matrix).relu_()
-            ctx.save_for_backward(seen, found)
-            return found.view(len(found), *shape).mean(dim=2)
 
-        @staticmethod
-        def backward(ctx: Any, slopes: Any) -> tuple[Any, ...]:
-            seen, found = ctx.saved_tensors
-            n_folds, n_rows, n_units = slopes.shape
-            shares = slopes / (found[0].numel() // slopes[0].numel())
-            each = found.sign().view(n_folds, n_rows, -1, n_units).mul_(shares[:, :, None])
-            each = each.view(found.shape)
-            return None, torch.bmm(seen.mT, each), each.sum(dim=1), None
+def _affine(X: FloatArray, matrix: FloatArray, offset: FloatArray) -> FloatArray:
+    sums: FloatArray = X @ matrix
+    sums += offset[:, None]
+    return sums
 
-    return AveragesFound
+
+def _activated(X: FloatArray, layer: Sequence[FloatArray], there: FloatArray, norm: str) -> Passed:
+    """Return what a hidden layer makes of its sums, normalized or not: x times its logistic function."""
+    inputs = _affine(X, *layer[:2])
+    to_sums: Back | None = None
+    if norm != "none":
+        inputs, to_sums = _normalized(inputs, layer[2:], there, norm)
+    logistic = _logistic(inputs)
+
+    def back(slopes: FloatArray, slots: Sequence[FloatArray]) -> FloatArray:
+        changed = 1.0 - logistic  # the derivative of x s(x) is s (1 + x (1 - s))
+        changed *= inputs
+        changed += 1.0
+        changed *= logistic
+        changed *= slopes
+        return changed if to_sums is None else to_sums(changed, slots[2:])
+
+    return Passed(X, inputs * logistic, back)
+
+
+def _logistic(sums: FloatArray) -> FloatArray:
+    """Return the logistic function by the hyperbolic tangent, which never overflows."""
+    values: FloatArray = np.tanh(sums * np.float32(0.5))
+    values += 1.0
+    values *= 0.5
+    return values
+
+
+def _normalized(
+    sums: FloatArray, gain_and_shift: Sequence[FloatArray], there: FloatArray, norm: str
+) -> tuple[FloatArray, Back]:
+    """Centre and scale over units or over the rows that are there, and say how to go back.
+
+    With shares v of what is averaged, normal values z and scale s, a derivative d by z becomes
+    (d - v (sum d + z sum d z)) / s.
+    """
+    gain, shift = (each[:, None] for each in gain_and_shift)
+    axis = 2 if norm == "layer" else 1
+    alike = np.ones_like(sums[:1, :1]) if norm == "layer" else there[..., None]
+    weights = alike / alike.sum(axis=axis, keepdims=True)
+    sums -= (sums * weights).sum(axis=axis, keepdims=True)
+    scale = np.sqrt((sums * sums * weights).sum(axis=axis, keepdims=True) + SMALLEST_VARIANCE)
+    sums /= scale
+    normal = sums
+
+    def back(slopes: FloatArray, slots: Sequence[FloatArray]) -> FloatArray:
+        np.sum(slopes * normal, axis=1, out=slots[0])
+        np.sum(slopes, axis=1, out=slots[1])
+        slopes *= gain
+        along = slopes.sum(axis=axis, keepdims=True)
+        across = (slopes * normal).sum(axis=axis, keepdims=True)
+        slopes -= weights * (along + normal * across)
+        slopes /= scale
+        return slopes
+
+    return normal * gain + shift, back
 
 
 def _wanted(target: Any, n_outputs: int, recipe: Recipe) -> FloatArray:
@@ -321,20 +405,6 @@ def _wanted(target: Any, n_outputs: int, recipe: Recipe) -> FloatArray:
 def _corner(shape: tuple[int, ...]) -> tuple[slice, ...]:
     """Return where the numbers of a fold with fewer inputs lie in those of the widest."""
     return tuple(slice(0, size) for size in shape)
-
-
-def _normalized(torch: Any, sums: Any, gain_and_shift: list[Any], there: Any, norm: str) -> Any:
-    """Centre and scale over units or over the rows that are there."""
-    if not gain_and_shift:
-        return sums
-    gain, shift = (each[:, None] for each in gain_and_shift)
-    if norm == "layer":
-        normal = torch.nn.functional.layer_norm(sums, sums.shape[-1:], eps=SMALLEST_VARIANCE)
-        return normal * gain + shift
-    share = (there / there.sum(dim=1, keepdim=True))[..., None]
-    center = (sums * share).sum(dim=1, keepdim=True)
-    variance = ((sums - center) ** 2 * share).sum(dim=1, keepdim=True)
-    return (sums - center) * torch.rsqrt(variance + SMALLEST_VARIANCE) * gain + shift
 
 
 def _start(layout: Layout, offset: FloatArray, generator: np.random.Generator) -> FloatArray:

@@ -1,9 +1,9 @@
 """Networks of dense layers with dropout, L1 and L2, on images behind filters; the path is the epoch.
 
-A small module of our own on PyTorch: the libraries around it (skorch, pytabkit's RealMLP) train one model at
-a time to an end they choose; here a trial trains the networks of all its folds as one (`_stack`), stops at
-every point of the path, and goes on. PyTorch trains; what is scored and delivered predicts with NumPy
-(`_network`).
+A small module of our own on NumPy: libraries (scikit-learn's MLPs, skorch, pytabkit's RealMLP) train one
+model at a time to an end they choose; here a trial trains the networks of all its folds as one (`_stack`),
+stops at every point of the path, and goes on. Networks this small gain nothing from PyTorch: on one thread a
+step takes as long there.
 """
 
 from __future__ import annotations
@@ -314,7 +314,7 @@ class NetworkPath:
 
 @dataclass(frozen=True, eq=False)
 class NetworkPredictor:
-    """A network at one epoch, and the design it belongs to; predicting needs NumPy only."""
+    """A network at one epoch, and the design it belongs to."""
 
     inputs: Inputs
     network: Network
