@@ -26,7 +26,7 @@ PORTFOLIOS: dict[str, tuple[dict[str, Scalar], ...]] = {
 }
 """Known-good partial configurations of every family, by name."""
 
-DEFAULT_FAMILIES = ("lightgbm", "linear", "extra_trees", "kernel")
+DEFAULT_FAMILIES = ("lightgbm", "linear", "extra_trees", "kernel", "mlp")
 """The families that are searched unless others are named."""
 
 __all__ = [

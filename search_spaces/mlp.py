@@ -92,12 +92,12 @@ SPACE = SearchSpace(
 )
 
 PORTFOLIO: tuple[dict[str, Scalar], ...] = (
-    # Strong regularization: when rows are few and columns are many.
+    # Strong regularization: for images, where units may be silenced.
     {"width": 128, "depth": 2, "dropout": 0.4, "l2": 0.3, "norm": "layer"},
-    # In the manner of RealMLP [1]: smoothed labels, normalized layers; half its width, and two layers, lose
-    # nothing on a thousand rows and take a tenth of the time.
-    {"width": 128, "depth": 2, "dropout": 0.15, "label_smoothing": 0.1, "norm": "batch"},
-    # Small and nearly linear, few inputs kept.
-    {"width": 32, "depth": 1, "dropout": 0.0, "l1": 3e-3, "learning_rate": 0.01},
+    # Ramps between quantiles [5] into few units: on 24 tables 6% below the default, on 20 of them.
+    {"numeric": "piecewise_linear", "width": 32, "l2": 0.1},
+    # In the manner of RealMLP [1], smoothed labels and normalized layers, behind such ramps; half its width,
+    # and two layers, lose nothing on a thousand rows and take a tenth of the time.
+    {"numeric": "piecewise_linear", "width": 128, "label_smoothing": 0.1, "norm": "batch"},
 )
 """Known-good partial configurations, in the order of trial; `SearchSpace.complete` fills them."""

@@ -18,19 +18,19 @@ def test_small_tables_are_divided_anew_more_often(n_rows, repeats):
     assert wanted_repeats(n_rows) == repeats
 
 
-@pytest.mark.parametrize(("left", "repeats"), [(1000.0, 6), (6.0, 4), (1.0, 1)])
+@pytest.mark.parametrize(("left", "repeats"), [(1000.0, 6), (5.0, 4), (1.0, 1)])
 def test_fresh_repeats_that_fit(make_trial, make_settings, left, repeats):
-    """A trial of 1 s is reserved 1.2 s a repeat, the assembly .3 s: four repeats take 5.1 s, five 6.3 s."""
+    """A trial of 1 s is reckoned 1 s a repeat, the assembly .3 s: four repeats take 4.3 s, five 5.3 s."""
     trial = replace(make_trial(0), objective=0.5, fit_seconds=1.0)
     pace = Pace(make_settings("binary", n_folds=N_FOLDS), Deadline.after(left), wanted_repeats=6)
     assert pace.fresh_folds([trial]) == (N_FOLDS, repeats)
 
 
-@pytest.mark.parametrize(("left", "division"), [(3.5, (6, 2)), (3.2, (3, 2)), (1.0, (3, 1))])
+@pytest.mark.parametrize(("left", "division"), [(3.0, (6, 2)), (2.6, (3, 2)), (1.0, (3, 1))])
 def test_finer_folds_where_time_allows(make_trial, make_settings, left, division):
     """Two repeats of six folds are worth five of three: 2 * (6 - 1) / (3 - 1).
 
-    For a trial of .5 s that is 3 s with the reserve of 1.2, and .3 s for the assembly.
+    For a trial of .5 s that is 2.5 s, and .3 s for the assembly.
     """
     trial = replace(make_trial(0), objective=0.5, fit_seconds=0.5)
     pace = Pace(make_settings("binary", n_folds=3), Deadline.after(left), wanted_repeats=2, finest=6)
@@ -58,6 +58,19 @@ def test_a_dear_default_and_a_dear_family_are_reckoned_with(make_trial, make_set
     other = replace(make_trial(13, family="other"), objective=0.9, fit_seconds=2.0)
     pace = Pace(make_settings("binary", n_folds=N_FOLDS), Deadline.after(1000.0), wanted_repeats=1)
     assert pace.finals_seconds([default, *cheap, other]) == pytest.approx(10.86)
+
+
+def test_crossfit_is_reserved_what_it_will_take(make_trial, make_settings):
+    """Five folds: three repeats of 1 s and five assemblies of .3 s are 4.5 s; at most .3 of the time."""
+    trial = replace(make_trial(0), objective=0.5, fit_seconds=1.0)
+    settings = make_settings("binary", n_folds=5, estimate="crossfit")
+    pace = Pace(settings, Deadline.after(100.0), wanted_repeats=1, crossfits=True)
+    assert pace.crossfit_seconds([trial]) == pytest.approx(4.5)
+    assert pace.before_crossfit([trial]).deadline.left == pytest.approx(95.5, abs=0.1)
+    assert pace.crossfit_seconds([replace(trial, fit_seconds=50.0)]) == pytest.approx(30.0, rel=0.01)
+    for other in (replace(pace, crossfits=False), replace(pace, deadline=Deadline())):
+        assert other.crossfit_seconds([trial]) == 0.0
+        assert other.before_crossfit([trial]).deadline == other.deadline
 
 
 def test_the_finals_never_take_more_than_their_share(make_trial, make_settings):

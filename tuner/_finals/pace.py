@@ -1,9 +1,9 @@
-"""How one choice shares its time between search and finals, and how often these divide the rows anew."""
+"""How a choice shares its time among search, finals and crossfit, and how often finals divide rows anew."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -49,6 +49,8 @@ class Pace:
         Fresh repeats of the choosing folds' number that time is reserved for.
     finest : int
         Folds that two fresh repeats have instead, where the time left allows it.
+    crossfits : bool
+        An estimate by crossfit must be there by the deadline, too.
     """
 
     settings: Settings
@@ -57,6 +59,7 @@ class Pace:
     refits: bool = False
     wanted_repeats: int = FRESH_REPEATS
     finest: int = 0
+    crossfits: bool = False
     total: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -70,24 +73,41 @@ class Pace:
         """
         if not np.isfinite(self.total):
             return 0.0
-        complete = [trial for trial in trials if trial.objective is not None]
-        ranked = sorted(complete, key=lambda trial: trial.objective or 0.0)
-        likely = {trial.number: trial for trial in (*complete[:1], *family_bests(ranked), *ranked)}
-        finalists = list(likely.values())[:N_FINALISTS]
-        return min(self._cost(finalists, self.wanted_repeats), FINALS_SHARE * self.total)
+        share = FINALS_SHARE * (self.total - self.crossfit_seconds(trials))
+        return min(self._cost(_likely(trials), self.wanted_repeats), share)
+
+    def crossfit_seconds(self, trials: Sequence[TrialRecord]) -> float:
+        """Return the seconds to leave for an estimate by crossfit; at most its share of the time.
+
+        J times, J - 1 fits of every finalist on J - 2 of J parts of the rows: the work of J - 2 repeats.
+        Without caution: a fold whose time is up goes without its last finalists.
+        """
+        if not self.crossfits or not np.isfinite(self.total):
+            return 0.0
+        finalists, n_folds = _likely(trials), self.settings.n_folds
+        cost = self._cost(finalists, n_folds - 2, caution=1.0)
+        cost += (n_folds - 1) * self.assembly_seconds(finalists)
+        return min(cost, self.settings.outer_share * self.total)
+
+    def before_crossfit(self, finalists: Sequence[TrialRecord]) -> Pace:
+        """Return the pace of what must be there before the estimate begins."""
+        return replace(
+            self, deadline=self.deadline.earlier(self.crossfit_seconds(finalists)), crossfits=False
+        )
 
     def fresh_folds(self, finalists: Sequence[TrialRecord]) -> tuple[int, int]:
         """Return how many folds, how often: the dearest division that fits into the time left.
 
         Twice the folds train each model on more rows. That lowers the loss of the averaged model by more than
         a further repeat does, and what they choose fits an ensemble of all rows better. "refit" is spared
-        them: there it has not been measured.
+        them: there it has not been measured. Reckoned without caution: rather than a repeat of all finalists
+        the last of them are given up (`affordable`).
         """
         usual, left = self.settings.n_folds, self.deadline.left
         wanted = [(usual, n) for n in range(self.wanted_repeats, 1, -1)]
         if self.finest > usual and self.settings.final != "refit":
             wanted = [(self.finest, FRESH_REPEATS), *wanted]
-        fits = (each for each in wanted if self._cost(finalists, self.passes(*each)) <= left)
+        fits = (each for each in wanted if self._cost(finalists, self.passes(*each), caution=1.0) <= left)
         return next(fits, (usual, 1))
 
     def passes(self, n_folds: int, n_repeats: int) -> float:
@@ -120,10 +140,18 @@ class Pace:
                 kept.append(nomination)
         return tuple(kept)
 
-    def _cost(self, finalists: Sequence[TrialRecord], passes: float) -> float:
-        seconds = sum(self._seconds(trial, passes) for trial in finalists)
+    def _cost(self, finalists: Sequence[TrialRecord], passes: float, *, caution: float = CAUTION) -> float:
+        seconds = caution / CAUTION * sum(self._seconds(trial, passes) for trial in finalists)
         return seconds / self.n_workers + self.assembly_seconds(finalists)
 
     def _seconds(self, trial: TrialRecord, passes: float) -> float:
         """Return what so many times the work of one search repeat will cost, in one worker."""
         return CAUTION * trial.fit_seconds * passes / self.settings.n_repeats
+
+
+def _likely(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Return those that would be finalists: the default, the bests of families and the best."""
+    complete = [trial for trial in trials if trial.objective is not None]
+    ranked = sorted(complete, key=lambda trial: trial.objective or 0.0)
+    likely = {trial.number: trial for trial in (*complete[:1], *family_bests(ranked), *ranked)}
+    return list(likely.values())[:N_FINALISTS]

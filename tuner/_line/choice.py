@@ -76,7 +76,7 @@ def choose(
     place : Place
         Phase "search" in the main run, "outer_fold" inside the estimate.
     deadline : Deadline
-        When the model must be there.
+        When the model must be there, and in the main run an estimate by crossfit.
     notify : callable
         Hears every judged record.
     known : mapping or None
@@ -91,19 +91,22 @@ def choose(
         refits=is_refitted(dataset, settings),
         wanted_repeats=wanted_repeats(dataset.n_rows),
         finest=finest_folds(dataset, metric, settings),
+        crossfits=settings.estimate == "crossfit" and place.phase == "search",
     )
     search = Search(
         bench,
         settings,
         place,
         deadline=deadline,
-        reserve=pace.finals_seconds,
+        reserve=lambda trials: pace.finals_seconds(trials) + pace.crossfit_seconds(trials),
         notify=notify,
         known=known,
         keep_predictions=(settings.estimate == "bbc" or settings.or_bbc) and place.phase == "search",
     ).run()
     nominated = _nominated(search, settings)
-    n_folds, n_repeats = pace.fresh_folds([search.trials[each.number] for each in nominated])
+    finalists = [search.trials[each.number] for each in nominated]
+    pace = pace.before_crossfit(finalists)
+    n_folds, n_repeats = pace.fresh_folds(finalists)
     fresh = plan_fresh(
         dataset,
         n_folds=n_folds,

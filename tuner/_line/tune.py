@@ -249,9 +249,9 @@ class _Clock:
 
     @property
     def choice(self) -> Deadline:
-        """The end of the main choice, before the estimate's own fits."""
+        """The end of the main choice, before the folds of "nested"; crossfit has a reserve of its own."""
         budget = self.settings.time_budget
-        share = self.settings.outer_share
+        share = self.settings.outer_share if self.settings.estimate == "nested" else 0.0
         return self.end if budget is None or not share else Deadline(self.started + budget * (1 - share))
 
 

@@ -92,7 +92,7 @@ def known_good(space: SearchSpace, *, has_images: bool) -> tuple[Mapping[str, Sc
     """Return the family's known-good configurations, on images in turn with one of each kind of transform.
 
     For boosting transforms come last: it grows a tree a class and round, on the copies too, and gains least.
-    A configuration that is about a switch, such as linear leaves, is left out where the space has it off.
+    A configuration that names what the space has off, such as linear leaves or dropout, is left out.
     """
     first = augmentation.FIRST if has_images and "augment" in space.dimensions else ()
     known = [each for each in PORTFOLIOS.get(space.family, ()) if _can_switch_on(space, each)]
@@ -104,7 +104,7 @@ def known_good(space: SearchSpace, *, has_images: bool) -> tuple[Mapping[str, Sc
 
 def _can_switch_on(space: SearchSpace, partial: Mapping[str, Scalar]) -> bool:
     completed = space.complete(partial)
-    return all(completed.get(name) is True for name, value in partial.items() if value is True)
+    return all(completed.get(name) for name, value in partial.items() if value)
 
 
 def _space_error(message: str) -> InputError:
