@@ -29,7 +29,11 @@ PORTFOLIOS: dict[str, tuple[dict[str, Scalar], ...]] = {
 DEFAULT_FAMILIES = ("lightgbm", "linear", "extra_trees", "kernel", "mlp")
 """The families that are searched unless others are named."""
 
+COSTLY_FAMILIES = ("mlp",)
+"""Those of them that images, sparse rows and large tables go without, unless named: they take long there."""
+
 __all__ = [
+    "COSTLY_FAMILIES",
     "DEFAULT_FAMILIES",
     "PORTFOLIOS",
     "SPACES",

@@ -296,10 +296,24 @@ def test_changes_reach_the_space_they_name():
     assert linear == resolve_spaces(None, None)[1]
 
 
-def test_the_default_families_are_fixed():
-    """They do not depend on whether rows are images."""
-    families = {tuple(space.family for space in settings(has_images=each).spaces) for each in (True, False)}
-    assert families == {DEFAULT_FAMILIES}
+@pytest.mark.parametrize(
+    ("kind", "options", "has_networks"),
+    [
+        ({}, {}, True),
+        ({"n_rows": 20_000}, {}, True),
+        ({"n_rows": 20_001}, {}, False),
+        ({"has_images": True}, {}, False),
+        ({"is_sparse": True}, {}, False),
+        ({"is_large": True}, {}, False),
+        ({"is_large": True}, {"search_space": {"mlp": {"width": 32}}}, True),
+        ({"has_images": True}, {"families": list(DEFAULT_FAMILIES)}, True),
+    ],
+)
+def test_networks_are_left_out_of_the_defaults_where_they_take_long(kind, options, has_networks):
+    """Unless they are named; the other families are always there."""
+    found = resolve(TuningConfig(**options), task="binary", has_time=False, **kind)
+    families = [space.family for space in found.spaces]
+    assert families == [name for name in DEFAULT_FAMILIES if has_networks or name != "mlp"]
 
 
 def test_pixels_are_scaled_in_common_and_read_by_filters():

@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 
 from search_spaces import Categorical, Float, Int
 from search_spaces.augmentation import augmentation_of
-from tuner._decisions.objective import objective
+from tuner._decisions.objective import objective, penalty_cap
 from tuner._decisions.selection import N_FINALISTS, nominate
 from tuner._diagnosis.search import at_the_edge
 from tuner._folds.splits import plan_choosing
@@ -284,6 +284,15 @@ def test_the_first_suggestion_knows_the_defaults(bench, fake_fits):
     run = search(bench, chosen)
     assert [run._needed(number) for number in range(8)] == [-1, -1, 1, 1, 1, 1, 2, 3]
     assert len(run.run().trials) == 6
+
+
+def test_all_defaults_are_judged_together(bench, fake_fits):
+    """More of them than trials in flight: none waits for another, and the best of all sets the cap."""
+    fake_fits()
+    five = settings(families=["lightgbm", "linear", "extra_trees", "kernel", "mlp"], max_trials=5)
+    run = search(bench, five)
+    assert [run._needed(number) for number in range(5)] == [-1] * 5
+    assert run.run().cap == penalty_cap(run._judged)
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.004])

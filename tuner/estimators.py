@@ -176,7 +176,7 @@ class TunedClassifier(ClassifierMixin, _Tuned):
     max_trials : int or None, default=None
         Number of search trials.
     families : sequence of str or None, default=None
-        Model families; None: the fixed default list.
+        Model families; None: the fixed default list, without networks on images, sparse and large tables.
     search_space : mapping or None, default=None
         Changes to the families' spaces; a scalar fixes a value.
     widen : bool, default=False

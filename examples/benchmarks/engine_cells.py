@@ -414,6 +414,7 @@ def plain_training(rows: Any, params: dict[str, Any], n_epochs: int) -> None:
 
     from tuner.families._stack import steps_an_epoch
 
+    torch.set_num_threads(1)
     layers, below = [], rows.X.shape[1]
     for _ in range(params["depth"]):
         layers += [

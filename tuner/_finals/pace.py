@@ -18,7 +18,7 @@ from tuner._rows.data import Dataset
 FRESH_REPEATS = 2  # if there is time; six were no better than three in some thirty searches
 FRESH_REPEATS_SMALL = 3
 SMALL_TABLE_ROWS = 2000  # fewer: one division of them is a noisier judge
-FINALS_SHARE = 0.45  # of the time of one choice, at most
+FINALS_SHARE = 0.45  # of the time of one choice, but for crossfit, at most
 ASSEMBLY_SECONDS = 0.3
 CAUTION = 1.2  # a finalist keeps its models and shares the cores: a little dearer than its trial
 
@@ -141,8 +141,9 @@ class Pace:
         return tuple(kept)
 
     def _cost(self, finalists: Sequence[TrialRecord], passes: float, *, caution: float = CAUTION) -> float:
-        seconds = caution / CAUTION * sum(self._seconds(trial, passes) for trial in finalists)
-        return seconds / self.n_workers + self.assembly_seconds(finalists)
+        seconds = [caution / CAUTION * self._seconds(trial, passes) for trial in finalists]
+        longest = max(max(seconds, default=0.0), sum(seconds) / self.n_workers)  # one trial is not divided
+        return longest + self.assembly_seconds(finalists)
 
     def _seconds(self, trial: TrialRecord, passes: float) -> float:
         """Return what so many times the work of one search repeat will cost, in one worker."""

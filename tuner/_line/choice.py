@@ -151,6 +151,7 @@ def elect_without(
     """
     bench, search = choice.bench, choice.search
     positions = bench.plan.first_repeat
+    n_folds = len(positions)
     left_out = bench.plan.folds[positions.pop(outer)]
     rows = bench.dataset.take(left_out.train)
     within = {position: _within(bench.plan.folds[position], left_out) for position in positions}
@@ -170,7 +171,7 @@ def elect_without(
     )
     search = replace(search, trials=trials, default_trial=None)
     nominated = _nominated(search, settings)
-    nominations = pace.affordable(nominated, trials, 1.0)
+    nominations = pace.affordable(nominated, trials, (n_folds - 2) / n_folds)
     scored = _rescored(search, nominations, inner, pace, place)
     for trial in scored:
         notify(trial.record)

@@ -126,6 +126,7 @@ def check_run(dataset: Dataset, config: TuningConfig) -> Checked:
         has_images=dataset.schema.image_shape is not None,
         is_sparse=dataset.table.is_sparse,
         is_large=is_large(dataset),
+        n_rows=dataset.n_rows,
     )
     dataset, findings = gate(dataset, config)
     if settings.aggregate == "worst_slice":
@@ -319,7 +320,8 @@ class _Line:
         default = choice.search.trials[choice.search.default]
         is_nested = self.settings.estimate == "nested"
         n_outer = self.settings.outer_folds if is_nested else self.settings.n_folds
-        needed = n_outer * default.fit_seconds
+        # Of crossfit, J - 1 fits a fold on J - 2 of J parts of the rows.
+        needed = default.fit_seconds * (n_outer if is_nested else (n_outer - 2) / self.settings.n_repeats)
         if default.shortened or needed > end.left:
             return None, (_no_time_for_outer_folds(needed, self.settings.outer_share),)
         if is_nested:

@@ -34,7 +34,8 @@ class TuningConfig:
     max_trials : int or None
         Number of search trials; None: no limit (then give `time_budget`).
     families : sequence of str or None
-        Model families to search; None: the fixed default list.
+        Model families to search; None: the fixed default list, without networks (`"mlp"`) on images, sparse
+        rows, and tables of more than 20,000 rows or 10 million cells.
     search_space : mapping or None
         ``{"lightgbm": {"num_leaves": Int(4, 64, log=True), "learning_rate": 0.05}}``; a scalar fixes a value.
     widen : bool

@@ -11,12 +11,13 @@ import numpy as np
 
 from search_spaces import SearchSpace
 from tuner._options.config import TuningConfig
-from tuner._options.spaces import known_good, resolve_spaces, with_augmentation
+from tuner._options.spaces import default_families, known_good, resolve_spaces, with_augmentation
 from tuner._types import Scalar, Task
 from tuner.exceptions import InputError
 
 AUTO_SEARCH_WEIGHT = 0.05
 AUTO_NOMINATING_WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.2)
+COSTLY_ROWS = 20_000  # above, a trial of networks takes a large part of a minute
 # Of the time budget. Forward windows train on half of the rows on average; crossfit does not search again.
 OUTER_SHARES = {"nested": 0.5, "forward": 0.3, "crossfit": 0.3}
 LEAST_CROSSFIT_FOLDS = 3  # one is left out, one scores, the others train
@@ -43,7 +44,7 @@ class Settings:
     or_bbc : bool
         Whether bbc estimates where there is no time or no folds for crossfit.
     outer_share : float
-        Part of the time budget that the estimate's own fits get; 0 where it has none.
+        Part of the time budget that the estimate's own fits get, for crossfit at most; 0 where it has none.
     """
 
     task: Task
@@ -83,6 +84,7 @@ def resolve(
     has_images: bool = False,
     is_sparse: bool = False,
     is_large: bool = False,
+    n_rows: int = 0,
 ) -> Settings:
     """Turn a checked config into the settings of one run.
 
@@ -101,9 +103,12 @@ def resolve(
     """
     kind = "image" if has_images else "sparse" if is_sparse else "table"
     changes = config.search_space or {}
+    families = config.families
+    if families is None and (has_images or is_sparse or is_large or n_rows > COSTLY_ROWS):
+        families = default_families(asked=changes)
     spaces = tuple(
         with_augmentation(space, changes.get(space.family, {}), kind)
-        for space in resolve_spaces(config.families, config.search_space, has_images=has_images)
+        for space in resolve_spaces(families, config.search_space, has_images=has_images)
     )
     if not has_categories:
         spaces = tuple(space.without_categories() for space in spaces)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 
 from search_spaces import (
+    COSTLY_FAMILIES,
     DEFAULT_FAMILIES,
     PORTFOLIOS,
     SPACES,
@@ -53,6 +54,11 @@ def resolve_spaces(
         raise _space_error(str(error)) from error
 
 
+def default_families(asked: Iterable[str]) -> tuple[str, ...]:
+    """Return the default families without the costly ones, but for those that were asked for."""
+    return tuple(name for name in DEFAULT_FAMILIES if name not in COSTLY_FAMILIES or name in asked)
+
+
 def _space(family: str, has_images: bool | None) -> SearchSpace:  # noqa: FBT001
     space = SPACES[family]
     return space if has_images is None else space.narrowed(has_images=has_images)
@@ -92,7 +98,7 @@ def known_good(space: SearchSpace, *, has_images: bool) -> tuple[Mapping[str, Sc
     """Return the family's known-good configurations, on images in turn with one of each kind of transform.
 
     For boosting transforms come last: it grows a tree a class and round, on the copies too, and gains least.
-    A configuration that names what the space has off, such as linear leaves or dropout, is left out.
+    A configuration with linear leaves or dropout is left out where the space has them off.
     """
     first = augmentation.FIRST if has_images and "augment" in space.dimensions else ()
     known = [each for each in PORTFOLIOS.get(space.family, ()) if _can_switch_on(space, each)]
@@ -104,7 +110,8 @@ def known_good(space: SearchSpace, *, has_images: bool) -> tuple[Mapping[str, Sc
 
 def _can_switch_on(space: SearchSpace, partial: Mapping[str, Scalar]) -> bool:
     completed = space.complete(partial)
-    return all(completed.get(name) for name, value in partial.items() if value)
+    switches = [name for name, value in partial.items() if value is True or name == "dropout"]
+    return all(completed.get(name) for name in switches)
 
 
 def _space_error(message: str) -> InputError:

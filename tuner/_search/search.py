@@ -191,7 +191,9 @@ class Search:
         return not self._settled
 
     def _needed(self, number: int) -> int:
-        """Return the last trial whose result trial ``number`` may and must know."""
+        """Return the last trial whose result trial ``number`` may and must know; the defaults know none."""
+        if number < self._n_defaults:
+            return -1
         if number < len(self._initial):
             return max(number - LAG, self._initial[number].after)
         return max(number - LAG, self._n_defaults - 1)
