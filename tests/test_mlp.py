@@ -496,3 +496,11 @@ def test_a_delivered_network_survives_mlflow(tmp_path):
     skops.io.dump(model, tmp_path / "model.skops")
     loaded = skops.io.load(tmp_path / "model.skops", trusted=trusted)
     np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
+
+
+def test_a_network_that_diverges_is_a_failed_trial(line):
+    """At a rate of 1e6 the squares of gradients overflow: no warning, and predictions that are no numbers."""
+    fitted = stack(*line, recipe=replace(PLAIN, learning_rate=1e6), depth=4)
+    for _ in range(100):
+        fitted.epoch(lambda: None)
+    assert not np.isfinite(Network(fitted.layout, fitted.flat(0)).outputs(line[0].astype(np.float32))).all()

@@ -163,12 +163,12 @@ class Stack:
             check()
             if step % STEPS_AN_EPOCH == 0:
                 kept = self._kept(min(STEPS_AN_EPOCH, self._n_steps - step))
-            passed = self._passed(
-                self._X[picked[step]], there[step], [each[step % STEPS_AN_EPOCH] for each in kept]
-            )
-            slopes = self._slopes(passed[-1].outputs, self._target[picked[step]])
-            self._go_back(passed, slopes * shares[step][..., None])
-            self._update()
+            silenced = [each[step % STEPS_AN_EPOCH] for each in kept]
+            with np.errstate(over="ignore", invalid="ignore"):  # what diverges is told by its predictions
+                passed = self._passed(self._X[picked[step]], there[step], silenced)
+                slopes = self._slopes(passed[-1].outputs, self._target[picked[step]])
+                self._go_back(passed, slopes * shares[step][..., None])
+                self._update()
 
     def flat(self, fold: int) -> FloatArray:
         """Return the averaged parameters of a fold, in its own layout."""
