@@ -14,7 +14,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from search_spaces import Int
 from tuner import InputError, TrialsFailedError, TuningConfig, tune
 from tuner._line import tune as _tune
-from tuner._line.tune import _begun_with, check_run
+from tuner._line.tune import _begun_with, _Clock, check_run
 from tuner._records import Configuration, TrialRecord
 from tuner._rows.data import make_dataset
 from tuner.exceptions import TimeBudgetWarning
@@ -450,3 +450,14 @@ def test_a_stored_study_is_not_continued_with_something_else(tmp_path, change):
     rows = slice(0, 150) if change == "rows" else slice(None)
     with pytest.raises(InputError, match="begun with"):
         tune(X[rows], y[rows], config=dataclasses.replace(begun, **changes.get(change, {})))
+
+
+@pytest.mark.parametrize(
+    ("estimate", "choice", "end", "probes"),
+    [("bbc", 84.0, 84.0, 92.0), ("crossfit", 89.0, 89.0, 92.0), ("nested", 50.0, 89.0, 92.0)],
+)
+def test_every_stage_has_its_reserve(make_settings, estimate, choice, end, probes):
+    """Of 100 s, 5 are for tracking, 3 to conclude, 3 for probes, 5 for bootstraps, 50 for outer choices."""
+    clock = _Clock(0.0, make_settings("binary", time_budget=100.0, estimate=estimate), tracking=True)
+    found = [deadline.at for deadline in (clock.choice, clock.end, clock.probes)]
+    assert found == pytest.approx([choice, end, probes])

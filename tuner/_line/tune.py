@@ -39,6 +39,7 @@ TRACKING_RESERVE = 5.0  # seconds to log the model and the last trials
 TRACKING_SHARE = 0.15  # of the budget, at most
 BBC_SHARE = 0.05  # of the budget: bootstraps of the stored predictions
 PROBE_SHARE = 0.03  # of the budget: a learning curve of what is shipped
+CONCLUSION_SHARE = 0.03  # of the budget: what is delivered is loaded and timed
 # Outer folds of "nested" begin without it.
 OLD_WINNER = (
     "The search began with the winner of an earlier study of this job, which may have been chosen on rows "
@@ -241,11 +242,13 @@ class _Clock:
 
     @property
     def probes(self) -> Deadline:
-        """The end of the fits that only explain; what is left then is for tracking."""
+        """The end of the fits that only explain; what is left then is for the conclusion and for tracking."""
         budget = self.settings.time_budget
         if budget is None:
             return Deadline()
-        reserve = min(TRACKING_RESERVE, TRACKING_SHARE * budget) if self.tracking else 0.0
+        reserve = CONCLUSION_SHARE * budget
+        if self.tracking:
+            reserve += min(TRACKING_RESERVE, TRACKING_SHARE * budget)
         return Deadline(self.started + budget - reserve)
 
     @property
