@@ -498,7 +498,7 @@ def test_a_delivered_network_survives_mlflow(tmp_path):
     np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
 
 
-def test_a_network_that_diverges_is_a_failed_trial(line):
+def test_a_network_that_diverges_shows_in_its_predictions(line):
     """At a rate of 1e6 the squares of gradients overflow: no warning, and predictions that are no numbers."""
     fitted = stack(*line, recipe=replace(PLAIN, learning_rate=1e6), depth=4)
     for _ in range(100):

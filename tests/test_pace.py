@@ -57,7 +57,7 @@ def test_a_dear_default_and_a_dear_family_are_reckoned_with(make_trial, make_set
     cheap = [replace(make_trial(number), objective=0.5, fit_seconds=0.1) for number in range(1, 13)]
     other = replace(make_trial(13, family="other"), objective=0.9, fit_seconds=2.0)
     pace = Pace(make_settings("binary", n_folds=N_FOLDS), Deadline.after(1000.0), wanted_repeats=1)
-    assert pace.finals_seconds([default, *cheap, other]) == pytest.approx(10.86)
+    assert pace.reserve([default, *cheap, other]) == pytest.approx(10.86)
 
 
 def test_crossfit_is_reserved_what_it_will_take(make_trial, make_settings):
@@ -77,11 +77,11 @@ def test_one_trial_is_not_divided_among_workers(make_trial, make_settings):
     """6 s and 1 s on four workers take 7.2 s with caution, not a quarter of 8.4 s; the assembly .3 s."""
     trials = [replace(make_trial(n), objective=0.5, fit_seconds=s) for n, s in enumerate((6.0, 1.0))]
     pace = Pace(make_settings("binary"), Deadline.after(100.0), n_workers=4, wanted_repeats=1)
-    assert pace.finals_seconds(trials) == pytest.approx(7.5)
+    assert pace.reserve(trials) == pytest.approx(7.5)
 
 
 def test_the_finals_never_take_more_than_their_share(make_trial, make_settings):
     """However dear the trials, the search keeps the larger part of the time."""
     trial = replace(make_trial(0), objective=0.5, fit_seconds=1e6)
     pace = Pace(make_settings("binary", n_folds=N_FOLDS), Deadline.after(10.0), wanted_repeats=6)
-    assert pace.finals_seconds([trial]) == pytest.approx(FINALS_SHARE * 10.0, rel=0.01)
+    assert pace.reserve([trial]) == pytest.approx(FINALS_SHARE * 10.0, rel=0.01)

@@ -65,35 +65,37 @@ class Pace:
     def __post_init__(self) -> None:
         object.__setattr__(self, "total", self.deadline.left)
 
-    def finals_seconds(self, trials: Sequence[TrialRecord]) -> float:
-        """Return the seconds to leave for the finals: for the default, the bests of families and the best.
+    def reserve(self, trials: Sequence[TrialRecord]) -> float:
+        """Return the seconds to leave for the finals, and for crossfit where it is due.
 
-        The default is always scored again, and first: were it dear and not reckoned with, it would leave no
-        time for any other.
+        For the default, the bests of families and the best. The default is always scored again, and first:
+        were it dear and not reckoned with, it would leave no time for any other.
         """
         if not np.isfinite(self.total):
             return 0.0
-        share = FINALS_SHARE * (self.total - self.crossfit_seconds(trials))
-        return min(self._cost(_likely(trials), self.wanted_repeats), share)
+        complete = [trial for trial in trials if trial.objective is not None]
+        ranked = sorted(complete, key=lambda trial: trial.objective or 0.0)
+        likely = {trial.number: trial for trial in (*complete[:1], *family_bests(ranked), *ranked)}
+        finalists = list(likely.values())[:N_FINALISTS]
+        crossfit = self.crossfit_seconds(finalists)
+        finals = min(self._cost(finalists, self.wanted_repeats), FINALS_SHARE * (self.total - crossfit))
+        return finals + crossfit
 
-    def crossfit_seconds(self, trials: Sequence[TrialRecord]) -> float:
+    def crossfit_seconds(self, finalists: Sequence[TrialRecord]) -> float:
         """Return the seconds to leave for an estimate by crossfit; at most its share of the time.
 
-        J times, J - 1 fits of every finalist on J - 2 of J parts of the rows: the work of J - 2 repeats.
         Without caution: a fold whose time is up goes without its last finalists.
         """
         if not self.crossfits or not np.isfinite(self.total):
             return 0.0
-        finalists, n_folds = _likely(trials), self.settings.n_folds
-        cost = self._cost(finalists, n_folds - 2, caution=1.0)
+        n_folds = self.settings.n_folds
+        cost = self._cost(finalists, n_folds * crossfit_passes(n_folds), caution=1.0)
         cost += (n_folds - 1) * self.assembly_seconds(finalists)
         return min(cost, self.settings.outer_share * self.total)
 
     def before_crossfit(self, finalists: Sequence[TrialRecord]) -> Pace:
         """Return the pace of what must be there before the estimate begins."""
-        return replace(
-            self, deadline=self.deadline.earlier(self.crossfit_seconds(finalists)), crossfits=False
-        )
+        return replace(self, deadline=self.deadline.earlier(self.crossfit_seconds(finalists)))
 
     def fresh_folds(self, finalists: Sequence[TrialRecord]) -> tuple[int, int]:
         """Return how many folds, how often: the dearest division that fits into the time left.
@@ -121,8 +123,8 @@ class Pace:
     def assembly_seconds(self, finalists: Sequence[TrialRecord]) -> float:
         """Return what is left to do once finalists are scored; a fit on all rows costs J / (J - 1) folds."""
         seconds = [trial.fit_seconds / self.settings.n_repeats for trial in finalists]
-        longest = max(max(seconds, default=0.0), sum(seconds) / self.n_workers)  # one fit is not divided
-        return ASSEMBLY_SECONDS + (CAUTION * longest / (self.settings.n_folds - 1) if self.refits else 0.0)
+        refit = CAUTION * self._side_by_side(seconds) / (self.settings.n_folds - 1) if self.refits else 0.0
+        return ASSEMBLY_SECONDS + refit
 
     def affordable(
         self, nominations: Sequence[Nomination], trials: Sequence[TrialRecord], passes: float
@@ -141,18 +143,21 @@ class Pace:
         return tuple(kept)
 
     def _cost(self, finalists: Sequence[TrialRecord], passes: float, *, caution: float = CAUTION) -> float:
-        seconds = [caution / CAUTION * self._seconds(trial, passes) for trial in finalists]
-        longest = max(max(seconds, default=0.0), sum(seconds) / self.n_workers)  # one trial is not divided
-        return longest + self.assembly_seconds(finalists)
+        seconds = [self._seconds(trial, passes, caution=caution) for trial in finalists]
+        return self._side_by_side(seconds) + self.assembly_seconds(finalists)
 
-    def _seconds(self, trial: TrialRecord, passes: float) -> float:
+    def _seconds(self, trial: TrialRecord, passes: float, *, caution: float = CAUTION) -> float:
         """Return what so many times the work of one search repeat will cost, in one worker."""
-        return CAUTION * trial.fit_seconds * passes / self.settings.n_repeats
+        return caution * trial.fit_seconds * passes / self.settings.n_repeats
+
+    def _side_by_side(self, seconds: Sequence[float]) -> float:
+        """Return what pieces of work cost on all workers; one piece is not divided."""
+        return max(max(seconds, default=0.0), sum(seconds) / self.n_workers)
 
 
-def _likely(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Return those that would be finalists: the default, the bests of families and the best."""
-    complete = [trial for trial in trials if trial.objective is not None]
-    ranked = sorted(complete, key=lambda trial: trial.objective or 0.0)
-    likely = {trial.number: trial for trial in (*complete[:1], *family_bests(ranked), *ranked)}
-    return list(likely.values())[:N_FINALISTS]
+def crossfit_passes(n_folds: int) -> float:
+    """Return how many times the work of a search repeat one fold of crossfit is.
+
+    J - 1 fits on J - 2 of J parts of the rows, instead of J fits on J - 1 of them.
+    """
+    return (n_folds - 2) / n_folds

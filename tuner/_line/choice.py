@@ -12,7 +12,7 @@ from tuner._claims.slices import skipped_slices
 from tuner._decisions.objective import nested_scores
 from tuner._decisions.selection import N_FINALISTS, Nomination, nominate
 from tuner._finals.finals import Finals, assemble, is_refitted, rescore
-from tuner._finals.pace import ASSEMBLY_SECONDS, Pace, finest_folds, wanted_repeats
+from tuner._finals.pace import ASSEMBLY_SECONDS, Pace, crossfit_passes, finest_folds, wanted_repeats
 from tuner._folds.splits import Fold, FoldPlan, can_train, plan_choosing, plan_fresh
 from tuner._metrics.metrics import Metric
 from tuner._options.settings import Settings
@@ -82,6 +82,7 @@ def choose(
     known : mapping or None
         Search trials of an interrupted run.
     """
+    is_main = place.phase == "search"
     n_threads = threads_a_fit(dataset, settings.n_jobs)
     bench = Bench(dataset, plan, metric, settings.seed, n_threads)
     pace = Pace(
@@ -91,17 +92,17 @@ def choose(
         refits=is_refitted(dataset, settings),
         wanted_repeats=wanted_repeats(dataset.n_rows),
         finest=finest_folds(dataset, metric, settings),
-        crossfits=settings.estimate == "crossfit" and place.phase == "search",
+        crossfits=settings.estimate == "crossfit" and is_main,
     )
     search = Search(
         bench,
         settings,
         place,
         deadline=deadline,
-        reserve=lambda trials: pace.finals_seconds(trials) + pace.crossfit_seconds(trials),
+        reserve=pace.reserve,
         notify=notify,
         known=known,
-        keep_predictions=(settings.estimate == "bbc" or settings.or_bbc) and place.phase == "search",
+        keep_predictions=(settings.estimate == "bbc" or settings.or_bbc) and is_main,
     ).run()
     nominated = _nominated(search, settings)
     finalists = [search.trials[each.number] for each in nominated]
@@ -171,7 +172,7 @@ def elect_without(
     )
     search = replace(search, trials=trials, default_trial=None)
     nominated = _nominated(search, settings)
-    nominations = pace.affordable(nominated, trials, (n_folds - 2) / n_folds)
+    nominations = pace.affordable(nominated, trials, crossfit_passes(n_folds))
     scored = _rescored(search, nominations, inner, pace, place)
     for trial in scored:
         notify(trial.record)

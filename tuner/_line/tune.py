@@ -14,6 +14,7 @@ from tuner._claims.estimate import Elected, Estimates, crossfit, nested, plan_ou
 from tuner._claims.learning import Probe
 from tuner._decisions.edges import reaching
 from tuner._finals.finals import Finals
+from tuner._finals.pace import crossfit_passes
 from tuner._folds.splits import FoldPlan
 from tuner._line.choice import Choice, choose, choosing_plan, elect_without
 from tuner._line.listeners import Listeners, RunContext, parent_of
@@ -323,8 +324,8 @@ class _Line:
         default = choice.search.trials[choice.search.default]
         is_nested = self.settings.estimate == "nested"
         n_outer = self.settings.outer_folds if is_nested else self.settings.n_folds
-        # Of crossfit, J - 1 fits a fold on J - 2 of J parts of the rows.
-        needed = default.fit_seconds * (n_outer if is_nested else (n_outer - 2) / self.settings.n_repeats)
+        passes = 1.0 if is_nested else crossfit_passes(n_outer) / self.settings.n_repeats
+        needed = n_outer * passes * default.fit_seconds
         if default.shortened or needed > end.left:
             return None, (_no_time_for_outer_folds(needed, self.settings.outer_share),)
         if is_nested:

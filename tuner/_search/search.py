@@ -1,8 +1,9 @@
 """The search: a real Optuna study by ask and tell, asked ahead by a fixed lag.
 
-Trial i is asked knowing exactly the trials up to i - LAG (a first one that builds on a later trial waits for
-it), with a sampler made anew from (seed, i). So with `max_trials` every decision is a function of the seed
-and of records in trial order, never of the clock, of the number of threads or of an interruption.
+Trial i is asked knowing exactly the trials up to i - LAG (the defaults none; a first one that builds on a
+later trial waits for it), with a sampler made anew from (seed, i). So with `max_trials` every decision is a
+function of the seed and of records in trial order, never of the clock, of the number of threads or of an
+interruption.
 """
 
 from __future__ import annotations
