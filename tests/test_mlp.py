@@ -21,6 +21,7 @@ from tuner._trials.bench import Bench
 from tuner._trials.evaluation import evaluate
 from tuner.families import FAMILIES
 from tuner.families._front import Front
+from tuner.families._layers import activated
 from tuner.families._network import Layout, Network
 from tuner.families._stack import (
     MOMENTUM,
@@ -28,7 +29,6 @@ from tuner.families._stack import (
     Recipe,
     Rows,
     Stack,
-    _activated,
     _wanted,
     steps_an_epoch,
 )
@@ -364,7 +364,7 @@ def test_normalization_over_rows_leaves_out_those_that_are_not_there():
     sums = np.array([[[1.0], [3.0], [100.0]]])
     identity, zeros, ones = np.ones((1, 1, 1)), np.zeros((1, 1)), np.ones((1, 1))
     there = np.array([[1.0, 1.0, 0.0]])
-    outputs = _activated(sums, [identity, zeros, ones, zeros], there, "batch").outputs
+    outputs = activated(sums, [identity, zeros, ones, zeros], there, "batch").outputs
     np.testing.assert_allclose(outputs[0, :2, 0], [-expit(-1.0), expit(1.0)], atol=1e-4)
 
 

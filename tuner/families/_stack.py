@@ -15,16 +15,18 @@ Loshchilov, Hutter (2019), Decoupled weight decay regularization.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 
 from tuner._types import FloatArray, IntArray
 from tuner.families._base import Check
-from tuner.families._network import SMALLEST_VARIANCE, Layout
+from tuner.families._layers import Passed, activated, affine, filtered, logistic
+from tuner.families._network import Layout
 
 ROWS_A_STEP, STEPS_AN_EPOCH, LEAST_ROWS_A_STEP = 256, 8, 16
 MOMENTUM, SQUARES = 0.9, 0.95  # of Adam; squares are forgotten early, as in RealMLP
@@ -110,14 +112,13 @@ class Stack:
         self._counts = [each.n_an_epoch for each in rows]
         self._n_steps = steps_an_epoch(max(self._counts))
         most, n_folds = max(self._held), len(rows)
-        front = self.layout.front
-        n_inputs = self.layout.n_inputs + (front is not None)  # one more pixel, 0: what is outside the image
+        has_front = self.layout.front is not None
+        n_inputs = self.layout.n_inputs + has_front  # one more pixel, 0: what is outside the image
         self._X = _padded([each.X for each in rows], (most, n_inputs)).reshape(n_folds * most, n_inputs)
         targets = [_wanted(each.target, self.layout.n_outputs, recipe) for each in rows]
         shape = (most, self.layout.n_outputs)
         self._target = _padded(targets, shape).reshape(n_folds * most, -1)
         self._weights = _padded([each.weights for each in rows], (most,)).ravel()
-        self._places = None if front is None else front.places.ravel()
         self._begin(
             [
                 _start(layout, each.start, generator)
@@ -197,15 +198,16 @@ class Stack:
 
     def _passed(self, X: FloatArray, there: FloatArray, kept: Sequence[FloatArray]) -> list[Passed]:
         """Return what rows of shape (n_folds, n_rows, n_inputs) become, layer by layer."""
+        front = self.layout.front
         passed: list[Passed] = []
         for place, layer in enumerate(self._layers):
             is_last = place == len(self._layers) - 1
-            if place == 0 and self._places is not None:
-                each = self._filtered(X, *layer)
+            if place == 0 and front is not None:
+                each = filtered(X, layer, front)
             elif is_last:
-                each = Passed(X, _affine(X, *layer))
+                each = Passed(X, affine(X, *layer))
             else:
-                each = _activated(X, layer, there, self.layout.norm)
+                each = activated(X, layer, there, self.layout.norm)
             if kept and not is_last:
                 each.kept = kept[place]
                 each.outputs *= each.kept
@@ -225,26 +227,6 @@ class Stack:
             slopes.sum(axis=1, out=slots[1])
             if place:
                 slopes = slopes @ layer[0].swapaxes(1, 2)
-
-    def _filtered(self, X: FloatArray, matrix: FloatArray, offset: FloatArray) -> Passed:
-        """Return what the dense layers see of images, shape (n_folds, n_rows, n_units).
-
-        What filters find at each position, negative values cut, averaged over squares.
-        """
-        front = self.layout.front
-        assert front is not None
-        assert self._places is not None
-        n_folds, n_rows, _ = X.shape
-        seen = X.take(self._places, axis=2).reshape(n_folds, -1, front.n_inputs)
-        found = _affine(seen, matrix, offset)
-        np.maximum(found, 0.0, out=found)
-        squares = found.reshape(n_folds, n_rows, front.square**2, front.n_units)
-
-        def back(slopes: FloatArray, slots: Sequence[FloatArray]) -> FloatArray:  # noqa: ARG001
-            shares = slopes[:, :, None] / np.float32(front.square**2)
-            return ((squares > 0) * shares).reshape(found.shape)
-
-        return Passed(seen, squares.mean(axis=2), back)
 
     def _kept(self, n_steps: int) -> list[FloatArray]:
         """Return 0 for silenced units and 1 / share for the others of some steps, nothing without dropout.
@@ -270,10 +252,9 @@ class Stack:
         """Return the derivatives of each row's loss by its outputs."""
         task = self._recipe.task
         if task == "multiclass":
-            powers = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
-            return np.asarray(powers / powers.sum(axis=-1, keepdims=True) - target)
+            return np.asarray(softmax(outputs, axis=-1) - target)
         if task == "binary":
-            return _logistic(outputs) - target
+            return logistic(outputs) - target
         errors = outputs - target
         return np.sign(errors) if self._recipe.absolute_error else 2 * errors
 
@@ -301,94 +282,6 @@ class Stack:
         np.subtract(values, self._average, out=spread)
         spread *= (AVERAGING + 1) / (AVERAGING + self._step)
         self._average += spread
-
-
-# From derivatives by what a layer returns to those by its sums; fills the slots of what is learned between.
-Back = Callable[[FloatArray, Sequence[FloatArray]], FloatArray]
-
-
-@dataclass(eq=False)
-class Passed:
-    """What rows become in one layer, and what the way back needs.
-
-    Attributes
-    ----------
-    X : float32 array of shape (n_folds, n_rows, n_units_below)
-        What the matrix of the layer is multiplied with.
-    outputs : float32 array of shape (n_folds, n_rows, n_units)
-    back : callable or None
-        The way back to the sums; None where they are the outputs.
-    kept : float32 array of shape (n_folds, n_rows, n_units) or None
-        What dropout multiplied the outputs with.
-    """
-
-    X: FloatArray
-    outputs: FloatArray
-    back: Back | None = None
-    kept: FloatArray | None = None
-
-
-def _affine(X: FloatArray, matrix: FloatArray, offset: FloatArray) -> FloatArray:
-    sums: FloatArray = X @ matrix
-    sums += offset[:, None]
-    return sums
-
-
-def _activated(X: FloatArray, layer: Sequence[FloatArray], there: FloatArray, norm: str) -> Passed:
-    """Return what a hidden layer makes of its sums, normalized or not: x times its logistic function."""
-    inputs = _affine(X, *layer[:2])
-    to_sums: Back | None = None
-    if norm != "none":
-        inputs, to_sums = _normalized(inputs, layer[2:], there, norm)
-    logistic = _logistic(inputs)
-
-    def back(slopes: FloatArray, slots: Sequence[FloatArray]) -> FloatArray:
-        changed = 1.0 - logistic  # the derivative of x s(x) is s (1 + x (1 - s))
-        changed *= inputs
-        changed += 1.0
-        changed *= logistic
-        changed *= slopes
-        return changed if to_sums is None else to_sums(changed, slots[2:])
-
-    return Passed(X, inputs * logistic, back)
-
-
-def _logistic(sums: FloatArray) -> FloatArray:
-    """Return the logistic function by the hyperbolic tangent, which never overflows."""
-    values: FloatArray = np.tanh(sums * np.float32(0.5))
-    values += 1.0
-    values *= 0.5
-    return values
-
-
-def _normalized(
-    sums: FloatArray, gain_and_shift: Sequence[FloatArray], there: FloatArray, norm: str
-) -> tuple[FloatArray, Back]:
-    """Centre and scale over units or over the rows that are there, and say how to go back.
-
-    With shares v of what is averaged, normal values z and scale s, a derivative d by z becomes
-    (d - v (sum d + z sum d z)) / s.
-    """
-    gain, shift = (each[:, None] for each in gain_and_shift)
-    axis = 2 if norm == "layer" else 1
-    alike = np.ones_like(sums[:1, :1]) if norm == "layer" else there[..., None]
-    weights = alike / alike.sum(axis=axis, keepdims=True)
-    sums -= (sums * weights).sum(axis=axis, keepdims=True)
-    scale = np.sqrt((sums * sums * weights).sum(axis=axis, keepdims=True) + SMALLEST_VARIANCE)
-    sums /= scale
-    normal = sums
-
-    def back(slopes: FloatArray, slots: Sequence[FloatArray]) -> FloatArray:
-        np.sum(slopes * normal, axis=1, out=slots[0])
-        np.sum(slopes, axis=1, out=slots[1])
-        slopes *= gain
-        along = slopes.sum(axis=axis, keepdims=True)
-        across = (slopes * normal).sum(axis=axis, keepdims=True)
-        slopes -= weights * (along + normal * across)
-        slopes /= scale
-        return slopes
-
-    return normal * gain + shift, back
 
 
 def _wanted(target: Any, n_outputs: int, recipe: Recipe) -> FloatArray:
