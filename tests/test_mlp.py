@@ -359,6 +359,19 @@ def test_training_and_delivered_network_agree(norm, line):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("norm", ["none", "layer", "batch"])
+def test_rows_read_a_few_at_a_time_are_predicted_as_all_at_once(norm, line, monkeypatch):
+    """Where there are many rows, no layer holds the units of all of them: here seven rows at a time."""
+    fitted = stack(*line, norm=norm, depth=3)
+    for _ in range(5):
+        fitted.epoch(lambda: None)
+    X = line[0].astype(np.float32)
+    whole = Network.settled(fitted.layout, fitted.flat(0), X)
+    monkeypatch.setattr("tuner.families._network.ROWS_AT_ONCE", 7)
+    parts = Network.settled(fitted.layout, fitted.flat(0), X)
+    np.testing.assert_allclose(parts.outputs(X), whole.outputs(X), rtol=1e-4, atol=1e-5)
+
+
 def test_normalization_over_rows_leaves_out_those_that_are_not_there():
     """Rows 1 and 3 have mean 2 and spread 1; a third row of 100 that is padding changes nothing."""
     sums = np.array([[[1.0], [3.0], [100.0]]])

@@ -296,6 +296,26 @@ def test_polars_reads_like_pandas():
     np.testing.assert_array_equal(schema.encode(frame.to_pandas()).categorical, table.categorical)
 
 
+@pytest.mark.parametrize(
+    ("texts", "told"),
+    [
+        ([*map(str, range(50)), "?"], "51 texts are numbers (not '?')"),
+        ([*map(str, np.arange(50) / 4)], "50 texts are numbers. If"),
+        ([*map(str, range(19))], None),
+        ([*map(str, range(50)), "a", "b", "c"], None),
+        ([f"{code:05}" for code in range(50)], None),
+        (pd.Categorical([*map(str, range(50))]), None),
+    ],
+    ids=["question mark", "all", "few", "mixed", "codes", "declared"],
+)
+def test_numbers_that_come_as_texts_are_told(texts, told):
+    """One `?` turns numbers of a CSV file into texts, each a category of its own; codes may be meant."""
+    _, table, notes = read_schema(pd.DataFrame({"n": texts}))
+    assert table.categorical.shape == (len(texts), 1)
+    assert len(notes) == (told is not None)
+    assert all(told in note for note in notes)
+
+
 @pytest.mark.parametrize("kind", ["csr", "csc", "coo", "bsr", "dia", "lil", "dok"])
 def test_every_sparse_format_becomes_csr(kind):
     """All scipy formats, matrices and arrays, give the same CSR block."""

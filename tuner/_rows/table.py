@@ -7,6 +7,7 @@ fitted on training rows only, in `tuner._rows.preparation` and the families.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,6 +45,9 @@ __all__ = [
     "read_schema",
     "unlisted",
 ]
+
+LEAST_NUMBERS, NUMBERS_SHARE = 20, 0.95  # of distinct texts, from where on a column may be a quantity
+CODE = re.compile(r"0\d")  # a postcode or an article, not a quantity
 
 
 @dataclass(frozen=True, eq=False)
@@ -327,7 +331,10 @@ def read_schema(X: Any) -> tuple[Schema, Table, tuple[str, ...]]:
     used = [index for index, column in enumerate(read) if column is not None]
     schema = Schema(columns, tuple(names) if is_named(X) else None, len(names))
     table = Table(*encode_columns(frame.iloc[:, used], columns))
-    return schema, table, _dropped_note(names, columns)
+    notes = _dropped_note(names, columns)
+    for column, dtype in zip(columns, frame.dtypes.iloc[used], strict=True):
+        notes += _number_note(column, dtype)
+    return schema, table, notes
 
 
 def _check_pixels(pixels: Any) -> None:
@@ -358,3 +365,19 @@ def _dropped_note(names: list[str], columns: tuple[Column, ...]) -> tuple[str, .
         return ()
     shown = ", ".join(dropped[:5]) + (", ..." if len(dropped) > 5 else "")
     return (f"Dropped {len(dropped)} constant or all-missing column(s): {shown}.",)
+
+
+def _number_note(column: Column, dtype: Any) -> tuple[str, ...]:
+    """Tell that texts look like a quantity: many, nearly all numbers, none a code such as 01234."""
+    texts = column.categories
+    if len(texts) < LEAST_NUMBERS or isinstance(dtype, pd.CategoricalDtype):
+        return ()
+    is_number = pd.to_numeric(pd.Series(texts), errors="coerce").notna()
+    if is_number.mean() < NUMBERS_SHARE or any(CODE.match(text) for text in texts):
+        return ()
+    others = [text for text, is_one in zip(texts, is_number, strict=True) if not is_one]
+    but = f" (not {others[0]!r})" if others else ""
+    return (
+        f"Column {column.name!r} is read as categories, but its {len(texts)} texts are numbers{but}. "
+        "If it is a quantity, pass it as numbers, gaps as missing values.",
+    )

@@ -13,7 +13,7 @@ import numpy as np
 
 from tuner._types import FloatArray
 from tuner.families._front import Front
-from tuner.families._network import SMALLEST_VARIANCE
+from tuner.families._network import SMALLEST_VARIANCE, logistic
 
 # From derivatives by what a layer returns to those by its sums; fills the slots of what is learned between.
 Back = Callable[[FloatArray, Sequence[FloatArray]], FloatArray]
@@ -83,14 +83,6 @@ def activated(X: FloatArray, layer: Sequence[FloatArray], there: FloatArray, nor
         return changed if to_sums is None else to_sums(changed, slots[2:])
 
     return Passed(X, inputs * gate, back)
-
-
-def logistic(sums: FloatArray) -> FloatArray:
-    """Return the logistic function, by the hyperbolic tangent: a fifth of the time of SciPy's `expit`."""
-    values: FloatArray = np.tanh(sums * np.float32(0.5))
-    values += 1.0
-    values *= 0.5
-    return values
 
 
 def _normalized(

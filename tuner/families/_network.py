@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from math import prod
 
 import numpy as np
-from scipy.special import expit
+from sklearn.utils import gen_batches
 
 from tuner._types import FloatArray
 from tuner.families._front import Front
 
 SMALLEST_VARIANCE = 1e-5  # added to variances before their root is divided by, as in training
+ROWS_AT_ONCE = 4096  # of which the units of all layers are held
 
 
 @dataclass(frozen=True)
@@ -90,31 +91,43 @@ class Network:
 
     @classmethod
     def settled(cls, layout: Layout, flat: FloatArray, X: FloatArray) -> Network:
-        """Return the network with its statistics over rows taken from all training rows at once."""
-        if layout.norm != "batch":
-            return cls(layout, flat)
-        centers: list[FloatArray] = []
-        scales: list[FloatArray] = []
+        """Return the network with its statistics over rows taken from all training rows."""
         network = cls(layout, flat)
-        X, dense = network.seen(X)
-        for *layer, gain, shift in dense[:-1]:
-            sums = X @ layer[0] + layer[1]
-            centers.append(sums.mean(axis=0))
-            scales.append(np.sqrt(sums.var(axis=0) + SMALLEST_VARIANCE))
-            X = _silu((sums - centers[-1]) / scales[-1] * gain + shift)
-        return cls(layout, flat, tuple(centers), tuple(scales))
+        if layout.norm == "batch":
+            for place in range(layout.depth):
+                center, scale = network._statistics(place, X)
+                network = cls(layout, flat, (*network.centers, center), (*network.scales, scale))
+        return network
 
     def outputs(self, X: FloatArray) -> FloatArray:
         """Return the last layer's sums of shape (n_rows, n_outputs); no unit is silenced."""
-        X, (*hidden, (matrix, offset)) = self.seen(X)
-        for place, layer in enumerate(hidden):
-            X = _silu(self._normalized(place, X @ layer[0] + layer[1], layer[2:]))
-        return np.asarray(X @ matrix + offset)
+        found = np.empty((len(X), self.layout.n_outputs), dtype=np.float32)
+        for rows in gen_batches(len(X), ROWS_AT_ONCE):
+            found[rows] = self._sums(self.layout.depth, X[rows])
+        return found
 
-    def seen(self, X: FloatArray) -> tuple[FloatArray, list[list[FloatArray]]]:
-        """Return what the dense layers see of the rows, and these layers."""
+    def _statistics(self, place: int, X: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the means of a hidden layer's sums over the rows, and what they are divided by."""
+        first = self._sums(place, X[:ROWS_AT_ONCE]).mean(axis=0)
+        total, squares = np.zeros((2, self.layout.width))
+        for rows in gen_batches(len(X), ROWS_AT_ONCE):
+            rest = self._sums(place, X[rows]) - first
+            total += rest.sum(axis=0)
+            squares += (rest * rest).sum(axis=0)
+        mean = total / len(X)
+        scale = np.sqrt(squares / len(X) - mean * mean + SMALLEST_VARIANCE)
+        return first + mean.astype(np.float32), scale.astype(np.float32)
+
+    def _sums(self, place: int, X: FloatArray) -> FloatArray:
+        """Return the sums of a dense layer, counted from 0; the one behind the hidden layers is the last."""
         front, layers = self.layout.front, self.layout.layers(self.flat)
-        return (X, layers) if front is None else (front.outputs(X, *layers[0]), layers[1:])
+        if front is not None:
+            X, layers = front.outputs(X, *layers[0]), layers[1:]
+        for below, (matrix, offset, *gain_and_shift) in enumerate(layers[:place]):
+            inputs = self._normalized(below, X @ matrix + offset, gain_and_shift)
+            X = inputs * logistic(inputs)
+        matrix, offset, *_ = layers[place]
+        return np.asarray(X @ matrix + offset)
 
     def _normalized(self, place: int, sums: FloatArray, gain_and_shift: list[FloatArray]) -> FloatArray:
         if not gain_and_shift:
@@ -127,5 +140,9 @@ class Network:
         return np.asarray((sums - center) / scale * gain + shift)
 
 
-def _silu(sums: FloatArray) -> FloatArray:
-    return np.asarray(sums * expit(sums))
+def logistic(sums: FloatArray) -> FloatArray:
+    """Return the logistic function, by the hyperbolic tangent: a fifth of the time of SciPy's `expit`."""
+    values: FloatArray = np.tanh(sums * np.float32(0.5))
+    values += 1.0
+    values *= 0.5
+    return values

@@ -25,8 +25,8 @@ from scipy.special import softmax
 
 from tuner._types import FloatArray, IntArray
 from tuner.families._base import Check
-from tuner.families._layers import Passed, activated, affine, filtered, logistic
-from tuner.families._network import Layout
+from tuner.families._layers import Passed, activated, affine, filtered
+from tuner.families._network import Layout, logistic
 
 ROWS_A_STEP, STEPS_AN_EPOCH, LEAST_ROWS_A_STEP = 256, 8, 16
 MOMENTUM, SQUARES = 0.9, 0.95  # of Adam; squares are forgotten early, as in RealMLP
@@ -314,7 +314,9 @@ def _start(layout: Layout, offset: FloatArray, generator: np.random.Generator) -
 
 
 def _padded(parts: Sequence[FloatArray], shape: tuple[int, ...]) -> FloatArray:
-    """Stack arrays of at most the given shape, zeros where they are smaller."""
+    """Stack arrays of at most the given shape, zeros where they are smaller; a single one is not copied."""
+    if len(parts) == 1 and parts[0].shape == shape:
+        return np.asarray(parts[0], dtype=np.float32)[np.newaxis]
     whole = np.zeros((len(parts), *shape), dtype=np.float32)
     for place, part in zip(whole, parts, strict=True):
         place[_corner(part.shape)] = part
