@@ -41,6 +41,7 @@ SPACE = SearchSpace(
     conditions=augmentation.CONDITIONS,
     # The ranges of [2].
     limits={"max_features": (1e-6, 1.0), "min_samples_leaf": (1, 1_000_000), **augmentation.LIMITS},
+    for_dense=("numeric",),  # sparse numbers are only divided by their largest magnitude
     on_images={"numeric": "common"},
     on_tables={"numeric": COLUMNS},
     source="scikit-learn's parameters with the advice of Geurts et al. (2006).",

@@ -50,6 +50,7 @@ SPACE = SearchSpace(
     # Classes were told apart no better by them (three tables), at twice the time.
     for_numbers=("shape", "relevance_rounds"),
     limits={"width": (1e-6, 1e6), "relevance_rounds": (0, 20), **augmentation.LIMITS},
+    for_dense=("numeric",),  # sparse numbers are only divided by their largest magnitude
     on_images={"numeric": "common"},
     on_tables={"numeric": COLUMNS},
     source="Kernels around the scale that standardized columns suggest; columns weighed as in [3].",

@@ -38,6 +38,7 @@ SPACE = SearchSpace(
     conditions={"l1_ratio": Condition("penalty", "elastic_net")},
     # By definition [1]; the ends are the pure penalties.
     limits={"l1_ratio": (0.0, 1.0)},
+    for_dense=("numeric",),  # sparse numbers are only divided by their largest magnitude
     on_images={"numeric": "common"},
     on_tables={"numeric": COLUMNS},
     source="The penalties of glmnet and scikit-learn, straight or bent in numeric columns.",

@@ -86,6 +86,7 @@ SPACE = SearchSpace(
         **augmentation.LIMITS,
     },
     for_classes=("label_smoothing",),
+    for_dense=("numeric",),  # sparse numbers are only divided by their largest magnitude
     on_images={"numeric": "common"},
     on_tables={"convolution": False, "numeric": COLUMNS, "dropout": 0.0},
     source="TabArena's space for networks around RealMLP's defaults, for tables of 200 to 5,000 rows.",

@@ -46,9 +46,9 @@ class SearchSpace:
         The smallest and the largest number the library accepts, where that is known.
     source : str, optional
         Where the space comes from.
-    for_categories, for_classes, for_numbers : tuple of str, optional
+    for_categories, for_classes, for_numbers, for_dense : tuple of str, optional
         Parameters that bring nothing where no column is categorical, where the target holds no classes, where
-        it holds some.
+        it holds some, where rows are sparse.
     costly : tuple of str, optional
         Parameters that cost more than they bring where rows are sparse or very many.
     on_images, on_tables : mapping of str to Dimension or scalar, optional
@@ -57,7 +57,7 @@ class SearchSpace:
     Raises
     ------
     ValueError
-        If a condition, a limit or one of the last six names an unknown parameter, conditions form a circle,
+        If a condition, a limit or one of the last seven names an unknown parameter, conditions form a circle,
         or a dimension leaves its limits.
 
     Examples
@@ -77,6 +77,7 @@ class SearchSpace:
     for_categories: tuple[str, ...] = ()
     for_classes: tuple[str, ...] = ()
     for_numbers: tuple[str, ...] = ()
+    for_dense: tuple[str, ...] = ()
     costly: tuple[str, ...] = ()
     on_images: Mapping[str, Dimension | Scalar] = field(default_factory=dict)
     on_tables: Mapping[str, Dimension | Scalar] = field(default_factory=dict)
@@ -86,8 +87,8 @@ class SearchSpace:
         for mapping in ("dimensions", "conditions", "limits", "on_images", "on_tables"):
             object.__setattr__(self, mapping, dict(getattr(self, mapping)))
         self._check_names((*self.conditions, *self.limits))
-        self._check_names((*self.for_categories, *self.for_classes, *self.for_numbers, *self.costly))
-        self._check_names((*self.on_images, *self.on_tables))
+        self._check_names((*self.for_categories, *self.for_classes, *self.for_numbers, *self.for_dense))
+        self._check_names((*self.costly, *self.on_images, *self.on_tables))
         self._check_names(condition.parent for condition in self.conditions.values())
         for name, limits in self.limits.items():
             check_limits(f"{self.family}.{name}", self.dimensions[name], limits)
@@ -263,6 +264,17 @@ class SearchSpace:
             The same space with the other parameters in `for_numbers` at their defaults.
         """
         return self._without(set(self.for_numbers) - set(asked))
+
+    def without_dense(self) -> SearchSpace:
+        """
+        Fix what changes nothing where rows are sparse.
+
+        Returns
+        -------
+        SearchSpace
+            The same space with the parameters in `for_dense` at their defaults.
+        """
+        return self._without(self.for_dense)
 
     def without_costly(self, *, asked: Iterable[str] = ()) -> SearchSpace:
         """

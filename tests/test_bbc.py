@@ -239,3 +239,27 @@ def test_bbc_draws_groups_whole():
         drawn = counts[:, groups == group]
         assert (drawn == drawn[:, :1]).all()
     assert (counts.sum(axis=1) == 30).all()
+
+
+@pytest.mark.parametrize(("n_groups", "half_width"), [(2, 12.706), (4, 3.182)])
+def test_bbc_of_few_groups_is_no_surer_than_a_t_test_over_them(
+    n_groups, half_width, make_trial, make_scores, make_settings
+):
+    """Two hospitals with losses 1 and 2: a mean of 1.5, and t(.975, 1) = 12.7 standard errors of .5."""
+    y = np.random.default_rng(0).normal(size=60)
+    groups = np.arange(60) % n_groups
+    dataset = make_dataset(y[:, None], y, groups=groups)
+    plan = plan_choosing(dataset, n_folds=n_groups, n_repeats=1, seed=0)
+    bench = Bench(dataset, plan, resolve_metric("mae", "regression"), 0)
+    errors = 1.0 + groups % 2
+    predictions = {
+        number: tuple(y[fold.test] + share * errors[fold.test] for fold in plan.folds)
+        for number, share in enumerate((1.0, 0.9))
+    }
+    trials = [make_trial(number, scores=make_scores([1.0] * n_groups, [0.1] * n_groups)) for number in (0, 1)]
+    estimates = bbc(trials, predictions, bench, make_settings(final="refit"), default=0)
+    each = np.resize([1.0, 2.0], n_groups)
+    half = half_width * each.std(ddof=1) / np.sqrt(n_groups)
+    assert estimates.default.low == pytest.approx(max(0.0, 1.5 - half), abs=1e-3)
+    assert estimates.default.high == pytest.approx(1.5 + half, abs=1e-3)
+    assert (estimates.paid.verdict == "paid") == (n_groups == 4)  # -.1 and -.2, twice each

@@ -740,7 +740,7 @@ def test_a_stopped_run_says_what_it_has(job, capsys, monkeypatch):
     monkeypatch.setattr(TrialStore, "save", stop_after_two)
     assert main(["run", str(path), "--json", "--set", "tracking.uri=sqlite:///other.db"]) == 130
     out = json.loads(capsys.readouterr().out)
-    assert out["value"].startswith("SIGINT after 2 trials, kept in the trial store; best so far ")
+    assert out["value"].startswith("SIGINT after 2 trials, kept in the trial store; best log_loss so far ")
     assert out["cure"] == "Run the command again."
 
 

@@ -10,6 +10,7 @@ from search_spaces import DEFAULT_FAMILIES, PORTFOLIOS, SPACES, Categorical, Flo
 from tuner._options.config import TuningConfig, check_config
 from tuner._options.settings import AUTO_NOMINATING_WEIGHTS, AUTO_SEARCH_WEIGHT, resolve
 from tuner._options.spaces import resolve_spaces
+from tuner._search.proposals import first_proposals
 from tuner.exceptions import InputError
 
 
@@ -363,6 +364,25 @@ def test_linear_leaves_are_searched_for_numbers_on_dense_tables_of_middling_size
     space = found.space("lightgbm")
     assert isinstance(space.dimensions["linear_tree"], Categorical) == searched
     assert any("linear_tree" in known for known in found.portfolios["lightgbm"]) == searched
+
+
+@pytest.mark.parametrize("family", ["linear", "kernel", "extra_trees", "mlp"])
+def test_one_scaling_is_tried_of_sparse_rows(family):
+    """All scalings of sparse numbers are the same: to try each would fit and keep the same rows thrice."""
+    config = TuningConfig(families=[family], search_space={family: {"numeric": "piecewise_linear"}})
+    found = {
+        is_sparse: resolve(
+            TuningConfig(families=[family]), task="binary", has_time=False, is_sparse=is_sparse
+        )
+        for is_sparse in (True, False)
+    }
+    assert found[True].space(family).dimensions["numeric"] == SPACES[family].default()["numeric"]
+    assert isinstance(found[False].space(family).dimensions["numeric"], Categorical)
+    proposals = {is_sparse: first_proposals(settings) for is_sparse, settings in found.items()}
+    assert len(proposals[True]) <= len(proposals[False])
+    if family != "extra_trees":  # which has another name for it
+        asked = resolve(config, task="binary", has_time=False, is_sparse=True)
+        assert asked.space(family).dimensions["numeric"] == "piecewise_linear"
 
 
 def test_label_smoothing_is_searched_for_classes_only():

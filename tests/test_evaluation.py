@@ -642,6 +642,7 @@ def test_a_path_ends_before_predictions_that_a_scorer_refuses():
     n_points = len(result.curves.path_values)
     assert 1 <= n_points < len(FAMILIES["linear"].path_values(configuration("linear").params))
     assert np.isfinite(result.curves.validation).all()
+    assert np.isfinite(result.curves.train).all()  # there are more of them, so one is below 0 earlier
     assert not result.shortened
 
 

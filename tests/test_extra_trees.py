@@ -10,7 +10,9 @@ from sklearn.tree import DecisionTreeRegressor, ExtraTreeClassifier
 
 from tuner._metrics.metrics import METRICS
 from tuner._rows.data import make_dataset
+from tuner._rows.table import Table
 from tuner._trials.bench import all_rows
+from tuner.families import extra_trees as _extra_trees
 from tuner.families.extra_trees import ExtraTreesFamily, Nodes, _rounded_down, _smoothed
 
 
@@ -137,6 +139,17 @@ def test_sparse_rows_grow_trees_too():
     assert sparse.issparse(prepared.X)
     nodes = path._nodes
     np.testing.assert_array_equal(nodes.apply(prepared.X.toarray()), path._leaves[0])
+
+
+def test_wide_sparse_rows_are_made_dense_a_few_at_a_time(monkeypatch):
+    """Eighteen cells at a time are three rows of six columns: the predictions are the same."""
+    rng = np.random.default_rng(0)
+    X = sparse.csr_matrix(rng.poisson(0.5, size=(120, 6)).astype(float))
+    _, path = grown(X, X.toarray()[:, 0] + rng.normal(size=120) > 0.5)
+    table = Table(X, np.empty((120, 0), dtype=np.int32))
+    whole = path.predictor(0).predict(table)
+    monkeypatch.setattr(_extra_trees, "MAX_CELLS", 18)
+    np.testing.assert_array_equal(path.predictor(0).predict(table), whole)
 
 
 def test_thresholds_are_rounded_down():

@@ -91,3 +91,22 @@ def test_few_positives_alone_are_no_optimism():
         by_folds.append(np.mean(result.estimate.fold_losses) - result.selection_loss)
     assert abs(np.mean(optimism)) < 0.03
     assert np.mean(by_folds) < -0.05
+
+
+def test_calibration_is_judged_of_what_is_averaged():
+    """Labels are noise; one repeat says .9 or .1 at random, the other the opposite: .5 on average is right."""
+    rng = np.random.default_rng(0)
+    rows = np.arange(400)
+    folds = tuple(
+        Fold(repeat, place, rows[rows % 2 != place], rows[rows % 2 == place])
+        for repeat in range(2)
+        for place in range(2)
+    )
+    dataset = make_dataset(rng.normal(size=(400, 2)), rng.integers(0, 2, 400))
+    bench = Bench(dataset, FoldPlan("iid", folds, ()), resolve_metric("log_loss", "binary"), 0)
+    guess = rng.choice([0.1, 0.9], 400)
+    predictions = [(1 - guess if fold.repeat else guess)[fold.test] for fold in folds]
+    gains = {n: FoldScorer(bench, n_averaged=n).calibration_gains(predictions, 1.0) for n in (1, 2)}
+    assert min(gains[1]) > 0.3  # a loss of 1.2 becomes one of .69
+    assert max(np.abs(gains[2])) < 0.01
+    assert scorer("mae").calibration_gains(PREDICTIONS, 1.0) == ()

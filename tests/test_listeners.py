@@ -10,7 +10,7 @@ import pytest
 
 from tuner import tune
 from tuner._line import listeners as _listeners
-from tuner._line.listeners import Listeners, RunContext, parent_of, replay
+from tuner._line.listeners import Listeners, RunContext, _run_key, parent_of, replay
 from tuner._metrics.metrics import resolve_metric
 from tuner._options.config import TuningConfig
 from tuner._rows.data import make_dataset
@@ -118,3 +118,23 @@ def test_a_replay_tells_each_run_its_own_end(rows, result, tmp_path, make_settin
     assert "of run one" in one
     assert "of run two" in two
     assert three is None
+
+
+def test_a_run_that_is_stopped_says_its_best_as_the_metric_counts(rows, result):
+    """Of R2 not the loss, 1 - R2 with the gap's penalty, but R2."""
+    metric, dataset = resolve_metric("r2", "regression"), make_dataset(*rows)
+    listeners = Listeners(
+        dataset, metric, CONFIG, RunContext(), parent_of(dataset, RunContext(), "s", ""), None, started=0.0
+    )
+    assert listeners._so_far() == "after 0 trials, in memory only"
+    listeners.notify(replace(result.trials[0], objective=0.3))
+    value = metric.natural(result.trials[0].scores.nested_loss)
+    assert f"after 1 trials, in memory only; best r2 so far {value:.4g} by linear (" in listeners._so_far()
+
+
+def test_studies_of_one_job_key_have_runs_of_their_own(rows):
+    """`tuner run` on the rows that `tuner retune` has searched against its champion is another study."""
+    dataset, context = make_dataset(*rows), RunContext(job_key="churn-1a")
+    keys = [_run_key(parent_of(dataset, context, study, "")) for study in ("churn-1a", "churn-1a-v3")]
+    assert keys == ["churn-1a churn-1a", "churn-1a churn-1a-v3"]
+    assert _run_key(parent_of(dataset, RunContext(), "mine", "")) == "mine"

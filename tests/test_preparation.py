@@ -108,6 +108,14 @@ def test_columns_of_two_values_or_one_have_no_ramps():
     assert design.transform(table(rows)).shape == (20, 4 + N_RAMPS)
 
 
+def test_a_column_that_does_not_vary_says_nothing_whatever_comes():
+    """The standard deviation of a hundred .1 is 1e-17 for rounding; a held-out .3 is no 10 spreads away."""
+    train = table(np.column_stack([np.full(100, 0.1), np.arange(100.0)]))
+    design = Design.fit(train, numeric="piecewise_linear", seed=0)
+    assert design.transform(table([[0.3, 50.0]]))[0, 0] == 0.0
+    assert not design.transform(train)[:, 0].any()
+
+
 @pytest.mark.parametrize(("n_columns", "n_ramps"), [(20, 8), (40, 4), (80, 2), (81, 0)])
 def test_wide_tables_have_fewer_ramps(n_columns, n_ramps):
     """160 ramps in all; one ramp would be the column itself."""

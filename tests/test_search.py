@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 
 import numpy as np
 import pandas as pd
@@ -179,6 +179,16 @@ def test_known_good_ones_take_over_the_best_augmentation(bench, fake_fits, famil
             assert own == augmentation_of(best.configuration.params)
             n_augmented += bool(own)
     assert n_augmented
+
+
+def test_known_good_ones_never_wait_for_themselves():
+    """Where the space fixes an augmentation each has it, and waits for the one of its family before it."""
+    fixed = {"kernel": {"augment": "table", "augment_noise": 0.05}}
+    proposals = first_proposals(settings(families=["kernel", "linear"], search_space=fixed))
+    of_kernel = [place for place, each in enumerate(proposals) if each.configuration.family == "kernel"]
+    assert len(of_kernel) > 2
+    for before, place in pairwise(of_kernel):
+        assert proposals[place].after == (before if proposals[place].adopts else -1)
 
 
 @pytest.mark.parametrize("families", [["linear"], ["lightgbm", "linear"]])
@@ -441,10 +451,10 @@ def test_failed_trials_are_told_and_the_search_goes_on(bench, fake_fits):
 
 
 def test_no_default_that_can_be_scored_ends_the_run(bench, fake_fits):
-    """Where every default fails the data is at fault: an error with the first reason."""
+    """Where every default fails the data is at fault: an error with the reasons, each once."""
     fake_fits(fails=set(range(20)))
     heard = []
-    with pytest.raises(TrialsFailedError, match="ValueError: no"):
+    with pytest.raises(TrialsFailedError, match=r"no other will\. lightgbm, linear: ValueError: no"):
         search(bench, settings(), heard=heard).run()
     assert heard == []
 
@@ -594,3 +604,26 @@ def test_known_trials_are_not_run_again(bench, fake_fits):
     assert sorted(number for number, _ in asked) == [9, 10, *range(12, 20)]
     assert timeless(again.trials) == timeless(whole.trials)
     assert again.trials[3] == whole.trials[3]
+
+
+def test_known_trials_stay_what_they_were(bench, fake_fits):
+    """Where the sampler would draw another configuration now, by another version, the stored one is taken."""
+    fake_fits()
+    trials = search(bench, settings()).run().trials
+    drawn = [trial for trial in trials[10:] if trial.configuration.family == trials[10].configuration.family]
+    swapped = {**dict(enumerate(trials)), 10: replace(trials[10], configuration=drawn[-1].configuration)}
+    asked = fake_fits()
+    again = search(bench, settings(), known=swapped).run()
+    assert (asked, again.trials[10].configuration) == ([], drawn[-1].configuration)
+    assert again.study.trials[10].params == again.study.trials[drawn[-1].number].params
+
+
+@pytest.mark.parametrize("keep_predictions", [False, True])
+def test_known_trials_are_taken_whatever_the_time(bench, fake_fits, keep_predictions):
+    """Twelve stored trials and no time left: all twelve are there to choose from, and no new one."""
+    fake_fits()
+    known = dict(enumerate(search(bench, settings(max_trials=12)).run().trials))
+    chosen = settings(max_trials=None, time_budget=60.0)
+    over = Deadline.after(0.0)
+    again = search(bench, chosen, deadline=over, known=known, keep_predictions=keep_predictions).run()
+    assert timeless(again.trials) == timeless(known.values())

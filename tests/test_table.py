@@ -328,6 +328,14 @@ def test_every_sparse_format_becomes_csr(kind):
         assert notes == ()
 
 
+def test_repeated_sparse_entries_are_one_cell():
+    """SciPy means their sum; trees would read the last of them. The caller's matrix stays as it was."""
+    X = sparse.csr_matrix((np.array([1.0, 2.0, 3.0]), np.array([0, 0, 1]), np.array([0, 2, 3])), shape=(2, 2))
+    _, table, _ = read_schema(X)
+    np.testing.assert_array_equal(table.numeric.toarray(), [[3, 0], [0, 3]])
+    assert (table.numeric.nnz, X.nnz) == (2, 3)
+
+
 def test_constant_sparse_columns_are_dropped():
     """All-zero, all-one and all-missing sparse columns go; one that differs in one cell stays."""
     dense = np.array([[0, 1, NAN, 5, 0], [0, 1, NAN, 5, 0], [0, 1, NAN, 0, -1.0]])

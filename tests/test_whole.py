@@ -71,13 +71,13 @@ def test_every_first_fit_comes_before_any_further_one(wanted, monkeypatch):
     """Four fits of .1 s and time for five or six: all four are there, and no more than time allowed."""
     order = []
 
-    def slow(configuration, path_value, rows, *, seed):
+    def slow(wanted, seed, check):
         order.append(seed)
         sleep(0.1)
-        return original(configuration, path_value, rows, seed=seed)
+        return original(wanted, seed, check)
 
-    original = _whole.refit
-    monkeypatch.setattr(_whole, "refit", slow)
+    original = _whole._fitted
+    monkeypatch.setattr(_whole, "_fitted", slow)
     made = refits([wanted(BAGGED)] * 4, n_fits=3, deadline=Deadline.after(0.6))
     assert order[:4] == [0] * 4
     assert 0 not in order[4:]
@@ -96,20 +96,39 @@ def test_time_that_is_over_leaves_one_fit_each(wanted):
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_first_fit_must_work_and_a_further_one_may_fail(wanted, monkeypatch, number):
     """The first raises what it raised; with a further one that fails, seeds end there."""
-    original, calls = _whole.refit, []
+    original, calls = _whole._fitted, []
 
-    def fails_once(*arguments, **options):
-        calls.append(options)
+    def fails_once(*arguments):
+        calls.append(arguments)
         if len(calls) == number + 1:
             raise FloatingPointError("no tree")
-        return original(*arguments, **options)
+        return original(*arguments)
 
-    monkeypatch.setattr(_whole, "refit", fails_once)
+    monkeypatch.setattr(_whole, "_fitted", fails_once)
     if number == 0:
         with pytest.raises(FloatingPointError, match="no tree"):
             refits([wanted(BAGGED)], n_fits=3)
     else:
         assert [len(made) for made in refits([wanted(BAGGED)], n_fits=3)] == [1]
+
+
+def test_an_interrupt_ends_fits_at_their_next_step(wanted, monkeypatch):
+    """The one beside it would take ten seconds; it ends when the other one is interrupted."""
+    steps = []
+
+    def interrupted(asked, seed, check):  # noqa: ARG001 - as the fit it stands for
+        if asked.configuration.family == "linear":
+            sleep(0.05)
+            raise KeyboardInterrupt
+        for step in range(1000):
+            steps.append(step)
+            sleep(0.01)
+            check()
+
+    monkeypatch.setattr(_whole, "_fitted", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        refits([wanted({}, "linear"), wanted({})], n_workers=2)
+    assert 0 < len(steps) < 500
 
 
 def test_predictions_that_are_not_finite_are_refused(wanted, monkeypatch):
@@ -119,6 +138,6 @@ def test_predictions_that_are_not_finite_are_refused(wanted, monkeypatch):
         def predict(self, table):
             return np.full(table.n_rows, np.nan)
 
-    monkeypatch.setattr(_whole, "refit", lambda *_, **__: Broken())
+    monkeypatch.setattr(_whole, "_fitted", lambda *_: Broken())
     with pytest.raises(ValueError, match="not finite"):
         refits([wanted({})])

@@ -207,7 +207,7 @@ def _attempt(options: argparse.Namespace) -> str | Failure:
         return _failure(code, error.rule, error.value, error.cure)
     except TrialsFailedError as error:
         rule = "At least one trial must be scored."
-        return _failure(BAD_INPUT, rule, error, "Read the reasons of the failed trials, then change the job.")
+        return _failure(BAD_INPUT, rule, error, "Change the job so that these reasons are gone.")
     except _TerminatedError as error:
         return _stopped(TERMINATED, "The run was terminated.", "SIGTERM", error)
     except KeyboardInterrupt as error:

@@ -50,6 +50,8 @@ class Assembled:
         Of what its fold models say of rows they did not see; None on few rows.
     bag : BagLosses or None
         What averaging its fits over the repeats gains; None where that cannot be told.
+    calibration_gains : tuple of float
+        Log loss that recalibration would gain on each fold; none for a regression.
     """
 
     model: Blended
@@ -58,6 +60,7 @@ class Assembled:
     held_out: tuple[FloatArray, ...]
     reliability: Reliability | None
     bag: BagLosses | None
+    calibration_gains: tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,6 +212,7 @@ def assemble(
             held_out=tuple(tempered(fold, temperature) for fold in held_out),
             reliability=scorer.reliability(held_out, temperature),
             bag=scorer.bag(held_out),
+            calibration_gains=scorer.calibration_gains(held_out, temperature),
         )
 
     return Finals(

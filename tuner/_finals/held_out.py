@@ -12,7 +12,7 @@ from tuner._finals.together import is_together, scored, together_loss
 from tuner._metrics.metrics import Metric
 from tuner._records import BagLosses
 from tuner._seeds import child_seed
-from tuner._statistics.calibration import choose_temperature, tempered
+from tuner._statistics.calibration import choose_temperature, recalibration_gains, tempered
 from tuner._statistics.intervals import pooled
 from tuner._statistics.reliability import Reliability, reliability
 from tuner._trials.bench import Bench
@@ -93,6 +93,24 @@ class FoldScorer:
         if dataset.log_target:
             y, mean = np.expm1(y), np.maximum(np.expm1(mean), 0.0)
         return reliability(y, tempered(mean, temperature), weights, classes=dataset.task != "regression")
+
+    def calibration_gains(self, predictions: Sequence[FloatArray], temperature: float) -> tuple[float, ...]:
+        """Return what recalibration would gain on each fold of the first repeat; nothing for a regression.
+
+        Of predictions averaged as in a bag, and tempered: a single model is sharper than what is delivered.
+        """
+        dataset = self._bench.dataset
+        if dataset.task == "regression":
+            return ()
+        rows, mean = self._averaged(predictions)
+        mean = tempered(mean, temperature)
+        parts = []
+        for fold in self._bench.plan.folds:
+            held_out = np.isin(rows, fold.test)
+            if not fold.repeat and held_out.any():
+                y, weights = dataset.targets(rows[held_out])
+                parts.append((y, np.asarray(mean[held_out], dtype=np.float64), weights))
+        return recalibration_gains(parts) if len(parts) > 1 else ()
 
     def bag(self, predictions: Sequence[FloatArray]) -> BagLosses | None:
         """Return what one model a repeat loses on the folds of the first repeat, and what their average does.

@@ -173,11 +173,12 @@ class Listeners:
         """Say what a run that is stopped has reached."""
         kept = "in memory only" if self.store is None else "kept in the trial store"
         text = f"after {self._n_judged} trials, {kept}"
-        if self._best is None:
+        if self._best is None or self._best.scores is None:
             return text
+        value = self.metric.natural(self._best.scores.nested_loss)
         configuration = self._best.configuration
-        settings = ", ".join(f"{name}={value}" for name, value in configuration.params.items())
-        return f"{text}; best so far {self._best.objective:.4g} by {configuration.family} ({settings})"
+        settings = ", ".join(f"{name}={setting}" for name, setting in configuration.params.items())
+        return f"{text}; best {self.metric.name} so far {value:.4g} by {configuration.family} ({settings})"
 
     def _opening(self) -> str:
         dataset = self.dataset
@@ -213,11 +214,16 @@ def start_tracker(config: TuningConfig, parent: ParentInfo, *, is_stored: bool) 
         run_name=parent.run_name,
         study=parent.study,
         job_key=parent.job_key,
-        run_key=parent.job_key or parent.study if is_stored else None,
+        run_key=_run_key(parent) if is_stored else None,
         dataset=parent.dataset,
     )
     tracker.start()
     return tracker
+
+
+def _run_key(parent: ParentInfo) -> str:
+    """Return what names a run in MLflow when it is continued: a retuning's studies share the key of a job."""
+    return parent.study if parent.job_key is None else f"{parent.job_key} {parent.study}"
 
 
 def replay(store: TrialStore, tracker: Tracker, *, timeout: float) -> TrackingInfo:

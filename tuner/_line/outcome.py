@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +13,6 @@ from tuner._claims.optimism import OptimismTable, ScoreRow, chance_loss, score_r
 from tuner._claims.slices import slice_scores
 from tuner._diagnosis.diagnosis import Evidence, diagnose
 from tuner._finals.finals import Assembled, Finals
-from tuner._folds.splits import Fold
 from tuner._line.choice import Choice
 from tuner._metrics.metrics import Metric
 from tuner._model import deliver, measure_latency
@@ -23,9 +21,7 @@ from tuner._records import GroupScores, LearningCurve
 from tuner._report.card import describe
 from tuner._report.result import Trials, TuningResult
 from tuner._rows.data import Dataset
-from tuner._statistics.calibration import recalibration_gains
 from tuner._statistics.intervals import pooled
-from tuner._types import FloatArray
 from tuner.families import FAMILIES
 
 
@@ -72,7 +68,7 @@ def conclude(
         finalists=finals.finalists,
         paid=paid,
         learning=probed.learning,
-        calibration_gains=_calibration_gains(dataset, finals.plan.folds, delivered.held_out),
+        calibration_gains=delivered.calibration_gains,
         slices=slices,
         groups=probed.groups,
     )
@@ -162,21 +158,6 @@ def _delivered_estimate(
         bag=shipped.bag,
         test_share=float(np.mean(shares)),
     )
-
-
-def _calibration_gains(
-    dataset: Dataset, folds: Sequence[Fold], held_out: Sequence[FloatArray]
-) -> tuple[float, ...]:
-    """Return what recalibration would gain on each fold of the first repeat; nothing for a regression."""
-    if dataset.task == "regression":
-        return ()
-    parts = [
-        (y, np.asarray(prediction, dtype=np.float64), weights)
-        for fold, prediction in zip(folds, held_out, strict=True)
-        if fold.repeat == 0
-        for y, weights in [dataset.targets(fold.test)]
-    ]
-    return recalibration_gains(parts) if len(parts) > 1 else ()
 
 
 def _score_rows(

@@ -44,6 +44,8 @@ def study_hash(dataset: Dataset, config: TuningConfig) -> str:
         folds += (metric.guide.name,)
     if dataset.task == "regression" or dataset.weights is not None:  # what stored strengths of penalties mean
         folds += ("standardized",)
+    if dataset.table.is_sparse:
+        folds += ("one scaling",)
     has_images = dataset.schema.image_shape is not None
     spaces = resolve_spaces(config.families, config.search_space, has_images=has_images)
     known = tuple(known_good(space, has_images=has_images) for space in spaces)

@@ -112,6 +112,8 @@ def resolve(
     )
     if not has_categories:
         spaces = tuple(space.without_categories() for space in spaces)
+    if is_sparse:
+        spaces = tuple(space.without_dense() for space in spaces)
     if is_sparse or is_large:
         spaces = tuple(space.without_costly(asked=changes.get(space.family, ())) for space in spaces)
     if task == "regression":

@@ -63,9 +63,7 @@ class Design:
     def max_bytes(table: Table) -> int:
         """Return the most that the rows' dense design can take: ramps, all categories, numbers missing."""
         n_numeric = table.numeric.shape[1]
-        codes = table.categorical.max(axis=0, initial=MISSING)
-        n_one_hot = int(np.minimum(codes + 2, MAX_CATEGORIES).sum())
-        n_design = 2 * n_numeric + min(N_RAMPS * n_numeric, MAX_RAMPS) + n_one_hot
+        n_design = 2 * n_numeric + min(N_RAMPS * n_numeric, MAX_RAMPS) + _n_one_hot(table)
         return int(table.n_rows * n_design * np.dtype(_precision(table)).itemsize)
 
     @classmethod
@@ -83,7 +81,9 @@ class Design:
             For the rows learned from.
         """
         if table.is_sparse:
-            imputer = SimpleImputer(strategy="median", keep_empty_features=True)
+            has_gaps = np.isnan(table.numeric.data).any()  # medians of sparse columns are found one by one
+            strategy = "median" if has_gaps else "constant"
+            imputer = SimpleImputer(strategy=strategy, fill_value=0.0, keep_empty_features=True)
             return cls(make_pipeline(imputer, MaxAbsScaler()).fit(table.numeric))
         dtype = _precision(table)
         if table.n_rows > MAX_FIT_ROWS:
@@ -127,7 +127,14 @@ class Design:
 
 def _precision(table: Table) -> Any:
     """Return the type of a design's numbers: on large tables half the memory is worth more than digits."""
-    return np.float64 if table.numeric.size * 8 <= MAX_DOUBLE_BYTES else np.float32
+    n_cells = table.n_rows * (table.numeric.shape[1] + _n_one_hot(table))
+    return np.float64 if n_cells * 8 <= MAX_DOUBLE_BYTES else np.float32
+
+
+def _n_one_hot(table: Table) -> int:
+    """Return the most columns that the categories may become."""
+    codes = table.categorical.max(axis=0, initial=MISSING)
+    return int(np.minimum(codes + 2, MAX_CATEGORIES).sum())
 
 
 class SmoothScaler(TransformerMixin, BaseEstimator):
@@ -190,7 +197,8 @@ class PiecewiseLinear(TransformerMixin, BaseEstimator):
 
     What is linear in the ramps is piecewise linear in the column. The ramps of a column together vary as much
     as the column itself, so that a penalty does not prefer the bent to the straight. A column of two values
-    needs none; where there are too many ramps in all, every column has fewer.
+    needs none; where there are too many ramps in all, every column has fewer. A column that does not vary in
+    the training rows is 0 whatever its value: nothing is known of it.
 
     References
     ----------
@@ -207,7 +215,8 @@ class PiecewiseLinear(TransformerMixin, BaseEstimator):
         self.lengths_ = np.concatenate([np.diff(each) for each in knots])
         raw = self._raw(X)
         self.mean_, spread = raw.mean(axis=0), raw.std(axis=0)
-        self.scale_ = np.where(spread > 0, spread, 1.0)
+        varies = np.ptp(raw, axis=0) > 0  # the spread of many 0.1 is not 0, for rounding
+        self.scale_ = np.where(varies, spread, np.inf)
         self.scale_[X.shape[1] :] *= np.sqrt(np.repeat(n_ramps, n_ramps))
         return self
 

@@ -219,6 +219,9 @@ def as_frame(X: Any) -> Any:
         X = X.to_pandas()
     if sparse.issparse(X):
         X = as_csr(X)
+        if not X.has_canonical_format:
+            X = X.copy()
+            X.sum_duplicates()  # trees would read the last one, products the sum
         if np.iscomplexobj(X):
             raise InputError("X must be real.", "Complex data not supported", "Pass real numbers.")
         _check_shape(X.shape)

@@ -48,9 +48,9 @@ def first_proposals(settings: Settings) -> list[Proposal]:
         family = proposal.configuration.family
         key = json.dumps(proposal.configuration.flat(), sort_keys=True)
         if key not in unique:
-            if augmentation.augmentation_of(proposal.configuration.params):
-                last[family] = len(unique)
             unique[key] = replace(proposal, after=last.get(family, -1)) if proposal.adopts else proposal
+            if augmentation.augmentation_of(proposal.configuration.params):
+                last[family] = len(unique) - 1
     return list(unique.values())
 
 

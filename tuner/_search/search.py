@@ -181,7 +181,7 @@ class Search:
     def _wants(self, number: int) -> bool:
         if self._settings.max_trials is not None and number >= self._settings.max_trials:
             return False
-        if number == 0:
+        if number == 0 or number in self._known:  # what is stored is taken, whatever the time
             return True
         if self._limit.reached:
             return False
@@ -230,7 +230,8 @@ class Search:
         known = self._known.get(number)
         if known is not None:
             _check_same(number, configuration, known.configuration)
-        curves = known.curves if known is not None and self._keep_predictions else None
+        is_fitted_again = self._keep_predictions and not self._limit.reached
+        curves = known.curves if known is not None and is_fitted_again else None
         if known is not None and curves is None:
             done: Future[Trial] = Future()
             done.set_result(Trial(known, None))
@@ -250,22 +251,29 @@ class Search:
         )
 
     def _ask(self, number: int) -> Configuration:
-        """Ask for a configuration not judged before; a small space may be exhausted, then one is repeated."""
+        """Ask for a configuration not judged before; a small space may be exhausted, then one is repeated.
+
+        A stored trial is asked for as it was, whatever the sampler would draw now: another version of a
+        library, or another processor, draws another one.
+        """
         if self._settings.widen:
             self._widen()
-        if number < len(self._initial):
+        stored = self._known.get(number)
+        if stored is not None:
+            self._study.enqueue_trial(suggested(stored.configuration, self._settings))
+        elif number < len(self._initial):
             self._study.enqueue_trial(suggested(self._next_known(number), self._settings))
         for attempt in range(ASKS):
             seed = child_seed(self._settings.seed, "sampler", number, attempt)
             self._study.sampler = (
                 optuna.samplers.RandomSampler(seed)
-                if attempt
+                if attempt or stored is not None
                 else ThinnedTPE(seed, self._ranking, self._ranges)
             )
             trial = self._study.ask()
             configuration = suggest(trial, self._settings)
             key = json.dumps(configuration.flat(), sort_keys=True)
-            if key not in self._seen or attempt == ASKS - 1:
+            if stored is not None or key not in self._seen or attempt == ASKS - 1:
                 break
             self._study.tell(trial, state=TrialState.FAIL)  # not a trial of ours: see `_published`
         self._seen.add(key)
@@ -308,7 +316,7 @@ class Search:
             self._cap = penalty_cap([trial.record for trial in batch])
             if all(trial.record.scores is None for trial in batch):
                 raise TrialsFailedError(
-                    f"No default configuration could be scored, so no other will. {batch[0].record.reason}"
+                    f"No default configuration could be scored, so no other will. {_reasons(batch)}"
                 )
         else:
             batch = [self._running.popleft().result()]
@@ -349,6 +357,14 @@ class Search:
 def _named_default(records: Sequence[TrialRecord]) -> int:
     """Return the number of the first family's default that could be scored."""
     return next(record.number for record in records if record.scores is not None)
+
+
+def _reasons(failed: Sequence[Trial]) -> str:
+    """Return why trials failed, each reason once, by family."""
+    families: dict[str, list[str]] = {}
+    for trial in failed:
+        families.setdefault(str(trial.record.reason), []).append(trial.record.configuration.family)
+    return " ".join(f"{', '.join(names)}: {reason}" for reason, names in families.items())
 
 
 def _check_same(number: int, asked: Configuration, stored: Configuration) -> None:

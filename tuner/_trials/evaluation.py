@@ -23,7 +23,7 @@ from tuner._records import Configuration, Curves, Scores
 from tuner._rows.data import Dataset
 from tuner._seeds import child_seed
 from tuner._trials.bench import Bench
-from tuner._types import FloatArray
+from tuner._types import BoolArray, FloatArray
 from tuner.exceptions import DeadlineReachedError, RaceLostError
 from tuner.families import FAMILIES, Check, PathFit, Predictor, TogetherFamily
 
@@ -132,19 +132,26 @@ class _Track:
         held_out = self.fit.validation_prediction()
         if not np.isfinite(held_out).all():
             raise FloatingPointError("non-finite predictions")
-        loss = self._metric.worst_loss(self._y_test, held_out, self._w_test)
-        if np.isnan(loss).all() and (why := self._metric.refusal(self._y_test, held_out)):
-            if not self.validation:
-                raise FloatingPointError(f"the metric refuses the predictions ({why})")
-            self._is_refused = True
-            raise _PathEndedError
-        self.train.append(self._metric.worst_loss(self._y_train, self.fit.train_prediction(), self._w_train))
+        loss = self._loss(self._y_test, held_out, self._w_test)
+        self.train.append(self._loss(self._y_train, self.fit.train_prediction(), self._w_train))
         self.validation.append(loss)
         if self._metric.guide:
             self.guide.append(self._metric.guide.worst_loss(self._y_test, held_out, self._w_test))
         if self._keeps_predictors:
             self.predictors.append(self.fit.predictor(len(self.validation) - 1))
         return held_out.astype(self._dtype)
+
+    def _loss(
+        self, y: FloatArray, prediction: FloatArray, weights: FloatArray | BoolArray | None
+    ) -> FloatArray:
+        """Return the losses of predictions; where a scorer refuses them, the path ends or has no point."""
+        loss = self._metric.worst_loss(y, prediction, weights)
+        if np.isnan(loss).all() and (why := self._metric.refusal(y, prediction)):
+            if not self.validation:
+                raise FloatingPointError(f"the metric refuses the predictions ({why})")
+            self._is_refused = True
+            raise _PathEndedError
+        return loss
 
     def run_alone(self, n_points: int, check: Check, *, keep_models: bool) -> None:
         """Walk the whole path and let the rows go; only what was read stays, and models where asked for."""

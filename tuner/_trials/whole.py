@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
+from threading import Event
 from time import monotonic
 
 import numpy as np
 
 from tuner._process.deadline import Deadline
+from tuner._process.pool import cancellable_pool
 from tuner._records import Configuration
 from tuner._seeds import child_seed
 from tuner._trials.bench import augmented
 from tuner._types import FloatArray
-from tuner.families import FAMILIES, Predictor, TrainingRows
+from tuner.exceptions import DeadlineReachedError
+from tuner.families import FAMILIES, Check, Predictor, TrainingRows
 
 PROBE_ROWS = 200  # tell whether another seed made another model
 NO_DEADLINE = Deadline()
@@ -31,15 +33,15 @@ class Refit:
     seed: int
 
 
-def refit(configuration: Configuration, path_value: float, rows: TrainingRows, *, seed: int) -> Predictor:
-    """Fit once on the rows up to a path value; the value is not scaled with their number."""
-    family = FAMILIES[configuration.family]
-    size = family.path_values(configuration.params).index(path_value)
-    rows = augmented(rows, configuration.params, seed=child_seed(seed, "augment-refit"))
-    prepared = family.prepare(configuration.params, rows, seed=child_seed(seed, "prepare-refit"))
-    fit = family.start(configuration.params, prepared, seed=child_seed(seed, "refit"))
+def _fitted(wanted: Refit, seed: int, check: Check) -> Predictor:
+    """Fit once on the rows up to the path value, which is not scaled with their number."""
+    params, family = wanted.configuration.params, FAMILIES[wanted.configuration.family]
+    size = family.path_values(params).index(wanted.path_value)
+    rows = augmented(wanted.rows, params, seed=child_seed(seed, "augment-refit"))
+    prepared = family.prepare(params, rows, seed=child_seed(seed, "prepare-refit"))
+    fit = family.start(params, prepared, seed=child_seed(seed, "refit"))
     for _ in range(size + 1):
-        fit.advance()
+        fit.advance(check)
     return fit.predictor(size)
 
 
@@ -62,14 +64,21 @@ def refits(
     ValueError
         If a first fit predicts what is not finite; else whatever it raises.
     """
-    with ThreadPoolExecutor(n_workers, thread_name_prefix="refit") as pool:
-        firsts = list(pool.map(_first, wanted))
+    cancelled = Event()
+
+    def check() -> None:
+        if cancelled.is_set():
+            raise DeadlineReachedError("the run was stopped")
+
+    with cancellable_pool(n_workers, "refit", cancelled) as pool:
+        firsts = list(pool.map(_first, wanted, repeat(check)))
         made = [[first.model] for first in firsts]
         varied = list(range(len(wanted)))
 
         def again(position: int, index: int) -> Predictor | None:
             first = firsts[position]
-            return _another(wanted[position], first, index) if first.seconds <= deadline.left else None
+            is_time = first.seconds <= deadline.left
+            return _another(wanted[position], first, index, check) if is_time else None
 
         for index in range(1, n_fits):
             models = list(pool.map(again, varied, repeat(index)))
@@ -91,25 +100,25 @@ class _First:
     seconds: float
 
 
-def _first(wanted: Refit) -> _First:
+def _first(wanted: Refit, check: Check) -> _First:
     started = monotonic()
-    model, probe = _probed(wanted, wanted.seed)
+    model, probe = _probed(wanted, wanted.seed, check)
     return _First(model, probe, monotonic() - started)
 
 
-def _another(wanted: Refit, first: _First, index: int) -> Predictor | None:
+def _another(wanted: Refit, first: _First, index: int, check: Check) -> Predictor | None:
     """Return a fit with another seed; None where it repeats the first one or fails."""
     try:
-        model, probe = _probed(wanted, child_seed(wanted.seed, "refit again", index))
+        model, probe = _probed(wanted, child_seed(wanted.seed, "refit again", index), check)
     except Exception:  # noqa: BLE001 - a model less, no lost run
         return None
     least = 1e-6 * float(np.std(first.probe))  # in its own spread: targets may be tiny, or far from 0
     return None if np.allclose(probe, first.probe, rtol=0.0, atol=least) else model
 
 
-def _probed(wanted: Refit, seed: int) -> tuple[Predictor, FloatArray]:
+def _probed(wanted: Refit, seed: int, check: Check) -> tuple[Predictor, FloatArray]:
     """Return a fit and what it predicts for some rows, all of it finite."""
-    model = refit(wanted.configuration, wanted.path_value, wanted.rows, seed=seed)
+    model = _fitted(wanted, seed, check)
     probe = np.asarray(model.predict(wanted.rows.table.part(0, PROBE_ROWS)))
     if not np.isfinite(probe).all():
         raise ValueError(f"{wanted.configuration.family} predicts values that are not finite")

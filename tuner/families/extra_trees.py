@@ -28,6 +28,7 @@ SPLIT_SIZES = (512, 384, 256, 192, 128, 96, 64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 
 N_TREES = 64  # a fold; a bag of ten has ten times as many
 MOST_SPLITS = 4000  # nodes smaller than this share of the rows are never split: memory, on large tables
 MAX_PAIRS = 2**20  # of rows and trees, followed at a time
+MAX_CELLS = 2**24  # of rows that are sparse, made dense at a time
 MAX_LEAVES = 2**25  # of rows and trees, remembered for the training rows: fewer trees on large tables
 LEAST_TREES = 16
 
@@ -255,7 +256,7 @@ class Nodes:
             threshold=_rounded_down(thresholds),
             left=np.where(inner, joined("children_left", np.int32, shifted=True), -1).astype(np.int32),
             right=np.where(inner, joined("children_right", np.int32, shifted=True), -1).astype(np.int32),
-            values=np.concatenate([tree.value[:, :, 0] for tree in trees]).astype(np.float32),
+            values=np.concatenate([tree.value[:, :, 0].astype(np.float32) for tree in trees]),
             sizes=joined("n_node_samples", np.int32),
             roots=roots,
         )
@@ -366,7 +367,7 @@ class ForestPredictor:
     def predict(self, table: Table) -> FloatArray:
         """Return probabilities or values of the rows."""
         X = self.design.transform(table)
-        size = max(1, MAX_PAIRS // len(self.nodes.roots))
+        size = max(1, min(MAX_PAIRS // len(self.nodes.roots), MAX_CELLS // X.shape[1]))
         starts = range(0, max(1, table.n_rows), size)
         raw = np.concatenate([self._values(X[start : start + size]) for start in starts])
         return self.center + self.scale * _smoothed(
@@ -374,5 +375,6 @@ class ForestPredictor:
         )
 
     def _values(self, X: Any) -> FloatArray:
-        rows = _single(X.toarray() if sparse.issparse(X) else X)  # type: ignore[attr-defined]
-        return self.nodes.average(self.nodes.apply(rows))
+        rows = _single(X)
+        dense = rows.toarray() if sparse.issparse(rows) else rows  # type: ignore[attr-defined]
+        return self.nodes.average(self.nodes.apply(dense))
