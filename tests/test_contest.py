@@ -75,6 +75,30 @@ def test_an_equal_model_is_promoted_only_if_markedly_smaller():
     assert _contest("mae", y, champion, worse, blocks).verdict == "not better"
 
 
+def _profit(_y, prediction, _thresholds):
+    """Score predictions by their mean: the loss of a scorer is minus its score."""
+    return lambda weights: -(weights @ prediction / weights.sum(axis=1))[:, None]
+
+
+@pytest.mark.parametrize(
+    ("profit", "n_fits", "verdict"),
+    [
+        (0.95, 4, "not better"),  # higher by .05; 10% of -1, not taken as .1, would let it pass
+        (1.05, 4, "not better"),  # lower by .05 is within the margin
+        (1.2, 4, "better"),  # lower by .2 is not
+        (0.995, 2, "equal and smaller"),  # higher by .005 is less than 1%
+    ],
+)
+def test_a_margin_is_a_share_of_a_negative_loss_as_well(profit, n_fits, verdict):
+    """The champion makes 1 on every row, a loss of -1: the margin of 10% is .1 to the better side."""
+    metric = Metric("profit", frozenset({"regression"}), _profit, value="minus_loss")
+    champion, challenger = Contestant(np.ones(40), None, 4), Contestant(np.full(40, profit), None, n_fits)
+    contest = hold_contest(
+        metric, np.zeros(40), None, time_blocks(40), champion=champion, challenger=challenger, margin=0.1
+    )
+    assert contest.verdict == verdict
+
+
 def test_every_use_of_the_rows_widens_the_interval():
     """The second contest on the same rows is judged at 97.5%, the fifth at 99%."""
     generator = np.random.default_rng(1)

@@ -138,7 +138,7 @@ def test_without_a_fit_on_all_rows_the_fold_models_are_delivered(monkeypatch):
     def fails(*_, **__):
         raise FloatingPointError("no tree")
 
-    monkeypatch.setattr("tuner._trials.whole.refit", fails)
+    monkeypatch.setattr("tuner._trials.whole._fitted", fails)
     generator = np.random.default_rng(0)
     X = generator.normal(size=(80, 3))
     config = TuningConfig(

@@ -94,7 +94,7 @@ def test_few_positives_alone_are_no_optimism():
 
 
 def test_calibration_is_judged_of_what_is_averaged():
-    """Labels are noise; one repeat says .9 or .1 at random, the other the opposite: .5 on average is right."""
+    """Labels are noise; one repeat says .9 or .1 at random, the other the opposite: .5 on average."""
     rng = np.random.default_rng(0)
     rows = np.arange(400)
     folds = tuple(

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tuner._movement.movement import measure_movement, share_interval
+from tuner._movement.movement import check_schema, measure_movement, share_interval
 from tuner._movement.reference import Promise, Reference, remember
+from tuner._records import Finding
 from tuner._report.page import draw_movement
 from tuner._rows.data import make_dataset
 from tuner._statistics.intervals import Interval
@@ -29,9 +30,16 @@ def reference_of(frame: pd.DataFrame, *, time=None) -> Reference:
     return remember(frame, target, dataset, seed=0, now=0.0)
 
 
+def schema_of(reference: Reference, frame: pd.DataFrame) -> tuple[Finding, ...]:
+    """Return what is said of the columns."""
+    dataset = make_dataset(frame, pd.Series(np.arange(len(frame)) % 2))
+    return tuple(check_schema(reference, frame, dataset.schema.columns))
+
+
 def found(reference: Reference, frame: pd.DataFrame, **options) -> dict[str, str]:
     """Return the severity of each code that is found, but for growth."""
-    movement = measure_movement(reference, frame, n_new_rows=len(frame), **options)
+    schema = schema_of(reference, frame)
+    movement = measure_movement(reference, frame, schema=schema, n_new_rows=len(frame), **options)
     return {each.code: each.severity for each in movement.findings if each.code != "M008"}
 
 
@@ -53,13 +61,16 @@ def test_rows_of_the_same_kind_have_not_moved():
 
 
 def test_loss_beyond_the_noise_of_both_intervals_has_moved():
-    """Difference .3; noise of both: sqrt(.2^2 + .2^2) = .283 is less, sqrt(.2^2 + .25^2) = .320 is more."""
+    """Difference .3; noise of both: sqrt(.2^2 + .2^2) = .283 is less, sqrt(.2^2 + .25^2) = .320 is more.
+
+    Without a promise it is said that nothing can be told.
+    """
     reference = reference_of(table(100, 0))
     loss = Interval(0.8, 0.6, 1.0)
     less, more = Interval(0.5, 0.3, 0.7), Interval(0.5, 0.3, 0.75)
     assert found(reference, table(100, 1), loss=loss, promised=less)["M001"] == "warning"
     assert "M001" not in found(reference, table(100, 1), loss=loss, promised=more)
-    assert "M001" not in found(reference, table(100, 1), loss=loss, promised=None)
+    assert found(reference, table(100, 1), loss=loss, promised=None)["M001"] == "info"
 
 
 def test_forward_windows_are_judged_by_the_promised_value():
@@ -80,11 +91,39 @@ def test_a_loss_measured_on_a_holdout_is_judged_by_the_noise_of_both():
     assert "M001" not in found(measured, table(100, 1), loss=loss, promised=promised)
 
 
+@pytest.mark.parametrize("ends", [(-np.inf, np.inf), (0.0, np.inf), (np.nan, np.nan)])
+def test_a_loss_without_an_interval_keeps_no_promise(ends):
+    """Of four blocks (RMSE: from 0), or of one class: columns decide, and it is said why."""
+    loss = Interval(np.nan if np.isnan(ends[0]) else 0.5, *ends)
+    told = found(reference_of(table(300, 0)), table(200, 1, shift=2.0), loss=loss,
+                 promised=Interval(0.5, 0.4, 0.6))  # fmt: skip
+    assert (told["M001"], told["M002"]) == ("info", "warning")
+
+
+@pytest.mark.parametrize(("promised_low", "is_far"), [(0.41, True), (0.39, False)])
+def test_a_loss_far_below_the_promise_asks_about_the_labels(promised_low, is_far):
+    """[.2, .4] lies below [.41, .6]; it meets [.39, .6], though .2 apart is beyond sqrt(.1^2 + .11^2)."""
+    loss, promised = Interval(0.3, 0.2, 0.4), Interval(0.5, promised_low, 0.6)
+    movement = measure_movement(
+        reference_of(table(100, 0)), table(100, 1), loss=loss, promised=promised, n_new_rows=100
+    )
+    said = [(each.code, each.severity) for each in movement.findings if "labels complete" in each.next_step]
+    assert said == ([("M001", "info")] if is_far else [])
+    assert not movement.moved
+
+
 @pytest.mark.parametrize(("n_new", "grown"), [(9, False), (10, True)])
 def test_growth_counts_from_a_tenth_on_and_is_no_movement(n_new, grown):
     """Of 100 rows 9 more are little and 10 more are growth; neither says that anything moved."""
     movement = measure_movement(reference_of(table(100, 0)), table(60, 1), n_new_rows=n_new)
     assert (movement.has_grown, movement.moved) == (grown, False)
+
+
+@pytest.mark.parametrize(("n_new", "grown"), [(49, False), (50, True)])
+def test_rows_too_few_to_be_judged_are_no_growth(n_new, grown):
+    """49 rows are half of a hundred, and fewer than the fifty that a job wants."""
+    movement = measure_movement(reference_of(table(100, 0)), table(60, 1), n_new_rows=n_new, min_rows=50)
+    assert movement.has_grown is grown
 
 
 def test_shifted_rows_have_moved_only_where_labels_do_not_decide():
@@ -118,10 +157,24 @@ def test_missing_and_changed_columns_stop_the_champion_and_new_ones_do_not():
     reference = reference_of(table(100, 0))
     rows = table(60, 1)
     for broken in (rows.drop(columns="age"), rows.assign(age="old")):
-        movement = measure_movement(reference, broken, n_new_rows=60)
+        schema = schema_of(reference, broken)
+        movement = measure_movement(reference, broken, schema=schema, n_new_rows=60)
         assert not movement.can_predict
         assert movement.moved
     assert found(reference, rows.assign(more=1.0)) == {"M003": "info"}
+
+
+def test_numbers_that_would_be_categories_have_moved():
+    """Texts of numbers: the champion reads them, a refit would take them for names; one word stops it."""
+    reference, rows = reference_of(table(100, 0)), table(60, 1)
+    texts = rows.assign(age=rows["age"].astype(str))
+    assert [(each.severity, each.evidence) for each in schema_of(reference, texts)] == [
+        ("warning", "categorical by now: `age`")
+    ]
+    texts.loc[7, "age"] = "unknown"
+    assert [(each.severity, each.evidence) for each in schema_of(reference, texts)] == [
+        ("error", "of another kind: `age`")
+    ]
 
 
 def test_unknown_labels_have_moved():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from time import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,14 +15,25 @@ from tuner._jobs.file import load_job
 from tuner._line.tune import check_run
 from tuner._metrics.metrics import METRICS
 from tuner._movement.movement import Movement
+from tuner._movement.reference import Reference, remember
 from tuner._options.config import TuningConfig
 from tuner._records import Finding
 from tuner._schedule.contest import Contestant, hold_contest, time_blocks
 from tuner._schedule.contestants import Truth
 from tuner._schedule.outcome import model_description
-from tuner._schedule.retune import BEFORE, NONE, Verdict, _Arena, decide
-from tuner._schedule.scheduled import Scheduled, open_registry, read_scheduled
-from tuner._schedule.workshop import Workshop, cheaper_config
+from tuner._schedule.questions import told
+from tuner._schedule.retune import Verdict, _Arena, decide
+from tuner._schedule.scheduled import (
+    Champion,
+    Scheduled,
+    judge_champion,
+    load_champion,
+    open_registry,
+    read_scheduled,
+    unseen_rows,
+)
+from tuner._schedule.workshop import BEFORE, MADE, NONE, Workshop, cheaper_config, study
+from tuner._statistics.intervals import Interval
 from tuner._tracking.registry import DecisionRun, Registry, Version
 from tuner.exceptions import ChecksFailedError, InputError, RegistryError
 from tuner.jobs import job_config, sync_job
@@ -204,22 +217,218 @@ def test_the_first_version_is_the_champion_though_its_alias_failed(tmp_path, reg
         assert champion.number == "1"
 
 
-@pytest.mark.parametrize(("n_fitted", "grown"), [(60, True), (300, False)])
-def test_a_table_that_lost_its_rows_fits_no_champion(tmp_path, monkeypatch, n_fitted, grown):
-    """Sixty rows, all new: a rolling window is fitted on, what is left of three hundred is asked about."""
-    job = load_job(write_job(tmp_path, NAMED))
-    scheduled = Scheduled(job, job_config(job), read_scheduled(job), SimpleNamespace(numbered=lambda _: None))
-    champion = SimpleNamespace(reference=SimpleNamespace(n_rows=n_fitted, recipe="recipe"))
-    growth = Finding("M008", "info", "There are rows the champion was not fitted on.", "60 rows", "Refit.")
-    movement = Movement(findings=(growth,), n_new_rows=60)
+GROWTH = Finding("M008", "info", "There are rows the champion was not fitted on.", "60 rows", "Refit.")
+WORSE = Finding("M001", "warning", "The champion does worse.", "loss 2", "Retune.")
+SLIDING = '[retune]\nwindow = "sliding"\nwindow_rows = 60\n'
+
+
+def finished(decision: str, before: str = "1", made: str = "") -> DecisionRun:
+    """Return a decision that was made."""
+    tags = {"tuner.decision": decision, BEFORE: before, MADE: made}
+    return DecisionRun("a", decision, is_finished=True, metrics={}, started=0.0, tags=tags)
+
+
+def decided(folder, monkeypatch, movement, *, n_fitted=60, version="1", decisions=(), more="") -> Verdict:
+    """Return what is decided on sixty rows, all new, where a refit and a contest only say their names."""
+    job = load_job(write_job(folder, NAMED + more))
+    registry = SimpleNamespace(numbered=lambda _: None, decisions=lambda: list(decisions))
+    scheduled = Scheduled(job, job_config(job), read_scheduled(job), registry)
+    reference = SimpleNamespace(n_rows=n_fitted, recipe="recipe")
+    champion = SimpleNamespace(reference=reference, version=SimpleNamespace(number=version))
     module = "tuner._schedule.retune"
     monkeypatch.setattr(f"{module}.load_champion", lambda *_: champion)
     monkeypatch.setattr(f"{module}.unseen_rows", lambda *_: np.ones(60, dtype=bool))
     monkeypatch.setattr(f"{module}.judge_champion", lambda *_: movement)
     monkeypatch.setattr(f"{module}._grown", lambda *_: Verdict("refitted", "nothing moved"))
-    verdict = decide(scheduled, SimpleNamespace(tags={BEFORE: "1"}), "key")
-    assert verdict.decision == ("refitted" if grown else "not needed")
-    assert ("only 60 rows to fit on, the champion was fitted on 300" in verdict.why) is not grown
+    arena = SimpleNamespace(verdict=lambda: Verdict("promoted", "better"))
+    monkeypatch.setattr(f"{module}._Arena.of", lambda *_: arena)
+    return decide(scheduled, SimpleNamespace(tags={BEFORE: version}), "key")
+
+
+@pytest.mark.parametrize(("finding", "act"), [(GROWTH, "refitted"), (WORSE, "promoted")])
+@pytest.mark.parametrize(
+    ("n_fitted", "more", "is_whole"), [(60, "", True), (300, "", False), (300, SLIDING, True)]
+)
+def test_a_table_that_lost_its_rows_fits_no_champion(
+    tmp_path, monkeypatch, finding, act, n_fitted, more, is_whole
+):
+    """Sixty rows, all new: a rolling window is fitted on, what is left of three hundred is asked about.
+
+    Whatever moved; a window of sixty rows says that sixty are enough.
+    """
+    movement = Movement(findings=(finding,), n_new_rows=60)
+    verdict = decided(tmp_path, monkeypatch, movement, n_fitted=n_fitted, more=more)
+    assert verdict.decision == (act if is_whole else "not needed")
+    if not is_whole:
+        assert "; only 60 rows to fit on, the champion was fitted on 300: is the table whole?" in verdict.why
+        assert verdict.movement is movement
+
+
+def test_growth_whose_labels_look_incomplete_is_not_fitted_on(tmp_path, monkeypatch):
+    """The loss of [.2, .4] is far below the promise of [.5, .7]: late outcomes would look like that."""
+    loss, promised = Interval(0.3, 0.2, 0.4), Interval(0.6, 0.5, 0.7)
+    movement = Movement(findings=(GROWTH,), loss=loss, promised=promised, n_new_rows=60)
+    verdict = decided(tmp_path, monkeypatch, movement)
+    assert (verdict.decision, "are the labels complete?" in verdict.why) == ("not needed", True)
+    usual = replace(movement, promised=loss)
+    assert decided(tmp_path, monkeypatch, usual).decision == "refitted"
+
+
+@pytest.mark.parametrize(
+    ("version", "decisions", "stays"),
+    [
+        ("1", [finished("not needed"), finished("rolled back", "2", "1"), finished("refitted")], True),
+        ("2", [finished("rolled back", "1", "2"), finished("rolled back", "2", "1")], False),
+        ("3", [finished("promoted", "1", "2"), finished("rolled back", "2", "1")], False),
+        ("1", [], False),
+    ],
+    ids=["rolled back", "and undone", "and promoted", "never"],
+)
+def test_growth_does_not_undo_a_rollback(tmp_path, monkeypatch, version, decisions, stays):
+    """The version gone back to stays until something moves: a refit would be what was taken back."""
+    grown = Movement(findings=(GROWTH,), n_new_rows=60)
+    verdict = decided(tmp_path, monkeypatch, grown, version=version, decisions=decisions)
+    assert verdict.decision == ("not needed" if stays else "refitted")
+    assert ("version 1 was rolled back to" in verdict.why) is stays
+    moved = Movement(findings=(WORSE, GROWTH), n_new_rows=60)
+    verdict = decided(tmp_path, monkeypatch, moved, version=version, decisions=decisions)
+    assert verdict.decision == "promoted"
+
+
+def test_the_reason_says_what_moved():
+    """An old search alone is no movement of rows; columns that cannot be read are more than that."""
+    old = Finding("M007", "warning", "The champion is older than the job wants.", "9 days", "Retune.")
+    gone = Finding("M003", "error", "The champion cannot predict the rows.", "gone: `size`", "Retune.")
+    assert told(Movement(findings=(old, GROWTH))) == "the last search is too old"
+    assert told(Movement(findings=(WORSE, old))) == "rows moved"
+    assert told(Movement(findings=(gone,), is_judged=False)) == "the champion cannot predict the rows"
+    assert told(Movement(findings=(GROWTH,))) == "nothing moved"
+    assert told(Movement(is_judged=False)) == "too few new rows"
+
+
+def scheduled_on(folder: Path, rows: pd.DataFrame, registry=None) -> Scheduled:
+    """Return a job on these rows."""
+    path = write_job(folder, NAMED)
+    rows.to_csv(folder / "rows.csv", index=False)
+    job = load_job(path)
+    return Scheduled(job, job_config(job), read_scheduled(job), registry)
+
+
+def people(n_rows: int) -> pd.DataFrame:
+    """Return rows of whole numbers, no two alike."""
+    income = np.arange(n_rows)
+    return pd.DataFrame({"income": income, "age": income * 7 % 31, "label": income % 2})
+
+
+def reference_on(scheduled: Scheduled) -> Reference:
+    """Return what a version remembers that was fitted on a job's rows."""
+    rows = scheduled.rows.labelled
+    return remember(rows.features, rows.target, scheduled.dataset, seed=0, now=time())
+
+
+def judged(folder: Path, before: pd.DataFrame, now: pd.DataFrame) -> tuple[Champion, Movement]:
+    """Return a champion fitted on the rows of before as it is loaded on those of now, and what moved."""
+    reference = reference_on(scheduled_on(folder, before))
+    registry = SimpleNamespace(reference=lambda _: reference, model=lambda _: "model")
+    scheduled = scheduled_on(folder, now, registry)
+    champion = load_champion(scheduled, Version("1", "run", "nowhere", 0.0, {}))
+    return champion, judge_champion(scheduled, champion, unseen_rows(champion, scheduled))
+
+
+def test_rows_that_are_alike_are_counted(tmp_path):
+    """Of four kinds of rows there were ten each: five more of the first kind are new, the last five."""
+    coins = pd.DataFrame({"income": [0, 0, 1, 1] * 10, "label": [0, 1] * 20})
+    champion = Champion(None, reference_on(scheduled_on(tmp_path, coins)), "model")
+    more = scheduled_on(tmp_path, pd.concat([coins, coins.iloc[[0] * 5]]))
+    assert np.flatnonzero(unseen_rows(champion, more)).tolist() == [40, 41, 42, 43, 44]
+    assert not unseen_rows(champion, scheduled_on(tmp_path, coins.iloc[::-1])).any()
+
+
+def test_rows_that_cannot_be_known_again_are_counted_as_well(tmp_path):
+    """Forty rows there were, the last twenty fitted on: of forty-five the last five are new."""
+    reference = replace(reference_on(scheduled_on(tmp_path, people(40))), n_rows=20)
+    now = scheduled_on(tmp_path, people(45).drop(columns="age"))
+    assert np.flatnonzero(unseen_rows(Champion(None, reference, None), now)).tolist() == [40, 41, 42, 43, 44]
+
+
+def test_a_champion_that_cannot_predict_says_so_whatever_the_number_of_rows(tmp_path):
+    """A column was renamed and no row is new: too few to judge, and an error all the same."""
+    champion, movement = judged(tmp_path, people(60), people(60).rename(columns={"age": "years"}))
+    assert champion.model is None
+    assert [(each.code, each.severity) for each in movement.findings] == [("M003", "error"), ("M003", "info")]
+    assert (movement.is_judged, movement.moved, movement.can_predict) == (False, True, False)
+
+
+def test_a_bad_cell_of_a_known_row_is_not_overlooked(tmp_path):
+    """The champion is not loaded for it: what it cannot read among all rows has moved, though no new row."""
+    now = people(120)
+    now["income"] = now["income"].astype(object)
+    now.loc[3, "income"] = "unknown"
+    champion, movement = judged(tmp_path, people(60), now)
+    assert champion.model is None
+    assert movement.n_new_rows == 60
+    assert ("M003", "error") in [(each.code, each.severity) for each in movement.findings]
+
+
+def test_a_bad_cell_without_a_label_turns_no_column_into_categories(tmp_path, monkeypatch):
+    """It makes texts of all numbers: the champion reads them, but rows have moved, so no refit is let by."""
+    fine = Interval(0.5, 0.4, 0.6)
+    monkeypatch.setattr("tuner._schedule.scheduled._judged", lambda *_: (fine, fine, []))
+    now = people(121)
+    now["income"] = now["income"].astype(object)
+    now.loc[120, "income"] = "unknown"
+    now["label"] = now["label"].where(now.index < 120)
+    champion, movement = judged(tmp_path, people(60), now)
+    assert champion.model == "model"
+    assert (movement.n_new_rows, movement.has_grown, movement.can_predict) == (60, True, True)
+    assert [each.code for each in movement.findings if each.severity == "warning"] == ["M003"]
+
+
+def test_rows_without_labels_are_no_growth(tmp_path):
+    """Twenty new rows are a fifth of a hundred, but too few; sixty without labels may be looked at."""
+    now = people(180)
+    now["label"] = now["label"].where(now.index < 120)
+    _, movement = judged(tmp_path, people(100), now)
+    assert (movement.n_new_rows, movement.n_unlabelled, movement.is_judged) == (20, 60, True)
+    assert not movement.has_grown
+
+
+@pytest.mark.parametrize(("model", "decision"), [("model", "kept"), (None, "refitted")])
+def test_a_refit_that_cannot_be_judged_replaces_no_champion_that_predicts(monkeypatch, model, decision):
+    """Rows held out of one class give no AUC: nobody searches, and no promise is said to be kept."""
+    reference = SimpleNamespace(recipe="recipe", n_rows=9, promise=None, made=0.0)
+    champion = SimpleNamespace(model=model, reference=reference, version=SimpleNamespace(number="1"))
+    renewed = SimpleNamespace(model=None, recipe="renewed")
+    shop = SimpleNamespace(
+        n_rows=9, renewed=lambda _: renewed, delivered=lambda _: None,
+        as_elected=lambda _: None, made=lambda *_, **__: "made",
+    )  # fmt: skip
+    monkeypatch.setattr(_Arena, "_loss", lambda *_: Interval(np.nan, -np.inf, np.inf))
+    rows = np.arange(3)
+    arena = _Arena(None, champion, Movement(), shop, shop, rows, rows, None, "key", np.zeros(3), 1)
+    verdict = arena.verdict()
+    assert (verdict.decision, verdict.contests) == (decision, ())
+    assert "the refit cannot be judged" in verdict.why
+    assert (verdict.made == "made") is (model is None)
+
+
+def test_a_study_that_is_noted_is_the_challenger(tmp_path, monkeypatch):
+    """Killed at the note, after which a call that goes on takes its version up without another word."""
+    pointed = []
+    result = SimpleNamespace(tracking=SimpleNamespace(run_id="run", problems=()), study_name="study")
+    monkeypatch.setattr("tuner._schedule.workshop.tune_checked", lambda *_, **__: result)
+    registry = SimpleNamespace(
+        version_of_run=lambda *_: SimpleNamespace(number="2"),
+        point=lambda alias, version: pointed.append((alias, version.number)),
+        note=broken(KeyboardInterrupt()),
+    )
+    size = np.random.default_rng(0).normal(size=60)
+    scheduled = scheduled_on(tmp_path, pd.DataFrame({"size": size, "label": [0, 1] * 30}), registry)
+    champion = Champion(SimpleNamespace(number="1"), reference_on(scheduled), None)
+    begun = SimpleNamespace(tags={}, name="2", run_id="decision")
+    with pytest.raises(KeyboardInterrupt):
+        study(scheduled, begun, np.arange(60), "key", champion)
+    assert pointed == [("challenger", "2")]
 
 
 def test_rows_of_the_contest_are_checked_before_a_study(tmp_path, monkeypatch):

@@ -23,6 +23,15 @@ def test_rows_of_one_time_are_not_parted():
     assert window.holdout.tolist() == [5, 6]
 
 
+def test_a_holdout_that_could_judge_nobody_parts_rows_of_one_time():
+    """45 rows of time 1 and 5 of time 2: half are 25, the cut between the times leaves 5, ten are needed."""
+    time = np.repeat([1.0, 2.0], [45, 5])
+    window = split_window(time > 0, time=time, holdout=0.5)
+    assert window.holdout.tolist() == list(range(25, 50))
+    time = np.repeat([1.0, 2.0], [40, 10])
+    assert split_window(time > 0, time=time, holdout=0.5).holdout.tolist() == list(range(40, 50))
+
+
 def test_the_holdout_goes_by_time_and_not_by_position():
     """The table is in reverse order: its first rows are the newest."""
     time = np.arange(10.0)[::-1]

@@ -15,6 +15,7 @@ from tuner._line.tune import check_run
 from tuner._process.failpoints import failpoint
 from tuner._process.lock import StudyLock
 from tuner._schedule.outcome import (
+    DECIDED,
     RetuneOutcome,
     contest_text,
     contests_summary,
@@ -25,10 +26,10 @@ from tuner._schedule.outcome import (
     movement_text,
     promise_text,
 )
-from tuner._schedule.retune import BEFORE, NONE, Verdict, decide
+from tuner._schedule.retune import Verdict, decide
 from tuner._schedule.scheduled import Scheduled, checked_job, open_registry, read_scheduled
 from tuner._schedule.views import check_job, report_job, status_job
-from tuner._schedule.workshop import MADE
+from tuner._schedule.workshop import BEFORE, MADE, NONE
 from tuner._tracking.items import Tag
 from tuner._tracking.registry import (
     CHALLENGER,
@@ -243,7 +244,7 @@ def _finished(
     failpoint("schedule.before_decision")
     for version in (verdict.challenger, champion if verdict.made else None):
         if version is not None:
-            registry.tag_version(version, {"tuner.decision": verdict.decision})
+            registry.tag_version(version, {DECIDED: verdict.decision})
     earlier = [each for each in registry.decisions() if each.is_finished]
     registry.describe(model_description(named, verdict.why, text, earlier))
     registry.finish(begun.run_id, items, files)

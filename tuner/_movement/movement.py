@@ -14,12 +14,13 @@ import pandas as pd
 from scipy.stats import norm
 
 from tuner._movement.column_drift import ColumnDrift, by_column, is_readable, told_apart
+from tuner._movement.promise import LEVEL, check_loss, explain_loss, is_measured
 from tuner._movement.reference import ColumnFacts, Reference
 from tuner._records import Finding
+from tuner._rows.columns import Column
 from tuner._statistics.intervals import Interval
 from tuner.checks import CLEAR, SLIGHT
 
-LEVEL = 0.95
 MORE_UNSEEN = 0.05  # of the rows, beyond what was to be expected
 OTHER_MISSING = 0.10  # of the rows
 FEW = 0.01  # of the rows; less is not worth a word
@@ -48,8 +49,6 @@ class Movement:
         Rows with labels the champion has not seen, and rows without labels.
     is_judged : bool
         There were new rows enough to judge.
-    can_predict : bool
-        The champion takes the new rows.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -60,12 +59,16 @@ class Movement:
     n_new_rows: int = 0
     n_unlabelled: int = 0
     is_judged: bool = True
-    can_predict: bool = True
 
     @property
     def moved(self) -> bool:
         """Whether a finding says so."""
         return any(finding.severity != "info" for finding in self.findings)
+
+    @property
+    def can_predict(self) -> bool:
+        """Whether the champion takes the rows: columns that it cannot read are an error (M003)."""
+        return all(finding.severity != "error" for finding in self.findings)
 
     @property
     def has_grown(self) -> bool:
@@ -82,7 +85,9 @@ def measure_movement(
     new_labels: Sequence[str] = (),
     age_days: float = 0.0,
     max_age_days: float | None = None,
+    schema: Sequence[Finding] = (),
     seed: int = 0,
+    min_rows: int = 0,
     n_new_rows: int,
     n_unlabelled: int = 0,
 ) -> Movement:
@@ -100,12 +105,15 @@ def measure_movement(
     new_labels : sequence of str
         Labels of the new rows that the version does not know.
     age_days, max_age_days : float
+    schema : sequence of Finding
+        What `check_schema` says of all rows.
     seed : int
         Of the classifier that tells rows apart.
+    min_rows : int
+        Fewer rows with labels are no growth: nobody could judge what is fitted on them.
     n_new_rows, n_unlabelled : int
         As in `Movement`.
     """
-    schema = [*check_schema(reference, features), *_check_labels(new_labels)]
     readable = [facts for facts in reference.columns if is_readable(facts, features)]
     auc, shares = told_apart(reference, features, readable, seed)
     columns = by_column(reference, features, readable, shares)
@@ -114,14 +122,15 @@ def measure_movement(
         _check_missing(reference.n_rows, columns, len(features)),
         _check_range(reference.n_rows, columns, len(features)),
     )
-    loss_decides = loss is not None and promised is not None
+    loss_decides = loss is not None and promised is not None and is_measured(loss)
     found = (
-        check_loss(loss, promised, is_forward=reference.promises_windows),
+        check_loss(loss, promised, is_forward=reference.promises_windows) or explain_loss(loss, promised),
         _check_rows(auc, columns, loss_decides=loss_decides),
         *schema,
+        *_check_labels(new_labels),
         *(_explaining(shift) if loss_decides else shift for shift in shifts),
         _check_age(age_days, max_age_days),
-        _check_growth(n_new_rows, reference.n_rows),
+        _check_growth(n_new_rows, reference.n_rows) if n_new_rows >= min_rows else None,
     )
     return Movement(
         findings=tuple(finding for finding in found if finding is not None),
@@ -131,31 +140,6 @@ def measure_movement(
         columns=columns,
         n_new_rows=n_new_rows,
         n_unlabelled=n_unlabelled,
-        can_predict=all(finding.severity != "error" for finding in schema),
-    )
-
-
-def check_loss(loss: Interval | None, promised: Interval | None, *, is_forward: bool) -> Finding | None:
-    """M001: on new rows the loss is worse than the estimate promised, beyond the noise of both.
-
-    The noise of the difference is that of both intervals (their halves added in squares). An estimate from
-    forward windows (``is_forward``) has a prediction interval of a few windows, which drift itself has made
-    wide: there the promised value is compared with the interval of the new loss alone.
-    """
-    if loss is None or promised is None:
-        return None
-    noise = loss.value - loss.low
-    if not is_forward:
-        noise = float(np.hypot(noise, promised.high - promised.value))
-    if not loss.value - promised.value > noise:
-        return None
-    return Finding(
-        "M001",
-        "warning",
-        "The champion does worse on new rows than its estimate promised.",
-        f"loss {loss.value:.4g}, {LEVEL:.0%} interval [{loss.low:.4g}, {loss.high:.4g}]; "
-        f"promised {promised.value:.4g} [{promised.low:.4g}, {promised.high:.4g}]",
-        "Tune again on rows that hold the new state of things: `tuner retune`.",
     )
 
 
@@ -182,25 +166,47 @@ def _check_rows(
     )
 
 
-def check_schema(reference: Reference, features: pd.DataFrame) -> Iterator[Finding]:
-    """M003: columns that went, came or changed their kind."""
+def check_schema(
+    reference: Reference, features: pd.DataFrame, columns: Sequence[Column]
+) -> Iterator[Finding]:
+    """M003: columns that went, came or changed their kind.
+
+    Parameters
+    ----------
+    reference : Reference
+    features : DataFrame
+        All rows as the table holds them, not the new ones alone: a refit would be fitted on all of them.
+    columns : sequence of Column
+        How they are read now.
+    """
     there = [str(name) for name in features.columns]
     missing = [each.name for each in reference.columns if each.name not in there]
-    changed = [
+    unreadable = [
         each.name for each in reference.columns if each.name in there and not is_readable(each, features)
     ]
     new = [name for name in there if name not in reference.inputs]
-    if missing or changed:
+    if missing or unreadable:
         yield Finding(
             "M003",
             "error",
-            "The champion cannot predict the new rows: columns are gone or changed their kind.",
+            "The champion cannot predict the rows: columns are gone or changed their kind.",
             "; ".join(
                 f"{what}: {_listed(names)}"
-                for what, names in (("gone", missing), ("of another kind", changed))
+                for what, names in (("gone", missing), ("of another kind", unreadable))
                 if names
             ),
             "Bring the columns back, or tune again without them.",
+        )
+    kinds = {each.name: each.kind for each in columns if each.name not in unreadable}
+    turned = [each.name for each in reference.columns if kinds.get(each.name, each.kind) != each.kind]
+    if turned:
+        now = ", ".join(sorted({kinds[name] for name in turned}))
+        yield Finding(
+            "M003",
+            "warning",
+            "Columns are of another kind than those the champion was trained on.",
+            f"{now} by now: {_listed(turned)}",
+            "Look for a cell that is unlike all others, a text among numbers; mend it, or tune again.",
         )
     if new:
         yield Finding(

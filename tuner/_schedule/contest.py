@@ -135,12 +135,13 @@ def hold_contest(
     losses = [_losses(metric, y, weights, blocks, each) for each in (champion, challenger)]
     old, new = (float(values[0]) for values in losses)
     paired = _jackknife(losses[1] ** power - losses[0] ** power, level)
+    size = abs(old) ** power  # a scorer's loss is minus its score: most often negative
     verdict: Verdict = "not better"
     if not np.isfinite(paired.high):
         verdict = "too few rows"
-    elif paired.high < -(1 - (1 - margin) ** power) * old**power:
+    elif paired.high < -(1 - (1 - margin) ** power) * size:
         verdict = "better"
-    elif _is_smaller(champion, challenger) and paired.high < ((1 + EQUAL_SHARE) ** power - 1) * old**power:
+    elif _is_smaller(champion, challenger) and paired.high < ((1 + EQUAL_SHARE) ** power - 1) * size:
         verdict = "equal and smaller"
     return Contest(old, new, paired.value, paired.low, paired.high, level, len(blocks), n_uses, verdict)
 

@@ -19,7 +19,7 @@ from tuner._statistics.intervals import Interval
 from tuner._tracking.items import LogItem, Metric, Tag
 from tuner._tracking.registry import DecisionRun
 
-WHY, CHAMPION_AFTER = "tuner.why", "tuner.champion"  # tags of a decision
+DECIDED, WHY, CHAMPION_AFTER = "tuner.decision", "tuner.why", "tuner.champion"  # tags of a decision
 SHOWN_DECISIONS = 12
 
 
@@ -160,7 +160,7 @@ def decision_items(summary: Mapping[str, Any], text: str, *, at: float) -> Itera
         if isinstance(value, int | float):
             yield Metric(f"contest_{name}", float(value), 0, at)
     yield Metric("seconds", float(summary["seconds"]), 0, at)
-    yield Tag("tuner.decision", summary["decision"])
+    yield Tag(DECIDED, summary["decision"])
     yield Tag(WHY, summary["why"])
     if summary["champion"] is not None:
         yield Tag(CHAMPION_AFTER, summary["champion"]["version"])

@@ -9,13 +9,17 @@ tuning again in every period brings on drifting tables, the refit brings, so it 
    It holds the champion's configurations, so there is no choice that luck could have made; the champion has
    just kept its promise on the new rows, so they are of the world that was promised; and that a tenth more
    rows help cannot be shown at 2.5% on the few that are new: waiting for that proof cost 3.5% of the loss a
-   year on nyc_flights_late. The next call judges the refit, on rows it has not seen.
+   year on nyc_flights_late. The next call judges the refit, on rows it has not seen. A person is asked first
+   where the loss lies far *below* the promise (labels that are not there yet look like that), and a champion
+   that a person went back to stays.
 3. Something moved: the newest of the champion's unseen rows are held out, and the refit on all others meets
    them. If its loss there is what was promised, it is what was missing, and is delivered; unless the contest
-   shows that the champion does better.
+   shows that the champion does better. Where its loss has no interval there, the champion is kept.
 4. Else, or if the last search is too old or promised nothing: a study on the same rows, and its winner meets
    the refit (or the champion, where the refit does worse) on the rows held out. It is another model, chosen
    among many, so it is promoted only if the paired interval shows that it is better: 2.5% of equals are.
+
+Where the table has lost a tenth of the rows the champion was fitted on, nothing is done but to ask for them.
 
 What wins is delivered fitted on all rows, those held out among them: under drift the newest rows matter most.
 Verdict and claim stay those of the models that had not seen them. A promise changes only with a study: it
@@ -32,11 +36,13 @@ from typing import Any
 import numpy as np
 
 from tuner._model import Delivered
-from tuner._movement.movement import GROWN, Movement, check_loss
+from tuner._movement.movement import Movement
+from tuner._movement.promise import check_loss, is_measured
 from tuner._movement.reference import Promise, Reference, measured_promise, remember
 from tuner._records import Recipe
 from tuner._schedule.contest import LEVEL, Held, hold_contest, loss_interval
 from tuner._schedule.contestants import Truth, contestant, truth_of
+from tuner._schedule.questions import question, told
 from tuner._schedule.refit import Renewed
 from tuner._schedule.scheduled import (
     Champion,
@@ -47,13 +53,11 @@ from tuner._schedule.scheduled import (
     unseen_rows,
 )
 from tuner._schedule.window import split_window
-from tuner._schedule.workshop import Workshop, study
+from tuner._schedule.workshop import BEFORE, NONE, Workshop, study
 from tuner._statistics.intervals import Interval
 from tuner._tracking.registry import CHAMPION, KEY, DecisionRun, Made, Registry, Version
 from tuner._types import BoolArray, IntArray
 
-BEFORE = "tuner.champion_before"  # what a decision that is continued goes on from
-NONE = "none"
 CONTEST_ROWS = "contest.rows"  # their hashes
 
 
@@ -110,24 +114,16 @@ def decide(scheduled: Scheduled, begun: DecisionRun, key: str) -> Verdict:
     champion = load_champion(scheduled, scheduled.registry.numbered(begun.tags[BEFORE]))
     is_new = unseen_rows(champion, scheduled)
     movement = judge_champion(scheduled, champion, is_new)
+    moved, asked = told(movement), question(scheduled, champion, movement)
+    if asked:
+        return Verdict("not needed", f"{moved}; {asked}", movement)
     if movement.moved:
         if movement.n_new_rows < scheduled.job.retune.min_rows:
-            return Verdict("not needed", "rows moved, but too few of the new ones have labels", movement)
+            return Verdict("not needed", f"{moved}, but too few of the new rows have labels", movement)
         return _Arena.of(scheduled, champion, movement, is_new, begun, key).verdict()
-    shrunk = _shrunk(scheduled, champion)
-    if movement.has_grown and champion.reference.recipe is not None and not shrunk:
+    if movement.has_grown and champion.reference.recipe is not None:
         return _grown(scheduled, champion, movement, champion.reference.recipe, key)
-    why = "nothing moved" if movement.is_judged else "too few new rows"
-    return Verdict("not needed", why + shrunk, movement)
-
-
-def _shrunk(scheduled: Scheduled, champion: Champion) -> str:
-    """Return what to say where much fewer rows are there than the champion was fitted on; else nothing."""
-    n_fitted, window = champion.reference.n_rows, scheduled.job.retune.window_rows
-    n_rows, n_before = (min(n, window or n) for n in (scheduled.dataset.n_rows, n_fitted))
-    if n_rows > (1 - GROWN) * n_before:
-        return ""
-    return f"; only {n_rows} rows to fit on, the champion was fitted on {n_fitted}: is the table whole?"
+    return Verdict("not needed", moved, movement)
 
 
 def _grown(scheduled: Scheduled, champion: Champion, movement: Movement, recipe: Recipe, key: str) -> Verdict:
@@ -194,16 +190,21 @@ class _Arena:
         if renewed is None:
             return self._after_study(champion, None, ())
         refit = _Model("refit", self.train.delivered(renewed.model), self.train.n_rows)
+        loss = self._loss(refit)
+        if not is_measured(loss):  # no contest on these rows would be decided, a study's winner's neither
+            why = "the refit cannot be judged: its loss on the rows held out has no interval"
+            if champion is not None:
+                return self._verdict("kept", why, ())
+            return self._refitted(renewed, f"the champion cannot predict the rows; {why}", ())
         held = () if champion is None else (self._meet(champion, refit),)
         is_worse = any(each.contest.is_worse for each in held)
-        if self._needs_study(refit):
+        if self._needs_study(refit, loss):
             return self._after_study(champion if is_worse else refit, renewed, held)
         if is_worse:
             return self._verdict("kept", "the refit does worse", held)
-        made = self._made(renewed.recipe, reference.promise, reference.made, self.champion.version)
-        return self._verdict("refitted", "refitted, it loses what was promised", held, made=made)
+        return self._refitted(renewed, "refitted, it loses what was promised", held)
 
-    def _needs_study(self, refit: _Model) -> bool:
+    def _needs_study(self, refit: _Model, loss: Interval) -> bool:
         """Whether refitting is not enough: too old a search, no promise, or one that is not kept."""
         promise = self.champion.reference.promise
         is_same = promise is not None and promise.metric == self._truth([refit]).metric.name
@@ -211,7 +212,13 @@ class _Arena:
         if promised is None or any(each.code == "M007" for each in self.movement.findings):
             return True
         is_forward = self.champion.reference.promises_windows
-        return check_loss(self._loss(refit), promised, is_forward=is_forward) is not None
+        return check_loss(loss, promised, is_forward=is_forward) is not None
+
+    def _refitted(self, renewed: Renewed, why: str, held: tuple[Held, ...]) -> Verdict:
+        """Deliver the refit; the promise stays."""
+        reference = self.champion.reference
+        made = self._made(renewed.recipe, reference.promise, reference.made, self.champion.version)
+        return self._verdict("refitted", why, held, made=made)
 
     def _after_study(
         self, incumbent: _Model | None, renewed: Renewed | None, held: tuple[Held, ...]
@@ -256,7 +263,7 @@ class _Arena:
     def _promise(self, reference: Reference, model: _Model) -> Promise | None:
         """Return what a model was measured to lose on the rows held out, where that has an interval."""
         loss = self._loss(model)
-        if reference.promise is None or not np.isfinite([loss.low, loss.high]).all():
+        if reference.promise is None or not is_measured(loss):
             return reference.promise
         metric = self._truth([model]).metric
         return measured_promise(reference.promise, metric, loss, LEVEL)

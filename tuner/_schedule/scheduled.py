@@ -124,19 +124,25 @@ def load_champion(scheduled: Scheduled, version: Version) -> Champion:
             f"a {reference.target.kind} target at version {version.number}, {scheduled.dataset.task} now",
             "Set `data.task`, or choose another `tracking.register_as`.",
         )
-    blocked = any(each.severity == "error" for each in check_schema(reference, scheduled.features))
+    findings = check_schema(reference, scheduled.features, scheduled.dataset.schema.columns)
+    blocked = any(each.severity == "error" for each in findings)
     return Champion(version, reference, None if blocked else registry.model(version))
 
 
 def unseen_rows(champion: Champion, scheduled: Scheduled) -> BoolArray:
-    """Return which rows the champion has not seen: later ones, else those of another hash."""
+    """Return which rows the champion has not seen: later ones, else those it does not know again.
+
+    A row is known by its hash. Rows that are alike are counted: the first of them in the table have been
+    seen, as many as there were.
+    """
     dataset, reference = scheduled.dataset, champion.reference
     if reference.cut is not None and dataset.time is not None:
         return np.asarray(dataset.time > reference.cut)
-    if champion.model is None:  # no row can be recognized: those beyond the known number are new
-        return np.arange(dataset.n_rows) >= reference.n_rows
-    hashes = reference.hash(scheduled.features, scheduled.rows.labelled.target)
-    return np.asarray(~np.isin(hashes, reference.hashes))
+    if champion.model is None:  # no row can be known again: those beyond the number there was are new
+        return np.arange(dataset.n_rows) >= len(reference.hashes)
+    hashes = pd.Series(reference.hash(scheduled.features, scheduled.rows.labelled.target))
+    n_seen = hashes.map(pd.Series(reference.hashes).value_counts()).fillna(0)
+    return np.asarray(hashes.groupby(hashes).cumcount() >= n_seen)
 
 
 def judge_champion(scheduled: Scheduled, champion: Champion, is_new: BoolArray) -> Movement:
@@ -150,10 +156,13 @@ def judge_champion(scheduled: Scheduled, champion: Champion, is_new: BoolArray) 
     features = scheduled.features.iloc[new]
     n_unlabelled = len(scheduled.rows.unlabelled)
     has_labels = len(new) >= retune.min_rows
+    everything = scheduled.features
     if not has_labels:
-        if len(new) + n_unlabelled < retune.min_rows:
-            return Movement(n_new_rows=len(new), n_unlabelled=n_unlabelled, is_judged=False)
         features = pd.concat([features, scheduled.rows.unlabelled])
+        everything = pd.concat([everything, scheduled.rows.unlabelled])
+    schema = tuple(check_schema(champion.reference, everything, dataset.schema.columns))
+    if len(features) < retune.min_rows:
+        return Movement(schema, n_new_rows=len(new), n_unlabelled=n_unlabelled, is_judged=False)
     loss, promised, labels = _judged(scheduled, champion, new) if has_labels else (None, None, [])
     return measure_movement(
         champion.reference,
@@ -163,7 +172,9 @@ def judge_champion(scheduled: Scheduled, champion: Champion, is_new: BoolArray) 
         new_labels=labels,
         age_days=(time() - champion.reference.made) / 86_400,
         max_age_days=retune.max_age_days,
+        schema=schema,
         seed=scheduled.job.search.seed or 0,
+        min_rows=retune.min_rows,
         n_new_rows=len(new),
         n_unlabelled=n_unlabelled,
     )

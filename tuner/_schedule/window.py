@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tuner._schedule.contest import LEAST_BLOCKS, LEAST_ROWS_A_BLOCK
 from tuner._types import BoolArray, FloatArray, IntArray
+
+LEAST_HELD = LEAST_BLOCKS * LEAST_ROWS_A_BLOCK  # on fewer rows nobody can be judged
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +39,8 @@ def split_window(
     """Keep the newest of the champion's unseen rows for the contest; all others, or the newest, train.
 
     With ``time`` the holdout begins between two times, so that what happened at once is not parted (where
-    all unseen rows have one time, between two rows). Without, rows are taken to be appended, and groups
-    stay whole among the unseen rows.
+    all unseen rows have one time, or too few to judge anybody by would be held, between two rows). Without,
+    rows are taken to be appended, and groups stay whole among the unseen rows.
 
     Parameters
     ----------
@@ -80,6 +83,8 @@ def _first_held(time: FloatArray, wanted: int) -> int:
     """Return the position nearest to the wanted share at which a new time begins."""
     aim = len(time) - wanted
     starts = np.flatnonzero(np.diff(time)) + 1
+    if wanted >= LEAST_HELD:
+        starts = starts[starts <= len(time) - LEAST_HELD]
     return aim if not len(starts) else int(starts[np.argmin(np.abs(starts - aim))])
 
 

@@ -25,6 +25,8 @@ from tuner._types import IntArray
 from tuner.exceptions import RegistryError
 from tuner.jobs import make_context
 
+BEFORE = "tuner.champion_before"  # what a decision that is continued goes on from
+NONE = "none"
 MADE = "tuner.challenger"  # the version a decision's study has made; a continued decision takes it up
 STUDY_SHARE = 0.5  # of the job's time: it begins where the last search ended, and claims by the rows held out
 SAMPLE_ROWS = 5
@@ -139,10 +141,10 @@ def study(
             "Trials are kept. Start or mend MLflow, then run the command again.",
         )
     failpoint("schedule.tuned")
+    if champion is not None:
+        registry.point(CHALLENGER, version)  # before the note: a call that goes on looks no further than that
     registry.note(begun.run_id, [Tag(MADE, version.number)])
     failpoint("schedule.noted")
-    if champion is not None:
-        registry.point(CHALLENGER, version)
     return version
 
 
