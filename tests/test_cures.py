@@ -228,8 +228,8 @@ def test_more_repeats_see_through_the_noise():
 def test_log_loss_puts_probabilities_right():
     """D009: chosen by accuracy, averaged trees are not sharp enough; with the metric named they are right."""
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(200, 8))
-    y = (rng.random(200) < 1 / (1 + np.exp(-1.5 * X[:, 0] - X[:, 1]))).astype(int)
+    X = rng.normal(size=(600, 8))
+    y = (rng.random(600) < 1 / (1 + np.exp(-1.5 * X[:, 0] - X[:, 1]))).astype(int)
     asked = {"task": "classification", "families": ["extra_trees"], "max_trials": 1}
     finding = diagnosed(X, y, metric="accuracy", **asked)["D009"]
     (metric,) = re.findall(r'metric="(.+?)"', finding.next_step)

@@ -71,7 +71,9 @@ def test_a_curve_without_a_beginning_promises_nothing():
 
 def test_gains_of_recalibration_beyond_noise_are_a_warning():
     """D009: .02 .03 .02 .03 .02 is sure (t = 9.8); .05 -.04 .05 -.04 .05 is not (mean .014, noise .022)."""
-    assert miscalibrated((0.02, 0.03, 0.02, 0.03, 0.02)).code == "D009"
+    found = miscalibrated((0.02, 0.03, 0.02, 0.03, 0.02))
+    assert found.code == "D009"
+    assert found.next_step.startswith("Unless it is the metric already")  # log loss can be miscalibrated, too
     assert miscalibrated((0.05, -0.04, 0.05, -0.04, 0.05)) is None
     assert miscalibrated(()) is None
 
@@ -129,9 +131,17 @@ def test_the_worst_of_many_slices_must_be_worse_by_more():
     )
 
 
-def test_groups_that_are_harder_than_random_rows_are_found():
-    """D012: groups left out lose .45 to .55, random folds .30; with groups from .1 to .9 nothing is sure."""
-    random = (0.30, 0.31, 0.29, 0.30, 0.30)
-    assert new_groups(GroupScores(random, (0.45, 0.50, 0.55, 0.50))).code == "D012"
-    assert new_groups(GroupScores(random, (0.1, 0.9, 0.1, 0.5))) is None
+def test_groups_that_are_harder_once_left_out_are_found():
+    """D012: each part loses .1 or so when left out, though parts differ by more; .2 -.2 .2 -.1 is noise."""
+    random = (0.1, 0.5, 0.3, 0.7)
+    found = new_groups(GroupScores(random, (0.2, 0.61, 0.39, 0.8)))  # .10 .11 .09 .10: noise .0041
+    assert (found.code, found.severity) == ("D012", "warning")
+    assert "noise of the difference 0.0041" in found.evidence
+    assert new_groups(GroupScores(random, (0.3, 0.3, 0.5, 0.6))) is None
     assert new_groups(None) is None
+
+
+def test_a_part_that_cannot_be_scored_has_no_say():
+    """D012: NaN on either side drops out, and one part alone says nothing."""
+    assert new_groups(GroupScores((0.1, np.nan, 0.3, 0.4), (0.2, 0.5, 0.41, np.nan))).code == "D012"
+    assert new_groups(GroupScores((0.1, np.nan), (0.2, np.nan))) is None

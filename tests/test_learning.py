@@ -10,8 +10,9 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.metrics import log_loss
 
 from tuner import TuningConfig, tune
-from tuner._claims.learning import Probe, leave_groups_out
+from tuner._claims.learning import Probe, _rearranged, leave_groups_out
 from tuner._decisions.selection import Nomination
+from tuner._diagnosis.rows import new_groups
 from tuner._finals.finals import assemble
 from tuner._folds.splits import plan_choosing
 from tuner._metrics.metrics import resolve_metric
@@ -96,7 +97,7 @@ def test_no_time_or_few_rows_give_no_curve(probe):
 
 
 def test_groups_are_left_out_one_by_one_or_in_ten_parts():
-    """Four groups make four folds; 60 make ten of six groups each."""
+    """Four groups make four folds; 60 make ten of six groups each; in fewer parts, more groups each."""
     X = np.random.default_rng(0).normal(size=(120, 2))
     few = leave_groups_out(make_dataset(X, np.arange(120) % 2, groups=np.arange(120) // 30), 0)
     assert [set(fold.test // 30) for fold in few.folds] == [{0}, {1}, {2}, {3}]
@@ -104,13 +105,63 @@ def test_groups_are_left_out_one_by_one_or_in_ten_parts():
     many = leave_groups_out(make_dataset(X, np.arange(120) % 2, groups=groups), 0)
     assert [len(set(groups[fold.test])) for fold in many.folds] == [6] * 10
     assert sorted(np.concatenate([fold.test for fold in many.folds])) == list(range(120))
+    thirds = leave_groups_out(make_dataset(X, np.arange(120) % 2, groups=groups), 0, n_parts=3)
+    assert [len(set(groups[fold.test])) for fold in thirds.folds] == [20] * 3
 
 
-def test_groups_left_out_are_compared_with_random_folds(probe):
-    """With groups both losses are there; without, or with time, there is nothing to compare."""
+def test_predictions_go_with_their_rows_to_other_folds():
+    """Rows 0 to 5, predicted as 10 times their number on folds 0 2 4 | 1 3 5, on folds of two groups."""
+    X = np.arange(6.0)[:, None]
+    by_parity = leave_groups_out(make_dataset(X, np.arange(6) // 3, groups=np.arange(6) % 2), 0)
+    halves = leave_groups_out(make_dataset(X, np.arange(6) % 2, groups=np.arange(6) // 3), 0)
+    moved = _rearranged([np.array([0.0, 20.0, 40.0]), np.array([10.0, 30.0, 50.0])], by_parity, halves)
+    assert [each.tolist() for each in moved] == [[0, 10, 20], [30, 40, 50]]
+
+
+def test_groups_left_out_are_compared_on_the_same_rows(probe):
+    """Six groups, six losses of either kind; without groups, or with time, there is nothing to compare."""
     scores = probe(groups=np.arange(300) % 6).groups()
-    assert (len(scores.random_losses), len(scores.left_out_losses)) == (3, 6)
+    assert (len(scores.random_losses), len(scores.left_out_losses)) == (6, 6)
     assert probe().groups() is None
+
+
+def site_scores(X, y, site, metric):
+    """Return what the default linear model loses on random folds and on sites left out."""
+    dataset = make_dataset(X, y, groups=site)
+    settings = resolve(CONFIG, task="binary", has_time=False)
+    plan = plan_choosing(dataset, n_folds=5, n_repeats=1, seed=0)
+    bench = Bench(dataset, plan, resolve_metric(metric, "binary"), 0)
+    default = first_proposals(settings)[0].configuration
+    winner = run_trial(default, bench, place=Place("s", "search"), number=0).record
+    return Probe(winner, None, None, bench, settings, Deadline()).groups()  # finals have no say in it
+
+
+def test_sites_that_are_harder_known_or_not_are_no_new_group_effect():
+    """Five sites of 40 coin flips and an easy one of 800 rows: rows of each are judged in either case.
+
+    Random folds lose some .2 a row, sites left out .6 on average; but the flips lose .69 either way.
+    """
+    rng = np.random.default_rng(0)
+    site = np.repeat(np.arange(6), (40, 40, 40, 40, 40, 800))
+    y = rng.integers(0, 2, 1000)
+    tells = np.where(site == 5, 3.0 * y - 1.5 + rng.normal(size=1000), 0.0)
+    X = np.column_stack([tells, rng.normal(size=1000)])
+    scores = site_scores(X, y, site, "log_loss")
+    assert np.array(scores.random_losses[:5]) == pytest.approx(0.69, abs=0.05)
+    assert np.array(scores.left_out_losses[:5]) == pytest.approx(0.69, abs=0.05)
+    assert scores.random_losses[5] < 0.3
+    assert new_groups(scores) is None
+
+
+def test_ranks_are_compared_within_sites():
+    """A site's level tells one site from another and no row within: AUC .5 there, left out or not."""
+    rng = np.random.default_rng(0)
+    site = np.repeat(np.arange(8), 60)
+    level = np.linspace(-2, 2, 8)[site]
+    y = (rng.random(480) < 1 / (1 + np.exp(-level))).astype(int)
+    scores = site_scores(np.column_stack([level, rng.normal(size=480)]), y, site, "roc_auc")
+    assert np.mean(scores.random_losses) > 0.4  # pooled over sites it is about .2
+    assert new_groups(scores) is None
 
 
 def test_a_run_on_sites_that_differ_warns_of_new_ones():

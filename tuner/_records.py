@@ -244,14 +244,14 @@ class SliceScore:
 
 @dataclass(frozen=True)
 class GroupScores:
-    """The winner's configuration on random folds and on groups left out (losses, lower is better).
+    """The winner's configuration with groups known and left out, on the same rows (losses, lower is better).
 
     Attributes
     ----------
     random_losses : tuple of float
-        Of folds that ignore the groups.
+        Of the rows of every part, where folds ignore the groups.
     left_out_losses : tuple of float
-        Of every group, or every fold of several, left out whole; NaN where it cannot be scored.
+        Of every part, a group or several, left out whole; NaN where it cannot be scored.
     """
 
     random_losses: tuple[float, ...]

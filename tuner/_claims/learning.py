@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from threading import Event
 
 import numpy as np
 
 from tuner._finals.finals import Assembled, Finals
 from tuner._finals.held_out import FoldScorer
-from tuner._folds.splits import Fold, FoldPlan, can_train, plan_choosing
+from tuner._folds.splits import Fold, FoldPlan, can_train
 from tuner._options.settings import Settings
 from tuner._process.deadline import Deadline
+from tuner._process.pool import cancellable_pool
 from tuner._records import Configuration, GroupScores, LearningCurve, TrialRecord
 from tuner._rows.data import Dataset
 from tuner._seeds import child_seed
@@ -97,23 +98,38 @@ class Probe:
         ]
 
     def groups(self) -> GroupScores | None:
-        """Return the losses on random folds and on groups left out, one by one or in ten parts."""
+        """Return the losses on groups left out, one by one or in ten parts, and on the same rows at random.
+
+        Random folds are as many as parts, so that fits see about as many rows, and as little balanced: folds
+        with balanced classes would know their share among the rows they test. Their predictions are scored on
+        the rows of each part: parts differ in how hard they are, and ranks among several groups profit from
+        what tells these apart.
+        """
         dataset = self.bench.dataset
         if dataset.groups is None or dataset.time is not None:
             return None
-        seed = child_seed(self.settings.seed, "random folds")
-        n_folds = self.settings.n_folds
-        ungrouped = replace(dataset, groups=None)
-        random = plan_choosing(ungrouped, n_folds=n_folds, n_repeats=1, seed=seed)
         left_out = leave_groups_out(dataset, child_seed(self.settings.seed, "groups left out"))
-        if not self._can_train(left_out):
+        apart = np.arange(dataset.n_rows) if dataset.copies is None else dataset.copies
+        random = leave_groups_out(
+            replace(dataset, groups=apart),
+            child_seed(self.settings.seed, "random folds"),
+            n_parts=len(left_out.folds),
+        )
+        plans = (random, left_out)
+        if not all(self._can_train(plan) for plan in plans):
             return None
-        passes = (len(random.folds) + len(left_out.folds)) / (n_folds * self.settings.n_repeats)
+        passes = sum(len(plan.folds) for plan in plans) / (self.settings.n_folds * self.settings.n_repeats)
         judged = self._judge(
-            [(self.winner.configuration, self._bench(plan)) for plan in (random, left_out)],
+            [(self.winner.configuration, self._bench(plan)) for plan in plans],
             seconds=passes * self.winner.fit_seconds,
         )
-        return None if judged is None else GroupScores(*(each.scores.fold_losses for each in judged))
+        if judged is None:
+            return None
+        at_random, whole = (each.predictions for each in judged)
+        scorer = FoldScorer(self._bench(left_out), n_averaged=1)
+        return GroupScores(
+            scorer.fold_losses(_rearranged(at_random, random, left_out)), scorer.fold_losses(whole)
+        )
 
     def _part(self, fold: Fold, share: float) -> Fold:
         """Return the fold with a share of its training rows; larger shares hold smaller ones."""
@@ -145,19 +161,29 @@ class Probe:
         n_workers = self.settings.n_jobs // self.bench.n_threads
         if CAUTION * seconds / min(n_workers, len(wanted)) > self.deadline.left:
             return None
-        place = Place(self.winner.study, "finalist")
+        place, cancelled = Place(self.winner.study, "finalist"), Event()
+
+        def stopped() -> bool:
+            return cancelled.is_set() or self.deadline.reached
 
         def judge(configuration: Configuration, bench: Bench) -> Evaluation | None:
-            return run_trial(configuration, bench, place=place, number=0, stop=self.deadline.stop).evaluation
+            return run_trial(configuration, bench, place=place, number=0, stop=stopped).evaluation
 
-        with ThreadPoolExecutor(n_workers, thread_name_prefix="probe") as pool:
+        with cancellable_pool(n_workers, "probe", cancelled) as pool:
             judged = list(pool.map(judge, *zip(*wanted, strict=True)))
         complete = [each for each in judged if each is not None]
         return complete if len(complete) == len(wanted) else None
 
 
-def leave_groups_out(dataset: Dataset, seed: int) -> FoldPlan:
-    """Return folds that leave out one group each or, of many, a tenth of the groups.
+def _rearranged(predictions: Sequence[FloatArray], plan: FoldPlan, other: FoldPlan) -> list[FloatArray]:
+    """Return held-out predictions of a plan on the folds of another; both test every row once."""
+    rows = np.concatenate([fold.test for fold in plan.folds])
+    by_row = np.concatenate(predictions)[np.argsort(rows)]
+    return [by_row[fold.test] for fold in other.folds]
+
+
+def leave_groups_out(dataset: Dataset, seed: int, *, n_parts: int = MAX_GROUPS) -> FoldPlan:
+    """Return folds that leave out one group each or, of more than ``n_parts``, so many parts of the groups.
 
     Groups left out one by one ask whether a model works at a site it never saw.
     """
@@ -165,7 +191,7 @@ def leave_groups_out(dataset: Dataset, seed: int) -> FoldPlan:
     _, groups = np.unique(dataset.groups, return_inverse=True)
     n_groups = int(groups.max()) + 1
     order: IntArray = np.random.default_rng(seed).permutation(n_groups)
-    part = (order if n_groups > MAX_GROUPS else np.arange(n_groups)) % MAX_GROUPS
+    part = (order if n_groups > n_parts else np.arange(n_groups)) % n_parts
     fold_of = part[groups]
     folds = tuple(
         Fold(0, index, np.flatnonzero(fold_of != index), np.flatnonzero(fold_of == index))

@@ -10,7 +10,7 @@ import numpy as np
 
 from search_spaces import Float, Int, SearchSpace
 from tuner._records import TrialRecord
-from tuner._statistics.fold_noise import losses, surely_positive
+from tuner._statistics.fold_noise import losses, repeats_of, surely_positive
 from tuner._types import Scalar
 
 LEAST_TRIALS = 5  # away from the end, to compare with
@@ -49,6 +49,7 @@ def find_edge(winner: TrialRecord, trials: Sequence[TrialRecord], space: SearchS
     space : SearchSpace
         Of the winner's family.
     """
+    repeats = repeats_of(winner)
     relatives = [trial for trial in trials if trial.configuration.family == space.family]
     for name, value in winner.configuration.params.items():
         dimension = space.dimensions[name]
@@ -67,7 +68,7 @@ def find_edge(winner: TrialRecord, trials: Sequence[TrialRecord], space: SearchS
             and abs(_place(dimension, trial.configuration.params[name]) - (end == "high")) > OUTER
         ]
         if len(inside) >= LEAST_TRIALS and all(
-            surely_positive(losses(trial) - losses(winner)) for trial in inside
+            surely_positive(losses(trial) - losses(winner), repeats) for trial in inside
         ):
             return Edge(name, end, len(inside))
     return None

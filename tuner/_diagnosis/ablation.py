@@ -8,7 +8,7 @@ import numpy as np
 
 from tuner._decisions.selection import augments, drops
 from tuner._records import Finding, TrialRecord
-from tuner._statistics.fold_noise import by_repeat, losses, noise, surely_positive
+from tuner._statistics.fold_noise import losses, noise, repeats_of, surely_positive
 
 
 def augmentation_helped(finalists: Sequence[TrialRecord]) -> Finding | None:
@@ -54,12 +54,12 @@ def _helped(
     if without is None:
         return None
     gains = losses(without) - losses(with_it)
-    paired = by_repeat(gains, with_it)
+    repeats = repeats_of(with_it)
     verdict = (
         "helped"
-        if surely_positive(paired)
+        if surely_positive(gains, repeats)
         else "hurt"
-        if surely_positive(-paired)
+        if surely_positive(-gains, repeats)
         else "made no difference beyond fold noise"
     )
     return Finding(
@@ -68,6 +68,6 @@ def _helped(
         f"{what} {verdict} on fresh folds: {family} with it against the best without.",
         f"loss {np.nanmean(losses(with_it)):.4g} (trial {with_it.number}) with, "
         f"{np.nanmean(losses(without)):.4g} (trial {without.number}) without; "
-        f"gain {np.nanmean(gains):+.3g}, fold noise {noise(paired):.2g}",
+        f"gain {np.nanmean(gains):+.3g}, fold noise {noise(gains, repeats):.2g}",
         cure,
     )

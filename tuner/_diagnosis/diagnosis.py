@@ -15,7 +15,9 @@ from tuner._diagnosis.search import at_the_edge, families_disagree, noise_limite
 from tuner._records import Finding, GroupScores, LearningCurve, SliceScore, TrialRecord
 from tuner._statistics.fold_noise import as_good as _as_good
 from tuner._statistics.fold_noise import gaps as _gaps
+from tuner._statistics.fold_noise import losses as _losses
 from tuner._statistics.fold_noise import noise as _noise
+from tuner._statistics.fold_noise import repeats_of as _repeats_of
 from tuner._statistics.fold_noise import surely_positive as _surely_positive
 
 
@@ -90,20 +92,20 @@ def diagnose(
 
 def _overfitting(winner: TrialRecord, trials: Sequence[TrialRecord], space: SearchSpace) -> Finding | None:
     """D001: a gap beyond fold noise that a simpler trial does without, at no loss beyond noise."""
-    gaps = _gaps(winner)
-    if not _surely_positive(gaps):
+    gaps, repeats = _gaps(winner), _repeats_of(winner)
+    if not _surely_positive(gaps, repeats):
         return None
     assert winner.scores is not None  # checked by the caller
     # A gap smaller by less than the loss is known to is no reason to change anything.
-    matters = winner.scores.standard_error
+    matters = _noise(_losses(winner), repeats)
     simpler = [
         trial
         for trial in trials
-        if _surely_positive(gaps - _gaps(trial) - matters) and _as_good(trial, winner)
+        if _surely_positive(gaps - _gaps(trial) - matters, repeats) and _as_good(trial, winner)
     ]
     evidence = (
-        f"gap {winner.scores.gap:.4g} on the search folds, fold noise of the gap {_noise(gaps):.2g}, "
-        f"standard error of the loss {winner.scores.standard_error:.2g}"
+        f"gap {winner.scores.gap:.4g} on the search folds, "
+        f"fold noise of the gap {_noise(gaps, repeats):.2g}, standard error of the loss {matters:.2g}"
     )
     if not simpler:
         return Finding(
@@ -129,7 +131,8 @@ def _overfitting(winner: TrialRecord, trials: Sequence[TrialRecord], space: Sear
 
 def _underfitting(winner: TrialRecord, space: SearchSpace) -> Finding | None:
     """D002: no gap beyond fold noise, and the held-out loss still falls at the end of the path."""
-    if _surely_positive(_gaps(winner)) or not _still_falling(winner):
+    gaps, repeats = _gaps(winner), _repeats_of(winner)
+    if _surely_positive(gaps, repeats) or not _still_falling(winner):
         return None
     assert winner.scores is not None  # checked by the caller
     larger = f"Allow a larger model: {_turn(winner, space, simpler=False)}."
@@ -137,7 +140,7 @@ def _underfitting(winner: TrialRecord, space: SearchSpace) -> Finding | None:
         "D002",
         "warning",
         "Underfitting: training and held-out rows fit alike, and the loss still falls at the largest model.",
-        f"gap {winner.scores.gap:.4g}, within fold noise {_noise(_gaps(winner)):.2g}",
+        f"gap {winner.scores.gap:.4g}, within fold noise {_noise(gaps, repeats):.2g}",
         "Raise `time_budget`: it ended this path." if winner.shortened else larger,
     )
 
@@ -165,7 +168,7 @@ def _still_falling(trial: TrialRecord) -> bool:
     step = len(curves.thresholds or (None,))
     losses = np.asarray(curves.choosing)
     chosen = trial.scores.path_point
-    return _surely_positive(losses[:, chosen - step] - losses[:, chosen])
+    return _surely_positive(losses[:, chosen - step] - losses[:, chosen], _repeats_of(trial))
 
 
 def _turn(trial: TrialRecord, space: SearchSpace, *, simpler: bool) -> str:

@@ -9,7 +9,6 @@ import numpy as np
 from tuner._records import Finding, GroupScores, LearningCurve, SliceScore
 from tuner._statistics.fold_noise import LEVEL, noise, surely_positive
 from tuner._statistics.learning_curve import gain_of_twice
-from tuner._types import FloatArray
 
 
 def data_limited(curve: LearningCurve | None) -> Finding | None:
@@ -53,8 +52,8 @@ def miscalibrated(gains: Sequence[float]) -> Finding | None:
         "warning",
         "Probabilities are not what they say: put right on other folds, they predict better.",
         f"log loss lower by {np.nanmean(values):.3g}, fold noise {noise(values):.2g}",
-        'Set metric="log_loss", which judges probabilities and calibrates them; '
-        "do not read those of this model as frequencies.",
+        'Unless it is the metric already, set metric="log_loss", which judges probabilities and calibrates '
+        "them; do not read those of this model as frequencies.",
     )
 
 
@@ -79,18 +78,17 @@ def weak_slice(slices: Sequence[SliceScore]) -> Finding | None:
 
 
 def new_groups(scores: GroupScores | None) -> Finding | None:
-    """D012: groups left out are predicted worse than rows left out at random, beyond noise."""
+    """D012: groups left out are predicted worse than the same rows are by models that know their groups."""
     if scores is None:
         return None
-    excess: FloatArray = np.asarray(scores.left_out_losses) - np.nanmean(scores.random_losses)
-    random = noise(np.asarray(scores.random_losses))
-    if not surely_positive(excess) or np.nanmean(excess) <= random:
+    left_out, random = np.asarray(scores.left_out_losses), np.asarray(scores.random_losses)
+    if not surely_positive(left_out - random):
         return None
     return Finding(
         "D012",
         "warning",
         "New groups are predicted worse than known ones: the score on random folds would promise too much.",
-        f"loss {np.nanmean(scores.left_out_losses):.4g} on groups left out, "
-        f"{np.nanmean(scores.random_losses):.4g} on random folds; noise {noise(excess):.2g} and {random:.2g}",
+        f"the same rows have loss {np.nanmean(left_out):.4g} with their groups left out, "
+        f"{np.nanmean(random):.4g} on random folds; noise of the difference {noise(left_out - random):.2g}",
         "Quote the estimate, which keeps `groups` together; collect more groups, not more rows of each.",
     )

@@ -9,7 +9,7 @@ import numpy as np
 from search_spaces import Float, Int, SearchSpace
 from tuner._decisions.edges import find_edge
 from tuner._records import Finding, TrialRecord
-from tuner._statistics.fold_noise import by_repeat, losses, noise, surely_positive
+from tuner._statistics.fold_noise import losses, noise, repeats_of, surely_positive
 
 LEAST_TRIALS = 5  # of which half can be counted
 
@@ -19,7 +19,8 @@ def noise_limited(winner: TrialRecord, trials: Sequence[TrialRecord]) -> Finding
     others = [trial for trial in trials if trial.number != winner.number]
     if len(others) < LEAST_TRIALS:
         return None
-    alike = sum(not surely_positive(losses(trial) - losses(winner)) for trial in others)
+    repeats = repeats_of(winner)
+    alike = sum(not surely_positive(losses(trial) - losses(winner), repeats) for trial in others)
     if 2 * alike < len(others):
         return None
     assert winner.scores is not None  # checked by the caller
@@ -75,49 +76,53 @@ def families_disagree(winner: TrialRecord, finalists: Sequence[TrialRecord]) -> 
         if trial.scores is not None:
             best.setdefault(trial.configuration.family, trial)
     differences = {
-        family: by_repeat(losses(trial) - losses(winner), winner)
+        family: losses(trial) - losses(winner)
         for family, trial in best.items()
         if family != winner.configuration.family
     }
+    repeats = repeats_of(winner)
     # One that does surely better there, where the default is shipped, is told from it as well.
     rivals = {
-        family: best[family]
+        family: difference
         for family, difference in differences.items()
-        if not (surely_positive(difference) or surely_positive(-difference))
+        if not (surely_positive(difference, repeats) or surely_positive(-difference, repeats))
     }
     if not rivals:
         return None
-    family, trial = next(iter(rivals.items()))
-    difference = losses(trial) - losses(winner)
+    family, difference = next(iter(rivals.items()))
     return Finding(
         "D007",
         "info",
         f"On fresh folds {family} cannot be told from {winner.configuration.family}: the noise hides which "
         "does better.",
-        f"loss difference {np.nanmean(difference):+.3g}, fold noise {noise(difference):.2g}",
+        f"loss difference {np.nanmean(difference):+.3g}, fold noise {noise(difference, repeats):.2g}",
         f'Keep final="ensemble", which may mix them; or choose by cost: families=["{family}"].',
     )
 
 
 def unstable(winner: TrialRecord) -> Finding | None:
-    """D008: the size the other folds choose for a fold costs it, beyond noise, against the common one.
+    """D008: the size that the other folds choose for a fold costs it surely more than matters.
 
-    Repeats are averaged place by place: they share rows, and more of them would only make a small cost sure.
+    The common size is the best of all folds together, so a choice without the fold hardly ever gains on it:
+    on a flat, noisy path it costs a little in every fold. A cost beyond the error of the loss matters.
     """
     curves, scores = winner.curves, winner.scores
     if curves is None or scores is None:
         return None
-    common = np.asarray(curves.validation)[:, scores.path_point]
-    costs = by_repeat(losses(winner) - common, winner)
-    if not surely_positive(costs):
+    repeats = repeats_of(winner)
+    costs = losses(winner) - np.asarray(curves.validation)[:, scores.path_point]
+    matters = noise(losses(winner), repeats)
+    chosen = zip(scores.fold_points, costs, strict=True)
+    sizes = [curves.at(point)[0] for point, cost in chosen if np.isfinite(cost)]
+    is_common = set(sizes) <= {curves.at(scores.path_point)[0]}  # then only thresholds differ
+    if is_common or not surely_positive(costs - matters, repeats):
         return None
-    sizes = [curves.at(point)[0] for point in scores.fold_points]
     return Finding(
         "D008",
         "warning",
         "The choice of the model's size is unstable: each fold's own choice costs against the common one.",
         f"sizes chosen from {min(sizes):g} to {max(sizes):g}; cost {np.nanmean(costs):.3g}, "
-        f"fold noise {noise(costs):.2g}",
+        f"fold noise {noise(costs, repeats):.2g}, standard error of the loss {matters:.2g}",
         "Collect more rows. What is delivered has the common size, which all folds of all repeats chose: "
         "`n_repeats` makes that one steadier, not the choice of a fold.",
     )

@@ -7,6 +7,7 @@ import numpy as np
 from tuner._records import Finding
 from tuner._rows.data import Dataset
 from tuner._types import FloatArray, IntArray
+from tuner.checks._clocks import tells_time
 from tuner.checks._features import Feature, Rows, error_if_sure, explained, sample
 
 GIVEN_AWAY = 0.98  # of the target, by one column alone
@@ -39,9 +40,11 @@ def told_by(column: Feature, target: FloatArray) -> float:
     """Return the share of the target's sum of squares that a column alone tells, each row left out.
 
     A row is predicted by the mean of the others with its value or, where there are none, of the rows with the
-    next smaller and the next larger value.
+    next smaller and the next larger value. Of a clock it counts what is filled in only: a date is known, and
+    neighbours in time are alike wherever the target varies slowly.
     """
-    codes, counts, n_known = _levels(column.values)
+    values = _filled_in(column.values) if tells_time(column) else column.values
+    codes, counts, n_known = _levels(values)
     sums = np.zeros((len(counts), target.shape[1]))
     np.add.at(sums, codes, target)
     means = sums / counts[:, None]
@@ -53,6 +56,13 @@ def told_by(column: Feature, target: FloatArray) -> float:
     with np.errstate(invalid="ignore", divide="ignore"):
         others = np.where(size > 1, (sums[codes] - target) / (size - 1), alone[codes])
     return explained(float((target**2).sum()), float(((target - others) ** 2).sum()))
+
+
+def _filled_in(values: FloatArray) -> FloatArray:
+    """Return 1 for the most common value, which may be a placeholder, 0 for others, NaN where missing."""
+    known, counts = np.unique(values[~np.isnan(values)], return_counts=True)
+    common = known[np.argmax(counts)] if len(known) else np.nan
+    return np.where(np.isnan(values), np.nan, (values == common).astype(np.float64))
 
 
 def _levels(values: FloatArray) -> tuple[IntArray, IntArray, int]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 from scipy.stats import f as fisher
 from scipy.stats import rankdata
@@ -11,24 +9,25 @@ from scipy.stats import rankdata
 from tuner._records import Finding
 from tuner._rows.data import Dataset
 from tuner._types import FloatArray, IntArray
+from tuner.checks._clocks import RARE_DATES, tells_season, tells_time
 from tuner.checks._features import Feature, Rows
 
 N_BLOCKS = 20
 MATTERS = 0.005  # of the target's variance
 RARE = 1e-4  # one table in ten thousand has blocks that differ as much by chance
-TIME_NAME = re.compile(r"(^|[^a-z])(year|date|datetime|time|timestamp|month|quarter|week|epoch)([^a-z]|$)")
-RARE_DATES = 0.01  # of the rows: mistyped ones
 NANOSECONDS_A_DAY = 86_400 * 10**9
 FIRST_DAY = np.datetime64("1900-01-01", "D").astype(float)  # in days since 1970
 
 
 def check_order(dataset: Dataset, rows: Rows) -> Finding | None:
-    """G006: no `time` is given, and the target drifts along a column that tells time or along the rows."""
+    """G006: no `time` is given, and the target drifts along a column that tells time or along the rows.
+
+    For information only along a season, or where a column tells time and the target does not drift.
+    """
     if dataset.time is not None:
         return None
-    known = [column for column in rows.features if _tells_time(column)]
-    drifts = {column.name: _drift(_blocks(column.values), rows.target) for column in known}
-    drifting = {name: drift for name, drift in drifts.items() if drift > 0}
+    known = [column for column in rows.features if tells_time(column)]
+    drifting = _drifting(known, rows.target)
     along_rows = _drift(_blocks(np.arange(len(rows.target), dtype=np.float64)), rows.target)
     if drifting:
         name = max(drifting, key=lambda each: drifting[each])
@@ -48,6 +47,16 @@ def check_order(dataset: Dataset, rows: Rows) -> Finding | None:
             f"consecutive twentieths of the rows differ by {along_rows:.1%} of the target's variance",
             "Give `time` if the rows were collected one after the other, `groups` if by place or person.",
         )
+    seasons = _drifting([column for column in rows.features if tells_season(column)], rows.target)
+    if seasons:
+        name = max(seasons, key=lambda each: seasons[each])
+        return Finding(
+            "G006",
+            "info",
+            f"The target changes with `{name}`: within one year it is a clock, over several a season.",
+            f"twentieths of the rows along it differ by {seasons[name]:.1%} of the target's variance",
+            "Give `time` if all rows are of one year and predictions are about a later time.",
+        )
     if known:
         return Finding(
             "G006",
@@ -59,12 +68,10 @@ def check_order(dataset: Dataset, rows: Rows) -> Finding | None:
     return None
 
 
-def _tells_time(column: Feature) -> bool:
-    """Whether a column is a date, or an ordered number whose name says so."""
-    if column.kind == "datetime":
-        return True
-    snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", column.name).lower()
-    return column.kind == "numeric" and bool(TIME_NAME.search(snake)) and len(np.unique(column.values)) > 2
+def _drifting(columns: list[Feature], target: FloatArray) -> dict[str, float]:
+    """Return the columns that the target changes with, and by how much."""
+    drifts = {column.name: _drift(_blocks(column.values), target) for column in columns}
+    return {name: drift for name, drift in drifts.items() if drift > 0}
 
 
 def _blocks(values: FloatArray) -> IntArray:
@@ -81,8 +88,10 @@ def _drift(blocks: IntArray, target: FloatArray) -> float:
     np.add.at(sums, codes, target)
     between = float((sums**2 / counts[:, None]).sum())
     within_df, between_df = len(target) - len(counts), len(counts) - 1
-    if within_df < 1 or between_df < 1 or total <= between:
-        return 1.0 if between_df and total > 0 else 0.0
+    if within_df < 1 or between_df < 1 or total == 0:  # a row a block: nothing says what noise is
+        return 0.0
+    if total <= between:
+        return 1.0
     ratio = (between / between_df) / ((total - between) / within_df)
     width = target.shape[1]
     is_noise = fisher.sf(ratio, between_df * width, within_df * width) > RARE
