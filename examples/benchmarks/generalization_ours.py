@@ -23,7 +23,7 @@ from tuner._model import Blended, Member, deliver
 from tuner._records import TrialRecord
 from tuner._rows.data import Dataset, make_dataset, with_log_target
 from tuner._trials.bench import all_rows
-from tuner._trials.whole import refit as fit_again
+from tuner._trials.whole import Refit, refits
 
 PREFIX = "ours:"
 UNGUIDED = {name: replace(metric, guide=None) for name, metric in METRICS.items() if metric.guide}
@@ -246,8 +246,9 @@ def refit(problem: Problem, record: TrialRecord, seed: int) -> Predict:
     metric = resolve_metric(problem.metric, dataset.task, classes=dataset.classes, weighted=False)
     scores = record.scores
     assert scores is not None  # trials with an objective are complete
-    model = fit_again(record.configuration, scores.path_value, all_rows(dataset, metric), seed=seed)
-    member = Member(1.0, record.configuration.family, (model,))
+    wanted = Refit(record.configuration, scores.path_value, all_rows(dataset, metric), seed)
+    (models,) = refits([wanted])
+    member = Member(1.0, record.configuration.family, models)
     return predict_by(problem, dataset, Blended((member,), dataset.schema, scores.threshold))
 
 
