@@ -38,7 +38,7 @@ def make_result(results):
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
 def test_every_benchmark_finds_what_it_imports(path, monkeypatch):
-    """They use parts of the package that nobody else does from outside, so a renaming must not pass unseen."""
+    """They use parts of the package from outside, so a renaming must not pass unseen."""
     monkeypatch.syspath_prepend(str(FOLDER))
     spec = importlib.util.spec_from_file_location(f"benchmark_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
