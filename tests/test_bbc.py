@@ -107,7 +107,7 @@ def test_bbc_estimates_what_members_bring_together(make_trial, make_scores, make
     assert together.default_apparent_loss == pytest.approx(1.0)
     alone = bbc(trials, predictions, bench, make_settings(final="bag"), default=0)
     assert alone.tuned.loss == pytest.approx(1.0)
-    assert alone.paid.verdict == "not judged"  # squares of +1 and -1: no difference anywhere
+    assert alone.paid.verdict == "not judged"  # the default was chosen in every bootstrap
     assert alone.tuned.estimand.startswith("the selected configuration")
 
 

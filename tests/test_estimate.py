@@ -296,6 +296,18 @@ def test_few_positives_do_not_flatter_average_precision():
     assert np.mean(claims) == pytest.approx(truth, abs=0.045)  # twenty positives are still few
 
 
+def test_another_model_that_is_no_better_did_not_pay():
+    """Both are constants, of AUC .5 on every fold: it is the tuned model that has to be better."""
+    y = np.tile([1, 0], 10)
+    dataset = make_dataset(np.column_stack([np.arange(20.0), y]), y)
+    plan = plan_choosing(dataset, n_folds=4, n_repeats=1, seed=0)
+    elected = Elected(Constant(0.6), Constant(0.9), 10.0)
+    metric = resolve_metric("roc_auc", "binary")
+    estimates = crossfit(dataset, metric, plan, lambda *_: elected, Deadline())
+    assert estimates.tuned.fold_losses == estimates.default.fold_losses
+    assert (estimates.paid.verdict, estimates.paid.difference) == ("did not pay", 0.0)
+
+
 def test_no_outer_fold_leaves_nothing_to_score_together():
     """Where time made no model of any fold there is no claim, and no warning."""
     y = np.tile([1, 0], 6)

@@ -110,6 +110,19 @@ def test_columns_that_differ_at_predict_are_refused(fitted, change):
         model.predict(change(X))
 
 
+def test_no_password_is_shown_or_pickled():
+    """Neither in a notebook nor in a log; a URI of MLflow without one is kept."""
+    pytest.importorskip("sqlalchemy")
+    model = TunedClassifier(storage="postgresql://me:pw1@db/x", tracking_uri="http://me:pw2@host")
+    for shown in (repr(model), model._repr_html_()):
+        assert "***@db/x" in shown
+        assert not any(secret in shown for secret in ("pw1", "pw2"))
+    assert not any(secret in pickle.dumps(model) for secret in (b"pw1", b"pw2"))
+    assert (
+        pickle.loads(pickle.dumps(TunedClassifier(tracking_uri="http://host"))).tracking_uri == "http://host"
+    )
+
+
 def test_a_pickled_estimator_predicts_the_same_and_carries_no_url(tmp_path):
     """Pickling keeps the predictions and leaves the storage URL's database behind."""
     X, y = load_breast_cancer(return_X_y=True)

@@ -149,7 +149,10 @@ def test_wide_sparse_rows_are_made_dense_a_few_at_a_time(monkeypatch):
     table = Table(X, np.empty((120, 0), dtype=np.int32))
     whole = path.predictor(0).predict(table)
     monkeypatch.setattr(_extra_trees, "MAX_CELLS", 18)
+    sizes, apply = [], Nodes.apply
+    monkeypatch.setattr(Nodes, "apply", lambda nodes, rows: sizes.append(len(rows)) or apply(nodes, rows))
     np.testing.assert_array_equal(path.predictor(0).predict(table), whole)
+    assert sizes == [3] * 40
 
 
 def test_thresholds_are_rounded_down():

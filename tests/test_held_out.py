@@ -110,3 +110,16 @@ def test_calibration_is_judged_of_what_is_averaged():
     assert min(gains[1]) > 0.3  # a loss of 1.2 becomes one of .69
     assert max(np.abs(gains[2])) < 0.01
     assert scorer("mae").calibration_gains(PREDICTIONS, 1.0) == ()
+
+
+@pytest.mark.parametrize(("metric", "is_judged"), [("rmse", True), ("mae", False)])
+def test_means_are_not_compared_with_predictions_of_medians(metric, is_judged):
+    """Of a skewed target the median lies below the mean, bin by bin: that is no lack of calibration."""
+    rng = np.random.default_rng(0)
+    rows = np.arange(400)
+    folds = tuple(Fold(0, place, rows[rows % 2 != place], rows[rows % 2 == place]) for place in range(2))
+    y = np.exp(rng.normal(size=400))
+    dataset = make_dataset(rng.normal(size=(400, 2)), y)
+    bench = Bench(dataset, FoldPlan("iid", folds, ()), resolve_metric(metric, "regression"), 0)
+    predictions = [y[fold.test] * 0.9 for fold in folds]
+    assert (FoldScorer(bench, n_averaged=1).reliability(predictions, 1.0) is not None) == is_judged

@@ -367,9 +367,15 @@ def test_rows_read_a_few_at_a_time_are_predicted_as_all_at_once(norm, line, monk
         fitted.epoch(lambda: None)
     X = line[0].astype(np.float32)
     whole = Network.settled(fitted.layout, fitted.flat(0), X)
+    expected = whole.outputs(X)
     monkeypatch.setattr("tuner.families._network.ROWS_AT_ONCE", 7)
+    sizes, sums = [], Network._sums
+    monkeypatch.setattr(
+        Network, "_sums", lambda net, place, rows: sizes.append(len(rows)) or sums(net, place, rows)
+    )
     parts = Network.settled(fitted.layout, fitted.flat(0), X)
-    np.testing.assert_allclose(parts.outputs(X), whole.outputs(X), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(parts.outputs(X), expected, rtol=1e-4, atol=1e-5)
+    assert max(sizes) == 7
 
 
 def test_normalization_over_rows_leaves_out_those_that_are_not_there():

@@ -9,7 +9,7 @@ import pytest
 from sklearn.datasets import load_wine
 
 from tuner import TuningConfig, tune
-from tuner._claims.optimism import OptimismTable, ScoreRow, chance_loss
+from tuner._claims.optimism import OptimismTable, ScoreRow, chance_loss, score_texts
 from tuner._metrics.metrics import resolve_metric
 from tuner._rows.data import make_dataset
 
@@ -78,3 +78,23 @@ def test_a_run_tells_its_scores(estimate):
     if estimate:
         assert rows["estimate"].value == result.estimate.value
     assert "search folds" in str(result)
+
+
+def test_tiny_scores_keep_their_digits():
+    """Four decimals, as far as these say something: a target in millionths has none left."""
+    assert score_texts(0.0788, 0.0, 0.1812) == ["0.0788", "0.0000", "0.1812"]
+    assert score_texts(3.21e-6, 2.5e-6, 4e-6) == ["3.21e-06", "2.5e-06", "4e-06"]
+    assert score_texts(0.0, 0.0, 0.01) == ["0.0000", "0.0000", "0.0100"]
+
+
+def test_no_score_is_called_fresh_where_folds_were_not():
+    """Three groups make three folds, whatever the seed: finalists meet those of the search again."""
+    X, y = load_wine(return_X_y=True)
+    config = TuningConfig(
+        families=("linear",), max_trials=2, time_budget=None, n_folds=3, estimate=None, random_state=0,
+        n_jobs=1, tracking=False, verbose=0,
+    )  # fmt: skip
+    result = tune(X, y, groups=np.arange(len(y)) % 3, config=config)
+    labels = [row.label for row in result.optimism_table.rows]
+    assert labels == ["search folds", "search folds again", "chance"]
+    assert any("Fresh folds could not be used" in note for note in result.notes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import matplotlib
 import numpy as np
@@ -17,6 +18,7 @@ from tuner._claims.optimism import OptimismTable, ScoreRow
 from tuner._records import Configuration, Finding, GroupScores, SliceScore
 from tuner._report.page import draw, render, sections
 from tuner._report.page.blocks import Section, Text, number
+from tuner._report.page.figures import _clip_top
 
 NASTY = "<script>alert('$x$')</script>{{ 7 * 7 }}<img src=x onerror=\"y\">"
 
@@ -236,3 +238,12 @@ def test_figures_are_drawn_of_what_there_is(result):
 def test_numbers_have_four_digits(value, text):
     """Small and large numbers stay short, and what is not known is a dash."""
     assert number(value) == text
+
+
+@pytest.mark.parametrize(("n_trials", "top"), [(2, 2.0), (20, 20.0), (40, 39.0)])
+def test_figures_lose_the_worst_twentieth_at_most(n_trials, top):
+    """Of twenty trials all are shown, of forty all but one."""
+    limits = []
+    axes = SimpleNamespace(set_ylim=lambda *ends: limits.extend(ends))
+    _clip_top(axes, np.arange(1.0, n_trials + 1), bottom=1.0)
+    assert top <= limits[1] < top + 0.06 * n_trials

@@ -133,8 +133,10 @@ def test_a_slow_model_takes_no_powers_of_ten(result):
 
 def test_no_verdict_says_why(result):
     """Only where there was no estimate is the cure to ask for one."""
-    nested = replace(result, paid=Paid("not judged"))
-    assert dict(nested.facts())["tuning paid"] == ("not judged: nothing but the default was chosen")
+    nested = replace(result, paid=Paid("not judged"), shipped_default=True)
+    assert dict(nested.facts())["tuning paid"] == "not judged: nothing but the default was chosen"
+    late = replace(nested, shipped_default=False)
+    assert "there was time for the default alone" in dict(late.facts())["tuning paid"]
     without = replace(nested, estimate=None)
     assert dict(without.facts())["tuning paid"] == "not judged: only an estimate can tell"
 
@@ -201,7 +203,7 @@ def test_shipped_default_is_said(result):
     facts = dict(shipped.facts())
     assert "the default was shipped" in facts["tuning paid"]
     assert facts["model"].startswith("the default, ")
-    assert facts["optimism"] == "-0.001 (the search did not flatter the winner)"
+    assert facts["optimism"] == "-0.001 (of the default, which the search has not chosen)"
 
 
 def test_text_is_one_aligned_line_a_fact(result):

@@ -228,12 +228,15 @@ def finished(decision: str, before: str = "1", made: str = "") -> DecisionRun:
     return DecisionRun("a", decision, is_finished=True, metrics={}, started=0.0, tags=tags)
 
 
-def decided(folder, monkeypatch, movement, *, n_fitted=60, version="1", decisions=(), more="") -> Verdict:
+def decided(
+    folder, monkeypatch, movement, *, n_fitted=60, n_promised=60, version="1", decisions=(), more=""
+) -> Verdict:
     """Return what is decided on sixty rows, all new, where a refit and a contest only say their names."""
     job = load_job(write_job(folder, NAMED + more))
     registry = SimpleNamespace(numbered=lambda _: None, decisions=lambda: list(decisions))
     scheduled = Scheduled(job, job_config(job), read_scheduled(job), registry)
-    reference = SimpleNamespace(n_rows=n_fitted, recipe="recipe")
+    promise = SimpleNamespace(n_rows=n_promised)
+    reference = SimpleNamespace(n_rows=n_fitted, recipe="recipe", promise=promise)
     champion = SimpleNamespace(reference=reference, version=SimpleNamespace(number=version))
     module = "tuner._schedule.retune"
     monkeypatch.setattr(f"{module}.load_champion", lambda *_: champion)
@@ -270,6 +273,8 @@ def test_growth_whose_labels_look_incomplete_is_not_fitted_on(tmp_path, monkeypa
     movement = Movement(findings=(GROWTH,), loss=loss, promised=promised, n_new_rows=60)
     verdict = decided(tmp_path, monkeypatch, movement)
     assert (verdict.decision, "are the labels complete?" in verdict.why) == ("not needed", True)
+    # Twice the rows of the promise may well be the reason: growth would bar itself else.
+    assert decided(tmp_path, monkeypatch, movement, n_promised=30).decision == "refitted"
     usual = replace(movement, promised=loss)
     assert decided(tmp_path, monkeypatch, usual).decision == "refitted"
 

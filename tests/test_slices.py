@@ -62,8 +62,9 @@ def test_scores_by_hand():
     assert (a.low, a.high) == (0.0, pytest.approx(1.5 + 11.004, abs=0.01))
 
 
-def test_simultaneous_intervals_share_the_error_over_the_slices():
+def test_simultaneous_intervals_share_the_error_over_the_slices(monkeypatch):
     """Two slices, 2.5% each: half-width 25.452 * sd .7071 * sqrt(1/2 + 3/3) = 22.04 in the case above."""
+    monkeypatch.setattr("tuner._claims.slices.LEAST_ROWS", 1)
     dataset = make_dataset(
         pd.DataFrame({"site": list("aabbab"), "x": np.arange(6.0)}), np.array([0.0, 1, 2, 3, 4, 5])
     )
@@ -80,6 +81,22 @@ def test_simultaneous_intervals_share_the_error_over_the_slices():
         simultaneous=True,
     )
     assert (a.value, a.low, a.high) == (1.5, 0.0, pytest.approx(1.5 + 22.042, abs=0.01))
+
+
+def test_the_worst_slice_is_one_of_those_that_are_judged(monkeypatch):
+    """Of site b one row lies in each fold where two are asked for: no loss, and no part of the error."""
+    monkeypatch.setattr("tuner._claims.slices.LEAST_ROWS", 2)
+    dataset = make_dataset(
+        pd.DataFrame({"site": list("aabaab"), "x": np.arange(6.0)}), np.array([0.0, 1, 2, 3, 4, 5])
+    )
+    first, second = np.array([0, 1, 2]), np.array([3, 4, 5])
+    folds = [Fold(0, 0, second, first), Fold(0, 1, first, second)]
+    predictions = [np.array([1.0, 2, 9]), np.array([5.0, 6, 9])]
+    options = {"columns": ["site"], "threshold": None, "simultaneous": True}
+    a, b = slice_scores(dataset, resolve_metric("mae", "regression"), folds, predictions, **options)
+    assert np.isnan(b.loss)
+    # Losses 1 and 2; one slice that counts: 12.706 * .7071 * sqrt(1/2 + 3/3) = 11.004
+    assert (a.value, a.high) == (1.5, pytest.approx(1.5 + 11.004, abs=0.01))
 
 
 def sliced(*, n_few=12):

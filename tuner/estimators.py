@@ -14,6 +14,7 @@ from tuner._line.listeners import RunContext
 from tuner._line.tune import tune_dataset
 from tuner._options.config import TuningConfig, check_config
 from tuner._options.spaces import SpaceChanges
+from tuner._process.secrets import mask_secrets
 from tuner._report.result import TuningResult
 from tuner._rows.data import make_dataset
 from tuner._rows.table import as_frame, check_unique, is_named
@@ -142,9 +143,11 @@ class _Tuned(BaseEstimator):
         return model
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the storage URL behind: it may hold a password, and the study is an in-memory copy."""
+        """Leave the storage URL behind, as the study is an in-memory copy, and a password of MLflow's."""
         state: dict[str, Any] = super().__getstate__()
-        return {**state, "storage": None}
+        uri = state["tracking_uri"]
+        is_secret = uri is not None and mask_secrets(str(uri)) != str(uri)
+        return {**state, "storage": None, "tracking_uri": None if is_secret else uri}
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -156,11 +159,11 @@ class _Tuned(BaseEstimator):
         return tags
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
-        text = super().__repr__(N_CHAR_MAX=N_CHAR_MAX)
+        text = mask_secrets(super().__repr__(N_CHAR_MAX=N_CHAR_MAX))
         return f"{text}\n{self.result_}" if hasattr(self, "result_") else text
 
     def _repr_html_inner(self) -> str:
-        inner: str = super()._repr_html_inner()
+        inner = mask_secrets(super()._repr_html_inner())
         return inner + (self.result_._repr_html_() if hasattr(self, "result_") else "")
 
 

@@ -171,6 +171,16 @@ def test_a_date_that_is_filled_in_for_one_class_is_a_leak(otherwise):
     assert "G003" not in findings(X.assign(opened=date), y)
 
 
+@pytest.mark.parametrize("name", ["total_time", "time_to_event"])
+def test_a_duration_of_a_sorted_table_is_no_date(name):
+    """G003: rows sorted by the target, and a column made from it that follows them: no clock, but a leak."""
+    rng = np.random.default_rng(0)
+    y = np.sort(rng.normal(size=300))
+    X = pd.DataFrame({"x": rng.normal(size=300), name: 3600 * np.exp(y)})
+    assert name in findings(X, y, task="regression")["G003"].title
+    assert findings(X, y, task="regression")["G003"].severity == "error"
+
+
 def test_a_strong_column_is_no_leak():
     """The best single measurement of the tumours tells two thirds of the target: nothing is said."""
     X, y = cancer()

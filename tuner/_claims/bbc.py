@@ -85,13 +85,11 @@ def bbc(
     replay.drop_beyond_reach(draws(N_PROBES))
     plain: Mixture = (([trial.number for trial in eligible].index(default), 1.0),)
     (chosen,) = replay.choose(replay.every_row)
-    blocks = [
-        (
-            replay.losses(replay.choose(drawn), drawn, drawn == 0),
-            replay.losses([plain] * len(drawn), drawn, drawn == 0),
-        )
-        for drawn in draws()
-    ]
+    blocks, is_same = [], True
+    for drawn in draws():
+        mixtures = replay.choose(drawn)
+        is_same = is_same and all(mixture == plain for mixture in mixtures)
+        blocks.append([replay.losses(each, drawn, drawn == 0) for each in (mixtures, [plain] * len(drawn))])
     losses, default_losses = map(np.concatenate, zip(*blocks, strict=True))
     if not bench.metric.judges_rows:
         losses = losses + replay.flattery(chosen, draws())
@@ -124,6 +122,7 @@ def bbc(
             default_losses.tolist(),
             bench.metric,
             _interval(of_units**power - default_of_units**power),
+            is_same=is_same,
         ),
         Build(train_rows, 1.0),
         apparent_loss=replay.apparent_loss(chosen),

@@ -244,27 +244,33 @@ def _outer_estimates(
     notes = plan.notes + ((f"{skipped} outer fold(s) could not be scored.",) if skipped else ())
     if same := sum(each.is_same for each in made):
         notes += (f"{same} outer fold(s) delivered the default itself: give more time to judge tuning.",)
-    paid = compare(values, default_values, metric, partial(corrected_t, test_share=share))
+    is_same = bool(made) and same == len(made)
+    paid = compare(values, default_values, metric, partial(corrected_t, test_share=share), is_same=is_same)
     return Estimates(tuned, default, paid, build, notes)
 
 
 def compare(
-    tuned: Sequence[float], default: Sequence[float], metric: Metric, interval: Callable[..., Interval]
+    tuned: Sequence[float],
+    default: Sequence[float],
+    metric: Metric,
+    interval: Callable[..., Interval],
+    *,
+    is_same: bool,
 ) -> Paid:
     """Judge tuning by paired losses: of each outer fold, or each bootstrap (RMSE and RMSLE squared).
-
-    Where every pair is the same, nothing but the default was tried, and there is no verdict.
 
     Parameters
     ----------
     interval : callable
         Makes the interval of a mean from single values, at a ``level``.
+    is_same : bool
+        Nothing but the default was chosen: there is no verdict. Another model with equal losses has one.
     """
     power = 2 if metric.squared_scale else 1
     scale: Scale = "squared loss" if metric.squared_scale else "loss"
-    differences = np.power(tuned, power) - np.power(default, power)
-    if not np.any(differences[np.isfinite(differences)]):
+    if is_same:
         return Paid("not judged", scale=scale)
+    differences = np.power(tuned, power) - np.power(default, power)
     return replace(judge_tuning(interval(differences.tolist(), level=LEVEL)), scale=scale)
 
 

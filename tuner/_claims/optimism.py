@@ -10,6 +10,8 @@ from tuner._metrics.metrics import Metric
 from tuner._rows.data import Dataset
 from tuner._types import FloatArray
 
+LEAST_DECIMAL = 0.01  # of smaller scores four decimals would hide the digits
+
 
 @dataclass(frozen=True)
 class ScoreRow:
@@ -49,15 +51,22 @@ class OptimismTable:
 
     def line(self) -> str:
         """Return the table in one line."""
-        return "; ".join(f"{row.label} {row.value:.4f}" for row in self.rows)
+        return "; ".join(f"{row.label} {score_texts(row.value)[0]}" for row in self.rows)
 
     def __str__(self) -> str:
         width = max(len(row.label) for row in self.rows)
         lines = [f"{'':<{width}}  {self.metric}"]
         for row in self.rows:
-            ends = "" if row.low is None else f"  [{row.low:.4f}, {row.high:.4f}]"
-            lines.append(f"{row.label:<{width}}  {row.value:.4f}{ends}")
+            ends = [] if row.low is None or row.high is None else [row.low, row.high]
+            value, *texts = score_texts(row.value, *ends)
+            lines.append(f"{row.label:<{width}}  {value}" + (f"  [{', '.join(texts)}]" if texts else ""))
         return "\n".join(lines)
+
+
+def score_texts(value: float, *ends: float) -> list[str]:
+    """Return a score and the ends of its interval with four decimals, tiny ones with four digits."""
+    style = ".4g" if 0 < abs(value) < LEAST_DECIMAL else ".4f"
+    return [f"{each:{style}}" for each in (value, *ends)]
 
 
 def score_row(

@@ -59,21 +59,28 @@ def slice_scores(
         Decision threshold of the delivered model.
     simultaneous : bool
         Intervals hold for all slices at once (Bonferroni), not one at a time: what the worst of them needs.
+        Slices too rare to be judged on a fold are not scored there, nor counted where they are so on all.
     """
+    least_rows = LEAST_ROWS if simultaneous else 1
     column_of_threshold = 0
     if metric.thresholds is not None and threshold is not None:
         column_of_threshold = metric.thresholds.index(threshold)
 
     def loss(rows: IntArray, prediction: FloatArray) -> float:
-        if not len(rows):
+        if len(rows) < least_rows:
             return np.nan
         y, weights = dataset.targets(rows)
         return float(metric.losses(y, prediction, weights)[0][column_of_threshold])
 
     share = float(np.mean([len(fold.test) / len(fold.train) for fold in folds]))
     labelled = [(name, *slice_labels(dataset, name)) for name in columns]
-    n_claims = sum(len(labels) for _, labels, _ in labelled) if simultaneous else 1
-    level = 1 - (1 - LEVEL) / n_claims
+    most = [
+        max(int((codes[fold.test] == code).sum()) for fold in folds)
+        for _, labels, codes in labelled
+        for code in range(len(labels))
+    ]
+    n_claims = sum(count >= least_rows for count in most) if simultaneous else 1
+    level = 1 - (1 - LEVEL) / max(1, n_claims)
     scored = []
     for name, labels, codes in labelled:
         for code, label in enumerate(labels):

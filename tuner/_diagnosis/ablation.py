@@ -65,7 +65,7 @@ def _helped(
     return Finding(
         code,
         "info",
-        f"{what} {verdict} on fresh folds: {family} with it against the best without.",
+        f"{what} {verdict} when scored again: {family} with it against the best without.",
         f"loss {np.nanmean(losses(with_it)):.4g} (trial {with_it.number}) with, "
         f"{np.nanmean(losses(without)):.4g} (trial {without.number}) without; "
         f"gain {np.nanmean(gains):+.3g}, fold noise {noise(gains, repeats):.2g}",

@@ -20,16 +20,16 @@ def noise_limited(winner: TrialRecord, trials: Sequence[TrialRecord]) -> Finding
     if len(others) < LEAST_TRIALS:
         return None
     repeats = repeats_of(winner)
+    error = noise(losses(winner), repeats)
     alike = sum(not surely_positive(losses(trial) - losses(winner), repeats) for trial in others)
     if 2 * alike < len(others):
         return None
-    assert winner.scores is not None  # checked by the caller
     return Finding(
         "D003",
         "info",
         f"Fold noise hides the best trial: {alike} of {len(others)} others cannot be told from the winner.",
-        f"standard error of the winner's loss {winner.scores.standard_error:.2g}; paired one-sided t at 95%",
-        "More trials will not help. Raise `n_repeats`, or collect more rows.",
+        f"standard error of the winner's loss {error:.2g}; paired one-sided t at 95%",
+        "More trials will not help; more rows will. `n_repeats` tells the noise better where folds are few.",
     )
 
 
@@ -93,10 +93,11 @@ def families_disagree(winner: TrialRecord, finalists: Sequence[TrialRecord]) -> 
     return Finding(
         "D007",
         "info",
-        f"On fresh folds {family} cannot be told from {winner.configuration.family}: the noise hides which "
+        f"Scored again, {family} cannot be told from {winner.configuration.family}: the noise hides which "
         "does better.",
         f"loss difference {np.nanmean(difference):+.3g}, fold noise {noise(difference, repeats):.2g}",
-        f'Keep final="ensemble", which may mix them; or choose by cost: families=["{family}"].',
+        'An ensemble (final="ensemble", the default) may mix them; or choose by cost: '
+        f'families=["{family}"].',
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from threading import Event
 
 import numpy as np
@@ -47,11 +48,12 @@ class Assembled:
         Predictions of each fold's test rows, mixed and tempered as the model's, by models that did not train
         on them.
     reliability : Reliability or None
-        Of what its fold models say of rows they did not see; None on few rows.
+        Of what its fold models say of rows they did not see; None on few rows, and for MAE and RMSLE.
     bag : BagLosses or None
         What averaging its fits over the repeats gains; None where that cannot be told.
-    calibration_gains : tuple of float
-        Log loss that recalibration would gain on each fold; none for a regression.
+    calibration_gains : callable
+        Tells the log loss that recalibration would gain on each fold; asked of what is shipped alone, as it
+        takes a second.
     """
 
     model: Blended
@@ -60,7 +62,7 @@ class Assembled:
     held_out: tuple[FloatArray, ...]
     reliability: Reliability | None
     bag: BagLosses | None
-    calibration_gains: tuple[float, ...]
+    calibration_gains: Callable[[], tuple[float, ...]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,7 +214,7 @@ def assemble(
             held_out=tuple(tempered(fold, temperature) for fold in held_out),
             reliability=scorer.reliability(held_out, temperature),
             bag=scorer.bag(held_out),
-            calibration_gains=scorer.calibration_gains(held_out, temperature),
+            calibration_gains=partial(scorer.calibration_gains, held_out, temperature),
         )
 
     return Finals(

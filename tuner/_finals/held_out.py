@@ -86,12 +86,15 @@ class FoldScorer:
         return choose_temperature(y, mean, weights, parts, groups=groups)
 
     def reliability(self, predictions: Sequence[FloatArray], temperature: float) -> Reliability | None:
-        """Return what held-out predictions say against what happened, in the units of the target."""
+        """Return what held-out predictions say against what happened, in the units of the target.
+
+        None for RMSLE and absolute errors: their predictions are no means, and means are what is compared.
+        """
         dataset = self._bench.dataset
+        if dataset.log_target or self._metric.is_same_as("mae"):
+            return None
         rows, mean = self._averaged(predictions)
         y, weights = dataset.targets(rows)
-        if dataset.log_target:
-            y, mean = np.expm1(y), np.maximum(np.expm1(mean), 0.0)
         return reliability(y, tempered(mean, temperature), weights, classes=dataset.task != "regression")
 
     def calibration_gains(self, predictions: Sequence[FloatArray], temperature: float) -> tuple[float, ...]:

@@ -68,7 +68,7 @@ def conclude(
         finalists=finals.finalists,
         paid=paid,
         learning=probed.learning,
-        calibration_gains=delivered.calibration_gains,
+        calibration_gains=delivered.calibration_gains(),
         slices=slices,
         groups=probed.groups,
     )
@@ -170,9 +170,14 @@ def _score_rows(
     position = shipped_position(choice, estimates)
     searched = choice.search.trials[choice.finals.nominations[position].number].scores
     assert searched is not None  # finalists are complete trials
+    is_fresh = choice.finals.plan is not choice.bench.plan
     rows = [
         score_row("search folds", metric, pooled(searched.fold_losses, squared=metric.squared_scale)),
-        score_row("fresh folds", metric, shipped_model(choice.finals, estimates).loss),
+        score_row(
+            "fresh folds" if is_fresh else "search folds again",
+            metric,
+            shipped_model(choice.finals, estimates).loss,
+        ),
     ]
     if estimates:
         claimed = _claimed(estimates)

@@ -37,6 +37,7 @@ def promise_of(result: TuningResult, metric: Metric) -> Promise:
         configuration={"family": configuration.family, "params": dict(configuration.params)},
         n_models=0 if blended is None else blended.n_models,
         study=result.study_name,
+        n_rows=result.card.n_rows,
     )
 
 

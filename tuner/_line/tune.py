@@ -317,7 +317,13 @@ class _Line:
         search = choice.search
         if search.default not in search.predictions:  # of an interrupted run, without time to fit it again
             return None, ("No estimate: no time was left to predict with the default again.",)
-        return bbc(search.trials, search.predictions, choice.bench, self.settings, default=search.default), ()
+        estimates = bbc(
+            search.trials, search.predictions, choice.bench, self.settings, default=search.default
+        )
+        if {each.number for each in choice.finals.nominations} <= search.predictions.keys():
+            return estimates, ()
+        note = f"The estimate is of a choice among {len(search.predictions)} trials"
+        return estimates, (f"{note}: no time was left to predict with the other stored ones again.",)
 
     def _outer_estimates(self, choice: Choice, end: Deadline) -> tuple[Estimates | None, tuple[str, ...]]:
         """Estimate by folds around the procedure, or say why that is not possible."""

@@ -206,7 +206,9 @@ def check_schema(
             "warning",
             "Columns are of another kind than those the champion was trained on.",
             f"{now} by now: {_listed(turned)}",
-            "Look for a cell that is unlike all others, a text among numbers; mend it, or tune again.",
+            "Look for a cell that is unlike all others, a text among numbers; mend it, or tune again."
+            if "categorical" in now
+            else "Tune again: `tuner retune`.",
         )
     if new:
         yield Finding(

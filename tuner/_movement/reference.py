@@ -83,6 +83,8 @@ class Promise:
     n_models : int
         Fitted models inside.
     study : str
+    n_rows : int or None
+        Rows that the models were fitted on which it was measured on.
     """
 
     metric: str
@@ -97,6 +99,7 @@ class Promise:
     configuration: Mapping[str, Any]
     n_models: int
     study: str
+    n_rows: int | None = None
 
     @property
     def interval(self) -> Interval | None:
@@ -245,7 +248,9 @@ def remember(
     return replace(reference, hashes=reference.hash(features, target))
 
 
-def measured_promise(promise: Promise, metric: Metric, loss: Interval, level: float) -> Promise:
+def measured_promise(
+    promise: Promise, metric: Metric, loss: Interval, level: float, *, n_rows: int
+) -> Promise:
     """Return a promise that says what was measured on rows kept for that: the loss there with its interval.
 
     It is that of a model fitted without these rows; one fitted on them as well is expected to do no worse.
@@ -262,6 +267,7 @@ def measured_promise(promise: Promise, metric: Metric, loss: Interval, level: fl
         loss_high=loss.high,
         level=level,
         method=HOLDOUT,
+        n_rows=n_rows,
     )
 
 

@@ -77,6 +77,7 @@ def tags(result: TuningResult) -> dict[str, str]:
         "tuner.metric": result.metric,
         "tuner.estimate_method": result.estimate.method if result.estimate else "none",
         "tuner.tuning_paid": result.paid.verdict,
+        "tuner.difference_scale": result.paid.scale,
         "tuner.shipped_default": str(result.shipped_default),
         "tuner.winner": f"{result.study_name}/search/0/{result.winner.number}",
         "tuner.fold_plan": result.fold_plan,

@@ -125,7 +125,8 @@ class TuningResult:
     latency : Latency
         What a prediction takes, measured at the end of the run.
     reliability : Reliability or None
-        What the shipped configurations' fold models say of rows they did not see; None on few rows.
+        What the shipped configurations' fold models say of rows they did not see; None on few rows,
+        and for MAE and RMSLE, whose predictions are no means.
     card : ModelCard
         What went into the run.
     notes : tuple of str

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from search_spaces import SPACES
+from tuner._claims.optimism import score_texts
 
 if TYPE_CHECKING:
-    from tuner._claims.claims import Estimate
+    from tuner._claims.claims import Estimate, Paid
     from tuner._records import GroupScores
     from tuner._report.result import TuningResult
 
@@ -24,8 +25,7 @@ def facts(result: TuningResult) -> list[tuple[str, str]]:
         lines.append(("default", _estimate_text(result, result.default_estimate)))
     lines.append(("tuning paid", _paid_text(result)))
     if result.optimism is not None and math.isfinite(result.optimism):
-        verdict = "flattered the winner" if result.optimism > 0 else "did not flatter the winner"
-        lines.append(("optimism", f"{result.optimism:+.4g} (the search {verdict})"))
+        lines.append(("optimism", f"{result.optimism:+.4g} ({optimism_text(result.optimism, result.paid)})"))
     if result.optimism_table is not None:
         lines.append(("scores", result.optimism_table.line()))
     if result.slices:
@@ -44,12 +44,19 @@ def facts(result: TuningResult) -> list[tuple[str, str]]:
     return lines
 
 
+def optimism_text(optimism: float, paid: Paid) -> str:
+    """Return whom the search flattered, if anybody: not the default that is shipped for want of a better."""
+    if paid.verdict == "did not pay":
+        return "of the default, which the search has not chosen"
+    return "the search flattered the winner" if optimism > 0 else "the search did not flatter the winner"
+
+
 def _estimate_text(result: TuningResult, estimate: Estimate | None) -> str:
     if estimate is None:
         return "none: search scores are not claims"
-    interval = f"[{estimate.low:.4f}, {estimate.high:.4f}]"
+    value, low, high = score_texts(estimate.value, estimate.low, estimate.high)
     name = result.card.score_name(result.metric)
-    value = f"{name} {estimate.value:.4f}, {estimate.level:.0%} interval {interval}"
+    value = f"{name} {value}, {estimate.level:.0%} interval [{low}, {high}]"
     return f"{value} ({estimate.estimand})"
 
 
@@ -62,7 +69,11 @@ def _paid_text(result: TuningResult) -> str:
     }
     text = texts[result.paid.verdict]
     if result.paid.verdict == "not judged" and result.estimate is not None:
-        text = "not judged: nothing but the default was chosen"
+        text = (
+            "not judged: nothing but the default was chosen"
+            if result.shipped_default
+            else "not judged: inside the estimate there was time for the default alone"
+        )
     if result.paid.difference is None:
         return text
     interval = f"[{result.paid.low:+.4g}, {result.paid.high:+.4g}]"
@@ -79,10 +90,10 @@ def _worst_slice_text(result: TuningResult) -> str:
     if worst is None:
         return "none could be scored"
     kind = "95%" if result.card.aggregate == "mean" else "simultaneous 95%"
-    interval = f"{kind} interval [{worst.low:.4f}, {worst.high:.4f}]"
+    value, low, high = score_texts(worst.value, worst.low, worst.high)
     return (
-        f"{worst.column} = {worst.label}: {result.metric} {worst.value:.4f}, {interval} "
-        f"({worst.n_rows} rows, fresh folds; of {len(result.slices)} slices)"
+        f"{worst.column} = {worst.label}: {result.metric} {value}, {kind} interval [{low}, {high}] "
+        f"({worst.n_rows} rows, scored again; of {len(result.slices)} slices)"
     )
 
 

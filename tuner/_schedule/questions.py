@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from tuner._movement.movement import GROWN, Movement
 from tuner._movement.promise import beats_promise
+from tuner._movement.reference import Reference
 from tuner._schedule.outcome import DECIDED
 from tuner._schedule.scheduled import Champion, Scheduled
 from tuner._schedule.workshop import BEFORE, MADE
 from tuner._tracking.registry import Registry, Version
+
+OUTGROWN = 2  # times the rows
 
 
 def told(movement: Movement) -> str:
@@ -28,11 +31,17 @@ def question(scheduled: Scheduled, champion: Champion, movement: Movement) -> st
     asked = shrunk(scheduled, champion)
     if asked or movement.moved or not movement.has_grown:
         return asked
-    if beats_promise(movement.loss, movement.promised):
+    if beats_promise(movement.loss, movement.promised) and not _has_outgrown(champion.reference):
         return "the champion's loss is far below what was promised: are the labels complete?"
     if _is_rolled_back(scheduled.registry, champion.version):
         return f"version {champion.version.number} was rolled back to, and stays until something moves"
     return ""
+
+
+def _has_outgrown(reference: Reference) -> bool:
+    """Whether the champion was fitted on so many more rows than its promise that it may well do better."""
+    n_promised = None if reference.promise is None else reference.promise.n_rows
+    return n_promised is not None and reference.n_rows >= OUTGROWN * n_promised
 
 
 def shrunk(scheduled: Scheduled, champion: Champion) -> str:

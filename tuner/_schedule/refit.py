@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
+from threading import Event
 
 from tuner._decisions.selection import Nomination
 from tuner._finals.finals import assemble, is_refitted, n_refits
@@ -13,6 +13,7 @@ from tuner._metrics.metrics import Metric
 from tuner._model import Blended, Member
 from tuner._movement.reference import recipe_of
 from tuner._options.settings import Settings
+from tuner._process.pool import cancellable_pool
 from tuner._records import Recipe
 from tuner._rows.data import Dataset
 from tuner._seeds import child_seed
@@ -45,16 +46,19 @@ def renew(recipe: Recipe, dataset: Dataset, metric: Metric, settings: Settings) 
         threads_a_fit(dataset, settings.n_jobs),
     )
 
+    cancelled = Event()
+
     def judge(number: int) -> Trial:
         return run_trial(
             recipe.portions[number].configuration,
             bench,
             place=PLACE,
             number=number,
+            stop=cancelled.is_set,
             keep_models=not is_refitted(dataset, settings),
         )
 
-    with ThreadPoolExecutor(settings.n_jobs // bench.n_threads, thread_name_prefix="refit") as pool:
+    with cancellable_pool(settings.n_jobs // bench.n_threads, "refit", cancelled) as pool:
         trials = list(pool.map(judge, range(len(recipe.portions))))
     done = [trial for trial in trials if trial.evaluation is not None]
     if not done:

@@ -14,7 +14,8 @@ tuning again in every period brings on drifting tables, the refit brings, so it 
    that a person went back to stays.
 3. Something moved: the newest of the champion's unseen rows are held out, and the refit on all others meets
    them. If its loss there is what was promised, it is what was missing, and is delivered; unless the contest
-   shows that the champion does better. Where its loss has no interval there, the champion is kept.
+   shows that the champion does better. Where its loss has no interval there, a champion that can predict is
+   kept.
 4. Else, or if the last search is too old or promised nothing: a study on the same rows, and its winner meets
    the refit (or the champion, where the refit does worse) on the rows held out. It is another model, chosen
    among many, so it is promoted only if the paired interval shows that it is better: 2.5% of equals are.
@@ -266,7 +267,7 @@ class _Arena:
         if reference.promise is None or not is_measured(loss):
             return reference.promise
         metric = self._truth([model]).metric
-        return measured_promise(reference.promise, metric, loss, LEVEL)
+        return measured_promise(reference.promise, metric, loss, LEVEL, n_rows=model.n_rows)
 
     def _champion(self) -> _Model | None:
         model = self.champion.model

@@ -99,7 +99,8 @@ class Search:
     notify : callable
         Hears every judged record, in trial order.
     known : mapping of int to TrialRecord
-        Trials of an interrupted run of the same study; they are fitted again for their predictions alone.
+        Trials of an interrupted run of the same study; they are fitted again for their predictions alone, and
+        while there is time.
     keep_predictions : bool
         Keep held-out predictions of complete trials.
     """
@@ -230,7 +231,8 @@ class Search:
         known = self._known.get(number)
         if known is not None:
             _check_same(number, configuration, known.configuration)
-        is_fitted_again = self._keep_predictions and not self._limit.reached
+        # The named default whatever the time: there is a model to deliver, and an estimate needs it.
+        is_fitted_again = self._keep_predictions and not (number and self._limit.reached)
         curves = known.curves if known is not None and is_fitted_again else None
         if known is not None and curves is None:
             done: Future[Trial] = Future()

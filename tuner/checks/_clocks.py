@@ -14,6 +14,7 @@ TIME_NAME = re.compile(r"(?<![a-z])(year|date|datetime|time|timestamp|month|quar
 RARE_DATES = 0.01  # of the rows: mistyped ones
 YEARS = (1900, 2101)
 SECONDS = (1e8, 4.2e9)  # since 1970: the years 1973 to 2103
+DAYS = ((7_000, 25_000), (30_000, 60_000))  # since 1970, and as Excel counts them: the years 1982 to 2064
 FOLLOWS = 0.9  # rank correlation with the order of the rows
 SEASONS = {"month": 12, "quarter": 4, "week": 53}
 
@@ -28,7 +29,17 @@ def tells_time(column: Feature) -> bool:
     known = column.values[np.isfinite(column.values)]
     if not _words(column) or len(np.unique(known)) <= 2:
         return False
-    return _read_as_dates(known) or _follow_rows(column.values)
+    return _read_as_dates(known, _words(column)) or _follow_rows(column.values)
+
+
+def is_dated(column: Feature) -> bool:
+    """Whether a column holds dates, or numbers named like time that are written so: 2016, 201607, 20160714.
+
+    Unlike a duration such a column cannot have been made from the target.
+    """
+    known = column.values[np.isfinite(column.values)]
+    is_written = len(known) > 0 and bool(_words(column)) and _share(_written(known)) >= 1 - RARE_DATES
+    return column.kind == "datetime" or is_written
 
 
 def tells_season(column: Feature) -> bool:
@@ -45,16 +56,25 @@ def _words(column: Feature) -> list[str]:
     return TIME_NAME.findall(snake) if column.kind == "numeric" else []
 
 
-def _read_as_dates(known: FloatArray) -> bool:
-    """Whether all but mistyped numbers are years, yyyymm, yyyymmdd or an epoch in s, ms, us or ns."""
+def _read_as_dates(known: FloatArray, words: list[str]) -> bool:
+    """Whether all but mistyped numbers are written as dates, or count s, ms, us, ns or (of a date) days."""
+    epochs = [_within(known / unit, SECONDS) for unit in (1, 1e3, 1e6, 1e9)]
+    days = [_within(known, each) for each in DAYS] if "date" in words else []
+    return _share([*_written(known), *epochs, *days]) >= 1 - RARE_DATES
+
+
+def _written(known: FloatArray) -> list[BoolArray]:
+    """Return which numbers are years, yyyymm (or yyyyww) and yyyymmdd."""
     month = _within(known // 100 % 100, (1, 13))
-    forms = [
+    return [
         _within(known, YEARS),
-        _within(known // 100, YEARS) & _within(known % 100, (1, 13)),
+        _within(known // 100, YEARS) & _within(known % 100, (1, 54)),
         _within(known // 10_000, YEARS) & month & _within(known % 100, (1, 32)),
-        *(_within(known / unit, SECONDS) for unit in (1, 1e3, 1e6, 1e9)),
     ]
-    return bool(max(form.mean() for form in forms) >= 1 - RARE_DATES)
+
+
+def _share(forms: list[BoolArray]) -> float:
+    return float(max(form.mean() for form in forms))
 
 
 def _within(values: FloatArray, ends: tuple[float, float]) -> BoolArray:

@@ -7,7 +7,7 @@ import numpy as np
 from tuner._records import Finding
 from tuner._rows.data import Dataset
 from tuner._types import FloatArray, IntArray
-from tuner.checks._clocks import tells_time
+from tuner.checks._clocks import is_dated
 from tuner.checks._features import Feature, Rows, error_if_sure, explained, sample
 
 GIVEN_AWAY = 0.98  # of the target, by one column alone
@@ -40,10 +40,10 @@ def told_by(column: Feature, target: FloatArray) -> float:
     """Return the share of the target's sum of squares that a column alone tells, each row left out.
 
     A row is predicted by the mean of the others with its value or, where there are none, of the rows with the
-    next smaller and the next larger value. Of a clock it counts what is filled in only: a date is known, and
+    next smaller and the next larger value. Of dates it counts what is filled in only: a date is known, and
     neighbours in time are alike wherever the target varies slowly.
     """
-    values = _filled_in(column.values) if tells_time(column) else column.values
+    values = _filled_in(column.values) if is_dated(column) else column.values
     codes, counts, n_known = _levels(values)
     sums = np.zeros((len(counts), target.shape[1]))
     np.add.at(sums, codes, target)

@@ -28,7 +28,7 @@ SPLIT_SIZES = (512, 384, 256, 192, 128, 96, 64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 
 N_TREES = 64  # a fold; a bag of ten has ten times as many
 MOST_SPLITS = 4000  # nodes smaller than this share of the rows are never split: memory, on large tables
 MAX_PAIRS = 2**20  # of rows and trees, followed at a time
-MAX_CELLS = 2**24  # of rows that are sparse, made dense at a time
+MAX_CELLS = 2**24  # of rows, made dense where they are sparse, at a time
 MAX_LEAVES = 2**25  # of rows and trees, remembered for the training rows: fewer trees on large tables
 LEAST_TREES = 16
 

@@ -81,6 +81,8 @@ def _loss(result: TuningResult) -> str:
 
 
 def _has_intervals(result: TuningResult) -> bool:
+    if result.paid.verdict == "did not pay":  # then both are the default's
+        return False
     both = (result.estimate, result.default_estimate)
     return all(each is not None and math.isfinite(each.high - each.low) for each in both)
 
@@ -146,7 +148,7 @@ def _mark(axes: Axes, x: float, y: float) -> None:
 
 def _clip_top(axes: Axes, losses: FloatArray, *, bottom: float) -> None:
     """End the axis above all but the worst few."""
-    top = float(np.quantile(losses, 1 - MOST_CLIPPED, method="lower"))
+    top = float(np.quantile(losses, 1 - MOST_CLIPPED, method="higher"))
     room = 0.05 * (top - bottom) + 1e-12
     axes.set_ylim(bottom - room, top + room)
 

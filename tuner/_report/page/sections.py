@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from tuner._report.page.blocks import Answer, Block, Note, Picture, Section, Table, Text, number
+from tuner._report.story import optimism_text
 from tuner._search.importance import LEAST_TRIALS
 from tuner.findings import codes, page
 
@@ -89,9 +90,16 @@ def _optimism_section(result: TuningResult, _: Pictures) -> list[Block]:
             (
                 "Search",
                 "search folds",
-                "the winner alone, a mean over folds, chosen among all trials: flattered by luck",
+                "the default alone, a mean over folds: not chosen by it"
+                if result.shipped_default
+                else "the winner alone, a mean over folds, chosen among all trials: flattered by luck",
             ),
             ("Fresh folds", "fresh folds", "what is delivered, elected and mixed there; rows divided anew"),
+            (
+                "Search folds again",
+                "search folds again",
+                "what is delivered, elected and mixed there: no fresh folds were drawn (see the notes)",
+            ),
         )
         if label in scores
     ]
@@ -116,11 +124,11 @@ def _optimism_section(result: TuningResult, _: Pictures) -> list[Block]:
 
 def _optimism(result: TuningResult) -> str:
     assert result.optimism is not None  # the caller looked
-    verdict = "flattered what it selected" if result.optimism > 0 else "did not flatter what it selected"
+    verdict = optimism_text(result.optimism, result.paid)
     loss = result.card.loss_name(result.metric)
     return (
         f"Optimism {result.optimism:+.4g}: the loss ({loss}) of the estimate minus "
-        f"{number(result.selection_loss)}, that on the rows that chose. The search {verdict}. "
+        f"{number(result.selection_loss)}, that on the rows that chose: {verdict}. "
         "Only the estimate is a claim."
     )
 
@@ -198,7 +206,7 @@ def _slices_section(result: TuningResult, _: Pictures) -> list[Block]:
     if rows:
         holds = "one at a time" if result.card.aggregate == "mean" else "hold all at once (Bonferroni)"
         blocks.append(
-            Text(f"Rows by the values of a column, the worst first, on fresh folds; intervals {holds}.")
+            Text(f"Rows by the values of a column, the worst first, scored again; intervals {holds}.")
         )
         blocks.append(Table(("slice", result.metric, "interval", "rows"), rows))
     if result.group_scores is not None:
@@ -227,9 +235,9 @@ def _finalists_section(result: TuningResult, _: Pictures) -> list[Block]:
     for trial, share in zip(result.finalists, result.blend.weights if result.blend else alone, strict=True):
         if trial.scores is not None:
             scores = trial.scores
-            elected = ", elected" if trial is result.shipped else ""
+            elected = ", shipped" if result.shipped_default else ", elected"
             cells = map(number, (scores.nested_loss, scores.standard_error, scores.gap))
-            name = f"{trial.number} {trial.configuration.family}{elected}"
+            name = f"{trial.number} {trial.configuration.family}{elected if trial is result.shipped else ''}"
             rows.append((name, *cells, f"{share:.0%}" if share else ""))
     head = ("trial", "loss", "std. error", "gap", "share")
     return [
