@@ -220,7 +220,7 @@ def test_figures_are_drawn_of_what_there_is(result):
     assert set(draw(result)) == every
     winner = replace(result.winner, curves=None)
     unbounded = replace(result.estimate, high=np.inf)
-    bare = replace(result, winner=winner, estimate=unbounded, reliability=None, learning_curve=None)
+    bare = replace(result, winner=winner, tuned_estimate=unbounded, reliability=None, learning_curve=None)
     assert set(draw(bare)) == {"trials", "gap", "importance_linear"}
     assert all(svg.startswith(b"<?xml") for svg in draw(bare).values())
 
@@ -247,3 +247,19 @@ def test_figures_lose_the_worst_twentieth_at_most(n_trials, top):
     axes = SimpleNamespace(set_ylim=lambda *ends: limits.extend(ends))
     _clip_top(axes, np.arange(1.0, n_trials + 1), bottom=1.0)
     assert top <= limits[1] < top + 0.06 * n_trials
+
+
+def test_a_default_that_is_shipped_stands_beside_what_was_not(result):
+    """Where tuning did not pay the claim is the default's; the tuned procedure's is there to compare with."""
+    tuned = replace(result.default_estimate, value=9.25)
+    shipped = replace(
+        result,
+        estimate=result.default_estimate,
+        tuned_estimate=tuned,
+        paid=Paid("did not pay", 0.01, -0.01, 0.03),
+        shipped_default=True,
+    )
+    page = render(shipped)
+    assert '<th scope="row">Tuned, not shipped</th><td class="short">9.25</td>' in page
+    assert "Tuned, not shipped" not in render(result)
+    assert draw(shipped)["estimate"] != draw(result)["estimate"]

@@ -81,6 +81,7 @@ def conclude(
         positive_class=str(dataset.classes[1]) if dataset.task == "binary" else None,
         estimate=estimate,
         default_estimate=estimates.default if estimates else None,
+        tuned_estimate=estimates.tuned if estimates else None,
         optimism=estimate.loss - selection_loss if estimate else None,
         paid=paid,
         best_params={**winner.configuration.flat(), "path_point": shipped.scores.path_point},

@@ -82,6 +82,8 @@ class TuningResult:
         more fits, by what the run measured of both; None with `time`, or where it was not measured.
     default_estimate : Estimate or None
         The same for the named default, on the same held-out rows.
+    tuned_estimate : Estimate or None
+        The same for the tuned procedure; ``estimate``, unless tuning did not pay and the default is shipped.
     optimism : float or None
         Loss of the estimate minus `selection_loss`; positive: the search flattered it.
     paid : Paid
@@ -172,6 +174,7 @@ class TuningResult:
     learning_curve: LearningCurve | None = None
     group_scores: GroupScores | None = None
     delivered_estimate: Estimate | None = None
+    tuned_estimate: Estimate | None = None
 
     def report(self, path: str | Path) -> Path:
         """Write the story as one self-contained HTML page, and return where it is.

@@ -81,24 +81,26 @@ def _loss(result: TuningResult) -> str:
 
 
 def _has_intervals(result: TuningResult) -> bool:
-    if result.paid.verdict == "did not pay":  # then both are the default's
-        return False
-    both = (result.estimate, result.default_estimate)
+    both = (result.tuned_estimate, result.default_estimate)
     return all(each is not None and math.isfinite(each.high - each.low) for each in both)
 
 
 def _draw_estimates(axes: Axes, result: TuningResult) -> None:
-    """Draw the procedure's estimate above the default's."""
-    for height, label, estimate, color in (
-        (1, "tuned", result.estimate, BLUE),
-        (0, "default", result.default_estimate, GREY),
-    ):
+    """Draw the tuned procedure above the default; the latter alone where nothing else was judged."""
+    rows = [("default", result.default_estimate, GREY)]
+    if result.tuned_estimate is not result.default_estimate:
+        rows.append(("tuned", result.tuned_estimate, BLUE))
+    for height, (label, estimate, color) in enumerate(rows):
         assert estimate is not None  # the caller looked
         axes.plot([estimate.low, estimate.high], [height, height], color=color, linewidth=2.5)
         axes.plot(estimate.value, height, "o", color=color, markersize=8)
         axes.annotate(label, (0, height), xycoords=("axes fraction", "data"), xytext=(-8, 0),
                       textcoords="offset points", ha="right", va="center")  # fmt: skip
-    axes.set(ylim=(-0.6, 1.6), yticks=[], xlabel=result.card.score_name(result.metric).replace("$", r"\$"))
+    axes.set(
+        ylim=(-0.6, len(rows) - 0.4),
+        yticks=[],
+        xlabel=result.card.score_name(result.metric).replace("$", r"\$"),
+    )
     axes.spines["left"].set_visible(False)
 
 

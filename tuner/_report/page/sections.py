@@ -47,7 +47,7 @@ def answer(result: TuningResult, pictures: Pictures) -> Answer:
     verdicts = [("Did tuning pay?", facts["tuning paid"]), ("What was delivered?", facts["model"])]
     warned = [f"{each.code}: {each.title}" for each in _findings(result) if each.severity != "info"]
     verdicts.append(("Anything wrong?", " ".join(warned) or "No check or diagnosis gave a warning."))
-    caption = "The estimate and that of the default on the same held-out rows, with their intervals."
+    caption = "The tuned procedure and the default on the same held-out rows, with their intervals."
     return Answer(headline, interval, meaning, tuple(verdicts), _picture(pictures, "estimate", caption))
 
 
@@ -106,6 +106,7 @@ def _optimism_section(result: TuningResult, _: Pictures) -> list[Block]:
     for name, estimate in (
         ("Estimate", result.estimate),
         ("Delivered model", result.delivered_estimate),
+        ("Tuned, not shipped", result.tuned_estimate if result.paid.verdict == "did not pay" else None),
         ("Default", result.default_estimate),
     ):
         if estimate is not None:
