@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import count
+from threading import Event
 
 import numpy as np
 import pandas as pd
@@ -312,7 +313,7 @@ def test_non_finite_predictions_are_an_error(scripted):
 def test_a_stop_cuts_between_points(scripted):
     """Once told to stop no further step is begun; the message names the point."""
     with pytest.raises(DeadlineReachedError, match="path value 1"):
-        scripted([1.0, 2.0], stop=Deadline.after(-1.0).stop)
+        scripted([1.0, 2.0], stop=Deadline.after(-1.0).until(Event()))
     answers = iter([False] * 14 + [True])  # a point asks twice a fold, 6 times: the third point is begun
     with pytest.raises(DeadlineReachedError, match="path value 3"):
         scripted([3.0, 2.0, 1.0, 0.5], stop=lambda: next(answers))

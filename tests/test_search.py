@@ -3,6 +3,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from itertools import pairwise, zip_longest
+from threading import Event
 
 import numpy as np
 import pandas as pd
@@ -109,7 +110,7 @@ def fake_fits(monkeypatch, make_scores):
         None,
         place=PLACE,
         number=0,
-        stop=Deadline.after(-1).stop,
+        stop=Deadline.after(-1).until(Event()),
     ).record
     return install
 

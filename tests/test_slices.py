@@ -45,16 +45,19 @@ def test_rare_labels_share_one():
     assert (len(names), names[-1], int((codes == 20).sum())) == (21, "other values", 10)
 
 
-def test_scores_by_hand():
-    """Absolute errors: a 1, 3 | 1, b 0 | 2, 2; means a 2, 1 -> 1.5, b 0, 2 -> 1; excess of a 2 and -1."""
-    dataset = make_dataset(
-        pd.DataFrame({"site": list("aabbab"), "x": np.arange(6.0)}), np.array([0.0, 1, 2, 3, 4, 5])
-    )
+def scored(sites, *predictions, **options):
+    """Return the mean absolute errors of six rows, 0 to 5, at sites, of which each half was held out."""
+    dataset = make_dataset(pd.DataFrame({"site": list(sites), "x": np.arange(6.0)}), np.arange(6.0))
     first, second = np.array([0, 1, 2]), np.array([3, 4, 5])
     folds = [Fold(0, 0, second, first), Fold(0, 1, first, second)]
-    predictions = [np.array([1.0, 4, 2]), np.array([5.0, 5, 7])]
     metric = resolve_metric("mae", "regression")
-    a, b = slice_scores(dataset, metric, folds, predictions, columns=["site"], threshold=None)
+    held_out = [np.array(each, dtype=float) for each in predictions]
+    return slice_scores(dataset, metric, folds, held_out, columns=["site"], threshold=None, **options)
+
+
+def test_scores_by_hand():
+    """Absolute errors: a 1, 3 | 1, b 0 | 2, 2; means a 2, 1 -> 1.5, b 0, 2 -> 1; excess of a 2 and -1."""
+    a, b = scored("aabbab", [1, 4, 2], [5, 5, 7])
     assert (a.label, a.n_rows, a.value, a.loss) == ("a", 3, 1.5, 1.5)
     assert a.excess == (2.0, -1.0)
     assert (b.label, b.n_rows, b.value) == ("b", 3, 1.0)
@@ -65,35 +68,14 @@ def test_scores_by_hand():
 def test_simultaneous_intervals_share_the_error_over_the_slices(monkeypatch):
     """Two slices, 2.5% each: half-width 25.452 * sd .7071 * sqrt(1/2 + 3/3) = 22.04 in the case above."""
     monkeypatch.setattr("tuner._claims.slices.LEAST_ROWS", 1)
-    dataset = make_dataset(
-        pd.DataFrame({"site": list("aabbab"), "x": np.arange(6.0)}), np.array([0.0, 1, 2, 3, 4, 5])
-    )
-    first, second = np.array([0, 1, 2]), np.array([3, 4, 5])
-    folds = [Fold(0, 0, second, first), Fold(0, 1, first, second)]
-    predictions = [np.array([1.0, 4, 2]), np.array([5.0, 5, 7])]
-    a, _ = slice_scores(
-        dataset,
-        resolve_metric("mae", "regression"),
-        folds,
-        predictions,
-        columns=["site"],
-        threshold=None,
-        simultaneous=True,
-    )
+    a, _ = scored("aabbab", [1, 4, 2], [5, 5, 7], simultaneous=True)
     assert (a.value, a.low, a.high) == (1.5, 0.0, pytest.approx(1.5 + 22.042, abs=0.01))
 
 
 def test_the_worst_slice_is_one_of_those_that_are_judged(monkeypatch):
     """Of site b one row lies in each fold where two are asked for: no loss, and no part of the error."""
     monkeypatch.setattr("tuner._claims.slices.LEAST_ROWS", 2)
-    dataset = make_dataset(
-        pd.DataFrame({"site": list("aabaab"), "x": np.arange(6.0)}), np.array([0.0, 1, 2, 3, 4, 5])
-    )
-    first, second = np.array([0, 1, 2]), np.array([3, 4, 5])
-    folds = [Fold(0, 0, second, first), Fold(0, 1, first, second)]
-    predictions = [np.array([1.0, 2, 9]), np.array([5.0, 6, 9])]
-    options = {"columns": ["site"], "threshold": None, "simultaneous": True}
-    a, b = slice_scores(dataset, resolve_metric("mae", "regression"), folds, predictions, **options)
+    a, b = scored("aabaab", [1, 2, 9], [5, 6, 9], simultaneous=True)
     assert np.isnan(b.loss)
     # Losses 1 and 2; one slice that counts: 12.706 * .7071 * sqrt(1/2 + 3/3) = 11.004
     assert (a.value, a.high) == (1.5, pytest.approx(1.5 + 11.004, abs=0.01))

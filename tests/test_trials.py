@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from threading import Event
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -72,7 +74,7 @@ def test_an_unknown_family_is_a_failure(bench):
 
 def test_a_reached_deadline_prunes(bench):
     """PRUNED: with the path value it was cut at, and without scores."""
-    trial = run_trial(configuration(), bench, place=PLACE, number=1, stop=Deadline.after(-1).stop)
+    trial = run_trial(configuration(), bench, place=PLACE, number=1, stop=Deadline.after(-1).until(Event()))
     assert (trial.record.state, trial.evaluation) == ("PRUNED", None)
     assert trial.record.reason == "time budget: cut at path value 10"
     assert trial.record.scores is None

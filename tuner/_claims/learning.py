@@ -162,9 +162,7 @@ class Probe:
         if CAUTION * seconds / min(n_workers, len(wanted)) > self.deadline.left:
             return None
         place, cancelled = Place(self.winner.study, "finalist"), Event()
-
-        def stopped() -> bool:
-            return cancelled.is_set() or self.deadline.reached
+        stopped = self.deadline.until(cancelled)
 
         def judge(configuration: Configuration, bench: Bench) -> Evaluation | None:
             return run_trial(configuration, bench, place=place, number=0, stop=stopped).evaluation

@@ -16,7 +16,7 @@ from tuner._records import SliceScore
 from tuner._rows.data import LEAST_ROWS, Dataset
 from tuner._rows.slices import slice_labels
 from tuner._statistics.intervals import corrected_t
-from tuner._types import FloatArray, IntArray
+from tuner._types import BoolArray, FloatArray, IntArray
 
 LEVEL = 0.95
 
@@ -73,36 +73,34 @@ def slice_scores(
         return float(metric.losses(y, prediction, weights)[0][column_of_threshold])
 
     share = float(np.mean([len(fold.test) / len(fold.train) for fold in folds]))
-    labelled = [(name, *slice_labels(dataset, name)) for name in columns]
-    most = [
-        max(int((codes[fold.test] == code).sum()) for fold in folds)
-        for _, labels, codes in labelled
-        for code in range(len(labels))
-    ]
-    n_claims = sum(count >= least_rows for count in most) if simultaneous else 1
-    level = 1 - (1 - LEVEL) / max(1, n_claims)
+    slices: list[tuple[str, str, BoolArray]] = []
+    for name in columns:
+        labels, codes = slice_labels(dataset, name)
+        slices += [(name, label, np.equal(codes, code)) for code, label in enumerate(labels)]
+    n_judged = sum(any(mask[fold.test].sum() >= least_rows for fold in folds) for *_, mask in slices)
+    level = 1 - (1 - LEVEL) / (max(1, n_judged) if simultaneous else 1)
     scored = []
-    for name, labels, codes in labelled:
-        for code, label in enumerate(labels):
-            inside = [codes[fold.test] == code for fold in folds]
-            parts = list(zip(folds, predictions, inside, strict=True))
-            own = [loss(fold.test[mask], predicted[mask]) for fold, predicted, mask in parts]
-            others = [
-                loss(fold.test[~mask], predicted[~mask]) if fold.repeat == 0 else np.nan
-                for fold, predicted, mask in parts
-            ]
-            interval = corrected_t(own, test_share=share, level=level, squared=metric.squared_scale)
-            low, high = metric.natural_ends(interval.low, interval.high)
-            scored.append(
-                SliceScore(
-                    column=name,
-                    label=label,
-                    n_rows=int((codes == code).sum()),
-                    value=metric.natural(interval.value),
-                    low=low,
-                    high=high,
-                    loss=interval.value,
-                    excess=tuple(np.subtract(own, others).tolist()),
-                )
+    for name, label, mask in slices:
+        parts = [
+            (fold, predicted, mask[fold.test]) for fold, predicted in zip(folds, predictions, strict=True)
+        ]
+        own = [loss(fold.test[inside], predicted[inside]) for fold, predicted, inside in parts]
+        others = [
+            loss(fold.test[~inside], predicted[~inside]) if fold.repeat == 0 else np.nan
+            for fold, predicted, inside in parts
+        ]
+        interval = corrected_t(own, test_share=share, level=level, squared=metric.squared_scale)
+        low, high = metric.natural_ends(interval.low, interval.high)
+        scored.append(
+            SliceScore(
+                column=name,
+                label=label,
+                n_rows=int(mask.sum()),
+                value=metric.natural(interval.value),
+                low=low,
+                high=high,
+                loss=interval.value,
+                excess=tuple(np.subtract(own, others).tolist()),
             )
+        )
     return tuple(scored)

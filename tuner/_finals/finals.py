@@ -131,9 +131,6 @@ def rescore(
     """
     cancelled = Event()
 
-    def stopped() -> bool:
-        return cancelled.is_set() or deadline.reached
-
     def judge(order: int) -> Trial:
         number = nominations[order].number
         curves = trials[number].curves
@@ -142,7 +139,7 @@ def rescore(
             bench,
             place=place,
             number=number if first_number is None else first_number + order,
-            stop=stopped if order or may_cut_default else cancelled.is_set,
+            stop=deadline.until(cancelled) if order or may_cut_default else cancelled.is_set,
             keep_models=not is_refitted(bench.dataset, settings),
             n_points=None if curves is None else len(curves.path_values),
         )

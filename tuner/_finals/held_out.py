@@ -79,11 +79,8 @@ class FoldScorer:
         dataset = self._bench.dataset
         rows, mean = self._averaged(predictions)
         y, weights = dataset.targets(rows)
-        parts = [
-            np.flatnonzero(np.isin(rows, fold.test)) for fold in self._bench.plan.folds if not fold.repeat
-        ]
         groups = None if dataset.units is None else dataset.units[rows]
-        return choose_temperature(y, mean, weights, parts, groups=groups)
+        return choose_temperature(y, mean, weights, self._parts(rows), groups=groups)
 
     def reliability(self, predictions: Sequence[FloatArray], temperature: float) -> Reliability | None:
         """Return what held-out predictions say against what happened, in the units of the target.
@@ -106,13 +103,13 @@ class FoldScorer:
         if dataset.task == "regression":
             return ()
         rows, mean = self._averaged(predictions)
-        mean = tempered(mean, temperature)
-        parts = []
-        for fold in self._bench.plan.folds:
-            held_out = np.isin(rows, fold.test)
-            if not fold.repeat and held_out.any():
-                y, weights = dataset.targets(rows[held_out])
-                parts.append((y, np.asarray(mean[held_out], dtype=np.float64), weights))
+        y, weights = dataset.targets(rows)
+        mean = np.asarray(tempered(mean, temperature), dtype=np.float64)
+        parts = [
+            (y[part], mean[part], None if weights is None else weights[part])
+            for part in self._parts(rows)
+            if len(part)
+        ]
         return recalibration_gains(parts) if len(parts) > 1 else ()
 
     def bag(self, predictions: Sequence[FloatArray]) -> BagLosses | None:
@@ -153,6 +150,12 @@ class FoldScorer:
             seed = child_seed(self._bench.seed, "calibration")
             rows = np.sort(np.random.default_rng(seed).choice(rows, CALIBRATION_ROWS, replace=False))
         return rows, total[rows] / count[rows].reshape(-1, *[1] * (total.ndim - 1))
+
+    def _parts(self, rows: IntArray) -> list[IntArray]:
+        """Return where those of the rows lie that each fold of the first repeat tests."""
+        return [
+            np.flatnonzero(np.isin(rows, fold.test)) for fold in self._bench.plan.folds if not fold.repeat
+        ]
 
     def _losses(self, predictions: Sequence[FloatArray]) -> FloatArray:
         losses = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import Event
 
 import numpy as np
 
@@ -37,9 +38,9 @@ class Deadline:
         """Whether the moment has passed."""
         return self.left <= 0
 
-    def stop(self) -> bool:
-        """Return whether the moment has passed: for fits that ask between steps."""
-        return self.reached
+    def until(self, cancelled: Event) -> Stop:
+        """Return what fits ask between steps: whether the moment has passed, or their stage was cancelled."""
+        return lambda: cancelled.is_set() or self.reached
 
     def earlier(self, seconds: float) -> Deadline:
         """Return the deadline ``seconds`` before this one."""

@@ -28,7 +28,7 @@ def question(scheduled: Scheduled, champion: Champion, movement: Movement) -> st
 
     Where something moved, only whether the table is whole: a refit is judged there before it is delivered.
     """
-    asked = shrunk(scheduled, champion)
+    asked = _shrunk(scheduled, champion)
     if asked or movement.moved or not movement.has_grown:
         return asked
     if beats_promise(movement.loss, movement.promised) and not _has_outgrown(champion.reference):
@@ -44,7 +44,7 @@ def _has_outgrown(reference: Reference) -> bool:
     return n_promised is not None and reference.n_rows >= OUTGROWN * n_promised
 
 
-def shrunk(scheduled: Scheduled, champion: Champion) -> str:
+def _shrunk(scheduled: Scheduled, champion: Champion) -> str:
     """Return what to ask where much fewer rows are there than the champion was fitted on; else nothing.
 
     Of a table that is whole, `retune.window_rows` says so: no more rows than these are asked for.

@@ -27,16 +27,16 @@ def check_order(dataset: Dataset, rows: Rows) -> Finding | None:
     if dataset.time is not None:
         return None
     known = [column for column in rows.features if tells_time(column)]
-    drifting = _drifting(known, rows.target)
+    drifting = _most_drifting(known, rows.target)
     along_rows = _drift(_blocks(np.arange(len(rows.target), dtype=np.float64)), rows.target)
     if drifting:
-        name = max(drifting, key=lambda each: drifting[each])
+        name, drift = drifting
         return Finding(
             "G006",
             "warning",
             f"The target changes with `{name}`, which looks like time, and no `time` is given: "
             "random folds learn the past from the future.",
-            f"twentieths of the rows along it differ by {drifting[name]:.1%} of the target's variance",
+            f"twentieths of the rows along it differ by {drift:.1%} of the target's variance",
             f'Give time=X["{name}"] (or a finer clock) if predictions are about a later time.',
         )
     if along_rows > 0:
@@ -47,14 +47,14 @@ def check_order(dataset: Dataset, rows: Rows) -> Finding | None:
             f"consecutive twentieths of the rows differ by {along_rows:.1%} of the target's variance",
             "Give `time` if the rows were collected one after the other, `groups` if by place or person.",
         )
-    seasons = _drifting([column for column in rows.features if tells_season(column)], rows.target)
-    if seasons:
-        name = max(seasons, key=lambda each: seasons[each])
+    seasonal = _most_drifting([column for column in rows.features if tells_season(column)], rows.target)
+    if seasonal:
+        name, drift = seasonal
         return Finding(
             "G006",
             "info",
             f"The target changes with `{name}`: within one year it is a clock, over several a season.",
-            f"twentieths of the rows along it differ by {seasons[name]:.1%} of the target's variance",
+            f"twentieths of the rows along it differ by {drift:.1%} of the target's variance",
             "Give `time` if all rows are of one year and predictions are about a later time.",
         )
     if known:
@@ -68,10 +68,11 @@ def check_order(dataset: Dataset, rows: Rows) -> Finding | None:
     return None
 
 
-def _drifting(columns: list[Feature], target: FloatArray) -> dict[str, float]:
-    """Return the columns that the target changes with, and by how much."""
-    drifts = {column.name: _drift(_blocks(column.values), target) for column in columns}
-    return {name: drift for name, drift in drifts.items() if drift > 0}
+def _most_drifting(columns: list[Feature], target: FloatArray) -> tuple[str, float] | None:
+    """Return the column that the target changes with most, and by how much; None if it does with none."""
+    drifts = [(column.name, _drift(_blocks(column.values), target)) for column in columns]
+    most = max(drifts, key=lambda each: each[1], default=("", 0.0))
+    return most if most[1] > 0 else None
 
 
 def _blocks(values: FloatArray) -> IntArray:
