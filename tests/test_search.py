@@ -452,12 +452,13 @@ def test_failed_trials_are_told_and_the_search_goes_on(bench, fake_fits):
 
 
 def test_no_default_that_can_be_scored_ends_the_run(bench, fake_fits):
-    """Where every default fails the data is at fault: an error with the reasons, each once."""
+    """Where every default fails the data is at fault: an error with the reasons, and the trials are heard of."""
     fake_fits(fails=set(range(20)))
     heard = []
     with pytest.raises(TrialsFailedError, match=r"no other will\. lightgbm, linear: ValueError: no"):
         search(bench, settings(), heard=heard).run()
-    assert heard == []
+    assert [(each.number, each.state) for each in heard] == [(0, "FAIL"), (1, "FAIL")]
+    assert "no" in heard[0].reason
 
 
 # Limits

@@ -216,8 +216,8 @@ def _check_ours(study: optuna.Study) -> None:
 
 
 def _is_same(one: TrialRecord, other: TrialRecord) -> bool:
-    """Whether a record repeats another; a search trial is judged once, unless the clock had cut it."""
-    if one.phase == "search" and not one.was_cut:
+    """Whether a record repeats another; a search trial is judged once, unless the clock cut it or it failed."""
+    if one.phase == "search" and not one.was_cut and one.state != "FAIL":
         return True
     return one.digest == other.digest
 

@@ -72,6 +72,6 @@ class Progress:
         if self.time_budget is not None:
             return f"at most {max(0.0, self.time_budget - elapsed):.0f} s left"
         if self.max_trials is not None and record.phase == "search":
-            left = self.max_trials - self._count
+            left = max(0, self.max_trials - self._count)
             return f"{left} trials left, about {left * elapsed / max(self._count, 1):.0f} s"
         return "finishing"

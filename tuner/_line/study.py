@@ -86,8 +86,11 @@ def to_go_on_with(stored: Mapping[int, TrialRecord]) -> dict[int, TrialRecord]:
     """Return stored search records, but for those among the last that an earlier run's clock has cut.
 
     They were in flight when its time ended, and nothing was asked for that knew of them: they are judged
-    again, the default above all. A trial that was cut long before, as it ran away, stays.
+    again, the default above all. A trial that was cut long before, as it ran away, stays. Where none was
+    scored, what made them fail may be gone by now: all are judged again.
     """
+    if all(record.scores is None for record in stored.values()):
+        return {}
     last = max(stored, default=0) - LAG
     return {number: record for number, record in stored.items() if not (record.was_cut and number > last)}
 

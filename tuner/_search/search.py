@@ -180,10 +180,10 @@ class Search:
         self._tell_up_to(number - 1)
 
     def _wants(self, number: int) -> bool:
+        if number == 0 or number in self._known:  # what is stored is taken, whatever the limits
+            return True
         if self._settings.max_trials is not None and number >= self._settings.max_trials:
             return False
-        if number == 0 or number in self._known:  # what is stored is taken, whatever the time
-            return True
         if self._limit.reached:
             return False
         # Time is better spent on the finals; a number of trials alone is run in full.
@@ -317,6 +317,8 @@ class Search:
             self._first = batch[0]
             self._cap = penalty_cap([trial.record for trial in batch])
             if all(trial.record.scores is None for trial in batch):
+                for trial in batch:
+                    self._notify(trial.record)
                 raise TrialsFailedError(
                     f"No default configuration could be scored, so no other will. {_reasons(batch)}"
                 )
