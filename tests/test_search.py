@@ -629,3 +629,12 @@ def test_known_trials_are_taken_whatever_the_time(bench, fake_fits, keep_predict
     over = Deadline.after(0.0)
     again = search(bench, chosen, deadline=over, known=known, keep_predictions=keep_predictions).run()
     assert timeless(again.trials) == timeless(known.values())
+
+
+def test_known_trials_are_taken_whatever_their_number(bench, fake_fits):
+    """Twelve stored trials and `max_trials` of five: all twelve are there to choose from, and no new one."""
+    fake_fits()
+    known = dict(enumerate(search(bench, settings(max_trials=12)).run().trials))
+    asked = fake_fits()
+    again = search(bench, settings(max_trials=5), known=known).run()
+    assert (asked, timeless(again.trials)) == ([], timeless(known.values()))
