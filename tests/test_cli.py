@@ -179,6 +179,13 @@ def test_json_without_estimate_and_tracking_has_nulls(job, core, capsys):
     assert [out[name] for name in names] == [None] * len(names)
 
 
+@pytest.mark.parametrize("command", ["run", "check", "retune", "status", "report", "sync", "rollback"])
+def test_every_command_takes_a_run_key(job, capsys, command):
+    """A wrapper may give it to all: what is wrong with it is said by each, before anything is read."""
+    assert main([command, str(job()), "--json", "--run-key", "'\""]) == 78
+    assert json.loads(capsys.readouterr().out)["rule"].startswith("`--run-key` must not hold")
+
+
 def test_the_context_names_job_key_and_study(job, core):
     """Study = name and hash; the job key puts the run key between them, if there is one."""
     calls = core(fake_result())
@@ -592,8 +599,11 @@ def test_an_error_of_a_check_ends_with_78(job, capsys, command):
 @pytest.mark.slow
 @MLFLOW_WARNS
 @MLFLOW_WARNS_IN_COLOUR
-def test_a_job_that_is_done_is_not_run_again(job, capsys):
-    """The same key gives the same object at once; other limits go on with the study; another key runs."""
+def test_a_job_that_is_done_is_not_run_again(job, capsys, monkeypatch):
+    """The same key gives the same object at once; other limits go on with the study; another key runs.
+
+    A report can be asked for by key.
+    """
     path = str(job(SMALL + STORED))
     assert main(["run", path, "--json"]) == 0
     first = json.loads(capsys.readouterr().out)
@@ -610,6 +620,13 @@ def test_a_job_that_is_done_is_not_run_again(job, capsys):
     assert main(["run", path, "--json", "--run-key", "W48"]) == 0
     other = json.loads(capsys.readouterr().out)
     assert (other["study"], other["run_id"] != first["run_id"]) == (first["study"], True)
+    monkeypatch.setattr("tuner._tracking.registry.Registry.report", lambda _, run_id: run_id.encode())
+    page = Path(path).with_name("page.html")
+    assert main(["report", path, "--json", "--run-key", "W48", "--out", str(page)]) == 0
+    assert json.loads(capsys.readouterr().out) == {"status": "done", "job": "churn", "path": str(page)}
+    assert page.read_text() == other["run_id"]
+    assert main(["report", path, "--json", "--run-key", "W4", "--out", str(page)]) == 78
+    assert "with run key 'W4'" in json.loads(capsys.readouterr().out)["value"]
 
 
 def test_a_job_whose_model_mlflow_lacks_is_not_done(job, capsys, monkeypatch):
@@ -695,7 +712,7 @@ def test_what_mlflow_misses_is_synced(job, capsys, monkeypatch):
     runs = client.search_runs([client.get_experiment_by_name("churn").experiment_id])
     children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
     keys = {run.data.tags["tuner.trial_key"] for run in children}
-    assert len(children) == len(keys) == synced["trials"] > 2
+    assert len(children) == len(keys) == synced["n_logged"] > 2
     parent = client.get_run(synced["run_id"])
     [used] = parent.inputs.dataset_inputs
     plan = {tag.key: tag.value for tag in used.tags}["tuner.fold_plan_hash"]
@@ -716,7 +733,7 @@ def test_sync_says_what_it_needs(job, capsys):
 
 def test_a_report_that_cannot_be_written_is_an_input_error(job, capsys, monkeypatch):
     """Rule, value and cure in place of a traceback, where the folder of --out is missing."""
-    registry = SimpleNamespace(version=lambda _: None, last_report=lambda: b"<html>")
+    registry = SimpleNamespace(version=lambda _: None, last_report=lambda _: b"<html>")
     monkeypatch.setattr("tuner._schedule.views.Registry", lambda *_: registry)
     monkeypatch.setattr("tuner._schedule.views.is_there", lambda _: True)
     assert main(["report", str(job()), "--json", "--out", "missing/page.html"]) == 78

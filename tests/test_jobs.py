@@ -18,7 +18,7 @@ from tuner._jobs.file import check_run_key
 from tuner._line.study import begun, study_hash
 from tuner._records import Configuration
 from tuner._store import TrialStore
-from tuner._tracking.info import DatasetInfo, ParentInfo
+from tuner._tracking.info import DatasetInfo, ParentInfo, TrackingInfo
 from tuner.exceptions import InputError, StoreError
 from tuner.jobs import (
     CONFIG_KEYS,
@@ -643,9 +643,18 @@ def test_sync_finds_the_study_of_a_retune(write_job, make_trial, monkeypatch):
     table.loc[12] = {**table.loc[0], "label": None}  # its label is to come
     table.to_csv(path.parent / "rows.csv", index=False)
     monkeypatch.setattr("tuner.jobs.start_tracker", lambda _, parent, **__: parent)
-    monkeypatch.setattr("tuner.jobs.replay", lambda store, tracker, **_: (store.records(), tracker))
-    (record,), found = sync_job(path, run_key="w47")
+    replayed = []
+
+    def replay(store, tracker, **_):
+        replayed.append((store.records(), tracker))
+        return TrackingInfo("sqlite:///mlflow.db", "1", "churn", "ab", None, n_logged=1, n_missing=0)
+
+    monkeypatch.setattr("tuner.jobs.replay", replay)
+    summary = sync_job(path, run_key="w47").summary
+    (((record,), found),) = replayed
     assert record.number == 0
     assert found == parent
+    assert (summary["job"], summary["job_key"], summary["study"]) == ("churn", key, parent.study)
+    assert summary["trials"] == {"finished": 1, "pruned": 0, "failed": 0}
     with pytest.raises(InputError, match="no run of 'churn' with run key 'w48'"):
         sync_job(path, run_key="w48")

@@ -96,8 +96,9 @@ def test_a_check_says_what_a_run_would_refuse(tmp_path):
 
 def test_a_check_without_a_champion_is_the_gate_alone(tmp_path):
     """No registry is made by looking for one, and nothing is said of movement."""
-    told = check_job(write_job(tmp_path, NAMED)).summary
-    assert set(told) == {"status", "checks"}
+    told = check_job(write_job(tmp_path, NAMED), run_key="w47").summary
+    assert set(told) == {"status", "job", "job_key", "study", "checks"}
+    assert told["job_key"].replace("+w47", "") == told["study"]
     assert not (tmp_path / "mlflow.db").exists()
 
 

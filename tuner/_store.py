@@ -216,7 +216,7 @@ def _check_ours(study: optuna.Study) -> None:
 
 
 def _is_same(one: TrialRecord, other: TrialRecord) -> bool:
-    """Whether a record repeats another; a search trial is judged once, unless the clock cut it or it failed."""
+    """Whether a record repeats another; a search trial is judged once, unless it was cut or failed."""
     if one.phase == "search" and not one.was_cut and one.state != "FAIL":
         return True
     return one.digest == other.digest

@@ -11,8 +11,9 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, NoReturn
 
@@ -21,7 +22,6 @@ from tuner.exceptions import InputError, LockedError, RuleError, TrialsFailedErr
 
 if TYPE_CHECKING:
     from tuner._jobs.outcome import JobOutcome
-    from tuner._tracking.info import TrackingInfo
 
 DONE, FAILED, USAGE, LOCKED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 75, 78, 130, 143
 
@@ -128,7 +128,6 @@ COMMANDS = {
         "Write the report of the champion's run, else of the last one, as one HTML page.",
     ),
 }
-KEYED = ("run", "sync", "retune")  # take --run-key
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -142,10 +141,6 @@ def _parser() -> argparse.ArgumentParser:
     for name, (short, description) in COMMANDS.items():
         command = subparsers.add_parser(name, help=short, description=description, allow_abbrev=False)
         _add_common(command)
-        if name in KEYED:
-            command.add_argument(
-                "--run-key", metavar="KEY", default="", help="tells runs of one job apart, such as a date"
-            )
         if name == "report":
             command.add_argument(
                 "--out", metavar="FILE", help="file to write; default: JOB-NAME-report.html here"
@@ -164,6 +159,9 @@ def _add_common(command: argparse.ArgumentParser) -> None:
         default=[],
         help="set one key over the file, such as search.time_budget=10; may be repeated",
     )
+    command.add_argument(
+        "--run-key", metavar="KEY", default="", help="tells runs of one job apart, such as a date"
+    )
     command.add_argument("--json", action="store_true", help="write the result as one JSON object")
 
 
@@ -180,26 +178,20 @@ def _assignment(text: str) -> str:
     return text
 
 
-NOTHING_TO_DO = (
-    "Nothing to do: this job is done, and this is what came out. "
-    "Other limits, other rows or another --run-key run it again.\n"
-)
+# What each command says on stderr where its key is done.
+NOTHING_TO_DO = {
+    "run": "Nothing to do: this job is done, and this is what came out. "
+    "Other limits, other rows or another --run-key run it again.\n",
+    "retune": "Nothing to do: this key is decided, and this is what came out.\n",
+}
 
 
 def _attempt(options: argparse.Namespace) -> str | Failure:
     """Run the job; return what to write to stdout, or why there is nothing."""
     try:
-        from tuner.jobs import run_job, sync_job  # slow to import, and --help need not wait
-
-        if options.command == "sync":
-            return _synced(
-                sync_job(options.job, overrides=options.overrides, run_key=options.run_key), options
-            )
-        if options.command != "run":
-            return _scheduled(options)
-        outcome = run_job(options.job, overrides=options.overrides, run_key=options.run_key)
+        outcome = _run(options)
         if outcome.was_done:
-            sys.stderr.write(NOTHING_TO_DO)
+            sys.stderr.write(NOTHING_TO_DO[options.command])
         return json.dumps(outcome.summary) + "\n" if options.json else outcome.text
     except RuleError as error:
         codes = {InputError: BAD_INPUT, LockedError: LOCKED}
@@ -218,33 +210,19 @@ def _attempt(options: argparse.Namespace) -> str | Failure:
         return _failure(FAILED, "A run must not fail unexpectedly.", value, "Report it with its traceback.")
 
 
-def _scheduled(options: argparse.Namespace) -> str:
-    from tuner import schedule
+def _run(options: argparse.Namespace) -> JobOutcome:
+    from tuner import jobs, schedule  # slow to import, and --help need not wait
 
-    job, overrides = options.job, options.overrides
-    if options.command == "report":
-        path = str(schedule.report_job(job, overrides=overrides, out=options.out))
-        return json.dumps({"status": "done", "path": path}) + "\n" if options.json else f"{path}\n"
-    if options.command == "retune":
-        outcome: JobOutcome = schedule.retune_job(job, overrides=overrides, run_key=options.run_key)
-    else:
-        doors = {
-            "check": schedule.check_job, "rollback": schedule.rollback_job, "status": schedule.status_job
-        }  # fmt: skip
-        outcome = doors[options.command](job, overrides=overrides)
-    if outcome.was_done:
-        sys.stderr.write("Nothing to do: this key is decided, and this is what came out.\n")
-    return json.dumps(outcome.summary) + "\n" if options.json else outcome.text
-
-
-def _synced(info: TrackingInfo, options: argparse.Namespace) -> str | Failure:
-    if info.n_missing or info.problems:
-        value = "; ".join([f"{info.n_missing} trials missing in MLflow", *info.problems])
-        return _failure(FAILED, "MLflow must take every trial.", value, "Mend it, then sync again.")
-    summary = {"status": "done", "tracking_uri": info.uri, "run_id": info.run_id, "trials": info.n_logged}
-    if options.json:
-        return json.dumps(summary) + "\n"
-    return f"MLflow has all {info.n_logged} trials: run {info.run_id} at {info.uri}\n"
+    commands: dict[str, Callable[..., JobOutcome]] = {
+        "run": jobs.run_job,
+        "check": schedule.check_job,
+        "sync": jobs.sync_job,
+        "retune": schedule.retune_job,
+        "rollback": schedule.rollback_job,
+        "status": schedule.status_job,
+        "report": partial(schedule.report_job, out=getattr(options, "out", None)),
+    }
+    return commands[options.command](options.job, overrides=options.overrides, run_key=options.run_key)
 
 
 def _failure(code: int, rule: str, value: object, cure: str) -> Failure:

@@ -48,6 +48,10 @@ class RegistryError(RuleError, RuntimeError):
     """The model registry cannot be reached or written: trials are kept, and the command can be repeated."""
 
 
+class TrackingError(RuleError, RuntimeError):
+    """MLflow has not taken what a command is there to write: the trial store has it all."""
+
+
 class LockedError(RuleError, RuntimeError):
     """Another run holds the study; nothing was read or changed."""
 

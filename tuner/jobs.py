@@ -14,7 +14,7 @@ from typing import Any
 
 from search_spaces import SPACES, Dimension, dimension_from_toml
 from tuner._jobs.file import KEYS, Job, absolute_uri, check_run_key, load_job, unknown_key_error
-from tuner._jobs.outcome import JobOutcome, make_outcome
+from tuner._jobs.outcome import JobOutcome, make_outcome, sync_outcome
 from tuner._jobs.table import JobRows, read_raw_rows, read_rows, read_table
 from tuner._line.listeners import RunContext, replay, start_tracker
 from tuner._line.progress import say
@@ -26,7 +26,7 @@ from tuner._process.failpoints import failpoint
 from tuner._report.report import config_params
 from tuner._rows.data import Dataset
 from tuner._store import TrialStore, studies_with
-from tuner._tracking.info import ParentInfo, TrackingInfo
+from tuner._tracking.info import ParentInfo
 from tuner._tracking.registry import is_there
 from tuner._types import Scalar
 from tuner.exceptions import ChecksFailedError, InputError, StoreError
@@ -130,7 +130,7 @@ def _keep(store: TrialStore, key: str, outcome: JobOutcome) -> None:
         say(f"The next call will run the job again. {error}")
 
 
-def sync_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = "") -> TrackingInfo:
+def sync_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = "") -> JobOutcome:
     """Write to MLflow what it misses of a job's trials; nothing is fitted.
 
     Of the studies run with this key, the one of the rows and options as they are, else the latest: rows may
@@ -142,6 +142,8 @@ def sync_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = 
         For a bad job file, or if the job has no trial store or has not been run.
     LockedError
         If a run of the job is on its way.
+    TrackingError
+        If MLflow does not take everything.
     """
     check_run_key(run_key)
     job = load_job(path, overrides)
@@ -160,7 +162,8 @@ def sync_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = 
     study_name, parent_name = (as_it_is or found)[-1]  # a retune's study bears another name
     with TrialStore(config.storage, study_name) as store:
         parent = ParentInfo.from_json(str(store.kept(parent_name)))
-        return replay(store, start_tracker(config, parent, is_stored=True), timeout=SYNC_SECONDS)
+        info = replay(store, start_tracker(config, parent, is_stored=True), timeout=SYNC_SECONDS)
+        return sync_outcome(job.name, parent, store.load().values(), info)
 
 
 def _key_now(job: Job, config: TuningConfig, run_key: str) -> str:

@@ -109,8 +109,8 @@ def retune_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str 
         return _finished(job, registry, begun, verdict, label, started)
 
 
-def rollback_job(path: str | Path, *, overrides: Sequence[str] = ()) -> RetuneOutcome:
-    """Let the previous version predict again; a second rollback undoes the first.
+def rollback_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = "") -> RetuneOutcome:
+    """Let the previous version predict again, under whatever key; a second rollback undoes the first.
 
     Raises
     ------
@@ -120,6 +120,7 @@ def rollback_job(path: str | Path, *, overrides: Sequence[str] = ()) -> RetuneOu
         If the registry cannot be reached or written.
     """
     started = monotonic()
+    check_run_key(run_key)
     job, config = checked_job(path, overrides)
     if not is_there(config.tracking_uri):
         raise _nothing_previous(job)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from tuner._line.listeners import RunContext
 from tuner._process.secrets import mask_secrets
+from tuner._records import TrialRecord
 from tuner._report.result import TuningResult
+from tuner._tracking.info import ParentInfo, TrackingInfo
+from tuner.exceptions import TrackingError
 
 MLFLOW_UI = "http://127.0.0.1:5000"  # where `mlflow ui` listens
 
@@ -50,6 +53,39 @@ def make_outcome(result: TuningResult, context: RunContext) -> JobOutcome:
     return JobOutcome(summary=plain({**names, **_summary(result)}), text=_text(result))
 
 
+def sync_outcome(
+    job: str, parent: ParentInfo, trials: Iterable[TrialRecord], info: TrackingInfo
+) -> JobOutcome:
+    """Return what a replay to MLflow says.
+
+    Raises
+    ------
+    TrackingError
+        If something is missing there.
+    """
+    if info.n_missing or info.problems:
+        value = "; ".join([f"{info.n_missing} trials missing in MLflow", *info.problems])
+        raise TrackingError("MLflow must take every trial.", value, "Mend it, then sync again.")
+    summary = {
+        "status": "done",
+        "job": job,
+        "job_key": parent.job_key,
+        "study": parent.study,
+        "trials": _counts(trials),
+        "n_logged": info.n_logged,
+        "tracking_uri": info.uri,
+        "run_id": info.run_id,
+    }
+    text = f"MLflow has all {info.n_logged} trials: run {info.run_id} at {info.uri}\n"
+    return JobOutcome(summary=plain(summary), text=text)
+
+
+def _counts(trials: Iterable[TrialRecord]) -> dict[str, int]:
+    states = [trial.state for trial in trials]
+    names = {"finished": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}
+    return {name: states.count(state) for name, state in names.items()}
+
+
 def plain(value: Any) -> Any:
     """Turn a value into JSON's types: NaN and infinity become null, secrets in texts are masked."""
     if isinstance(value, Mapping):
@@ -81,7 +117,6 @@ def _text(result: TuningResult) -> str:
 
 def _summary(result: TuningResult) -> dict[str, Any]:
     tracking = result.tracking
-    states = [trial.state for trial in result.trials]
     winner = dict(result.best_params)
     return {
         "study": result.study_name,
@@ -92,11 +127,7 @@ def _summary(result: TuningResult) -> dict[str, Any]:
         "gap": result.gap,
         "winner": {"family": winner.pop("family"), "params": winner},
         "shipped_default": result.shipped_default,
-        "trials": {
-            "finished": states.count("COMPLETE"),
-            "pruned": states.count("PRUNED"),
-            "failed": states.count("FAIL"),
-        },
+        "trials": _counts(result.trials),
         "seconds": result.seconds,
         "tracking_uri": None if tracking is None else tracking.uri,
         "run_id": None if tracking is None else tracking.run_id,

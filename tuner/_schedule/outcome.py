@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -34,10 +35,15 @@ class RetuneOutcome(JobOutcome):
 
 
 def check_outcome(
-    findings: Sequence[Finding], movement: Movement | None, *, n_unlabelled: int = 0
+    names: Mapping[str, str],
+    findings: Sequence[Finding],
+    movement: Movement | None,
+    *,
+    n_unlabelled: int = 0,
 ) -> JobOutcome:
     """Return what a check says: the gate's findings, and what moved where there is a champion."""
-    summary: dict[str, Any] = {"status": "done", "checks": [asdict(finding) for finding in findings]}
+    checks = [asdict(finding) for finding in findings]
+    summary: dict[str, Any] = {"status": "done", **names, "checks": checks}
     text = findings_text(findings) or "No check has found anything.\n"
     if n_unlabelled:
         summary["n_unlabelled"] = n_unlabelled
@@ -68,6 +74,11 @@ def status_outcome(
         for each in decisions
     ]
     return JobOutcome(summary=plain(summary), text="\n".join(lines) + "\n")
+
+
+def report_outcome(job: str, path: Path) -> JobOutcome:
+    """Return where a report was written."""
+    return JobOutcome(summary={"status": "done", "job": job, "path": str(path)}, text=f"{path}\n")
 
 
 def movement_summary(movement: Movement | None) -> dict[str, Any]:

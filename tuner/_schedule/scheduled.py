@@ -81,8 +81,10 @@ class Champion:
     model: Delivered | None
 
 
-def checked_job(path: str | Path, overrides: Sequence[str]) -> tuple[Job, TuningConfig]:
-    """Load a job that can be retuned: it has a registered model and a store.
+def checked_job(
+    path: str | Path, overrides: Sequence[str], *, needs_store: bool = True
+) -> tuple[Job, TuningConfig]:
+    """Load a job that can be retuned: it has a registered model and, where it is written to, a store.
 
     Raises
     ------
@@ -90,7 +92,9 @@ def checked_job(path: str | Path, overrides: Sequence[str]) -> tuple[Job, Tuning
         If it has not.
     """
     job = load_job(path, overrides)
-    wanted = {"tracking.register_as": job.tracking.register_as, "storage.url": job.storage.url}
+    wanted = {"tracking.register_as": job.tracking.register_as}
+    if needs_store:
+        wanted["storage.url"] = job.storage.url
     for name, value in wanted.items():
         if value is None:
             section, _, leaf = name.partition(".")

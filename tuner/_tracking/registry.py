@@ -326,9 +326,11 @@ class Registry:
             with _clear_errors():
                 self._client.set_terminated(run_id, "KILLED")
 
-    def last_report(self) -> bytes | None:
-        """Return the report of the experiment's latest finished run, if there is one."""
+    def last_report(self, key: str = "") -> bytes | None:
+        """Return the report of the experiment's latest finished run whose key begins so, if there is one."""
         condition = f"tags.`{ROLE}` = 'parent' and attributes.status = 'FINISHED'"
+        if key:
+            condition += f" and tags.`tuner.job_key` LIKE {quoted(key + '%')}"
         with _clear_errors():
             runs = self._client.search_runs([self._experiment_id], condition, max_results=1)
         return self.report(str(runs[0].info.run_id)) if runs else None
