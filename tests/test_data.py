@@ -155,6 +155,24 @@ def test_a_role_may_be_a_frame_of_one_column(make):
     assert [column.name for column in data.schema.columns] == ["a"]
 
 
+def test_a_role_of_a_name_of_several_levels_is_no_feature():
+    """A level that is a number comes out of the column as NumPy's: the name kept is the table's own."""
+    columns = pd.MultiIndex.from_tuples([("a", 1), ("a", 2), ("w", 1)])
+    frame = pd.DataFrame(np.c_[X[:, :2], [1.0, 2.0] * 3], columns=columns)
+    data = make_dataset(frame, FLOATS, sample_weight=frame[("w", 1)])
+    assert len(data.schema.columns) == 2
+    assert data.schema.without_roles(frame).shape[1] == 2
+
+
+@pytest.mark.parametrize("make", [list, pd.Series, pd.MultiIndex.from_tuples])
+def test_groups_may_be_pairs(make):
+    """A group may be known by a pair, such as a shop and a year."""
+    groups = make([("a", 1), ("a", 1), ("a", 2), ("b", 1), ("b", 1), ("b", 1)])
+    if make is list:
+        groups = pd.Series(groups).to_numpy()
+    assert make_dataset(X, FLOATS, groups=groups).groups.tolist() == [0, 0, 1, 2, 2, 2]
+
+
 def test_times_of_a_distant_end_come_last():
     """The year 9999 stands for no end, and does not overflow."""
     times = np.array(["2020-01-01", "9999-12-31", "1700-01-01", "2021-06-01"], dtype="datetime64[us]")
@@ -268,6 +286,8 @@ def test_time_keeps_its_order(time):
         ({"time": np.array([1, 2, 3, 4, 5, "NaT"], dtype="m8[D]")}, "missing"),
         ({"time": pl.Series([dt.date(2020, 1, 1), None] * 3)}, "missing"),
         ({"time": ["soon", "later"] * 3}, "numbers or dates"),
+        ({"time": ["10:00:00", "11:30"] * 3}, "numbers or dates"),
+        ({"time": [dt.time(10), dt.time(11)] * 3}, "numbers or dates"),
         ({"time": [1] * 6}, "distinct"),
         ({"sample_weight": [1.0] * 5}, "same number of rows"),
         ({"sample_weight": [1.0, -1.0] * 3}, "negative"),
@@ -276,6 +296,8 @@ def test_time_keeps_its_order(time):
         ({"sample_weight": [1.0, np.nan] * 3}, "missing"),
         ({"sample_weight": [1.0, np.inf] * 3}, "finite"),
         ({"sample_weight": LABELS}, "numbers"),
+        ({"sample_weight": pd.date_range("2020-01-01", periods=6)}, "numbers"),
+        ({"sample_weight": [1.0, 1e308] * 3}, "at most"),
         ({"sample_weight": np.ones((6, 2))}, "one value per row"),
     ],
 )

@@ -46,7 +46,7 @@ def test_table_says_what_the_design_says():
     assert {n for n, m in METRICS.items() if m.row_mean} == {"log_loss", "brier", "accuracy", "mae"}
     assert {n for n, m in METRICS.items() if m.squared_scale} == {"rmse", "rmsle"}
     assert {n for n, m in METRICS.items() if m.log_target} == {"rmsle"}
-    assert {n for n, m in METRICS.items() if m.higher_is_better} == {
+    assert {n for n, m in METRICS.items() if m.value == "one_minus_loss"} == {
         "roc_auc",
         "average_precision",
         "accuracy",
@@ -69,11 +69,10 @@ def test_thresholds_only_in_a_binary_task(name):
 
 @pytest.mark.parametrize("name", METRICS)
 def test_natural_value_of_a_loss_and_back(name):
-    """1 - loss for scores, the loss itself for errors; direction agrees with `higher_is_better`."""
+    """1 - loss for scores, the loss itself for errors."""
     metric = METRICS[name]
-    assert metric.natural(0.25) == (0.75 if metric.higher_is_better else 0.25)
+    assert metric.natural(0.25) == (0.75 if metric.value == "one_minus_loss" else 0.25)
     assert metric.natural(metric.natural(0.25)) == 0.25
-    assert (metric.natural(0.1) > metric.natural(0.2)) == metric.higher_is_better
 
 
 @pytest.mark.parametrize("metric", ["f1", "neg_log_loss", accuracy_callable])
@@ -126,7 +125,6 @@ def test_scorer_name_with_string_labels(name, expected):
     loss = metric.losses(Y, P)[0, 0]
     assert loss == pytest.approx(-expected)
     assert metric.natural(loss) == pytest.approx(expected)
-    assert metric.higher_is_better
     assert metric.thresholds is None
 
 
@@ -277,13 +275,26 @@ def test_make_scorer_with_options():
 
 
 def test_a_bug_in_a_callable_is_not_hidden():
-    """Only ValueError means `cannot score this fold`."""
+    """Only ValueError and what arithmetic raises mean `cannot score this fold`."""
 
     def scorer(estimator, X, y):  # noqa: ARG001
-        return 1.0 if len(y) == 4 else 1 / 0
+        return 1.0 if len(y) == 4 else y[len(y)]
 
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(IndexError):
         resolve_metric(scorer, "binary").losses(Y, P)
+
+
+def test_a_share_of_nothing_is_no_score():
+    """A precision by hand divides by 0 where no row is predicted positive: no score there, and no refusal."""
+
+    def precision(estimator, X, y):
+        predicted = estimator.predict(X) == 1
+        return int((predicted & (y == 1)).sum()) / int(predicted.sum())
+
+    metric = resolve_metric(precision, "binary")
+    assert metric.losses(Y, P)[0, 0] == pytest.approx(-2 / 3)
+    assert np.isnan(metric.losses(Y, P / 10)).all()
+    assert metric.refusal(Y, P / 10) == ""
 
 
 # Errors

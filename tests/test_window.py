@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuner._schedule.window import newest, split_window
+from tuner._schedule.window import newest, split_window, without_lone_classes
 
 
 def test_the_newest_half_of_the_unseen_rows_is_held_out():
@@ -77,3 +77,10 @@ def test_a_window_that_ends_now_holds_the_newest_rows_of_the_holdout_too():
     time = np.array([5.0, 1.0, 4.0, 2.0, 3.0])
     assert newest(time, 5, 3).tolist() == [0, 2, 4]
     assert newest(None, 5, None).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_a_row_that_alone_has_its_class_is_left_out():
+    """Class 2 has two rows in the table and one among those taken."""
+    codes = np.array([0, 1, 2, 0, 1, 2])
+    assert without_lone_classes(np.array([0, 1, 2, 3, 4]), codes).tolist() == [0, 1, 3, 4]
+    assert without_lone_classes(np.arange(6), codes).tolist() == list(range(6))

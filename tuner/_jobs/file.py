@@ -249,7 +249,7 @@ def load_job(path: str | Path, overrides: Sequence[str] = ()) -> Job:
 
 def _read_toml(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise InputError("A job file must be readable.", f"{file}: {reason}", "Check the path.") from error

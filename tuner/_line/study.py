@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from types import CodeType
-from typing import Any
 
 from tuner._line.listeners import RunContext
+from tuner._metrics.identity import identity
 from tuner._metrics.metrics import METRICS
 from tuner._options.config import TuningConfig
 from tuner._options.spaces import known_good, resolve_spaces
@@ -49,23 +48,8 @@ def study_hash(dataset: Dataset, config: TuningConfig) -> str:
     has_images = dataset.schema.image_shape is not None
     spaces = resolve_spaces(config.families, config.search_space, has_images=has_images)
     known = tuple(known_good(space, has_images=has_images) for space in spaces)
-    what = (spaces, known, _metric_name(config.metric), folds, dataset.fingerprint)
+    what = (spaces, known, identity(config.metric), folds, dataset.fingerprint)
     return hashlib.sha256(repr(what).encode()).hexdigest()[:12]
-
-
-def _metric_name(metric: object) -> str:
-    """Return what tells metrics apart; of a function what it does, as its text has an address in it.
-
-    Two processes agree on a function whose defaults and surroundings are numbers, texts and the like.
-    """
-    code = getattr(metric, "__code__", None)
-    if code is None:
-        return str(metric)
-    function: Any = metric
-    constants = [each for each in code.co_consts if not isinstance(each, CodeType)]
-    around = [cell.cell_contents for cell in function.__closure__ or ()]
-    body = repr((code.co_code, code.co_names, constants, function.__defaults__, around))
-    return f"{function.__module__}.{function.__qualname__} {hashlib.sha256(body.encode()).hexdigest()}"
 
 
 def begun(job_key: str) -> str:

@@ -17,6 +17,8 @@ from tuner._metrics.losses import Thresholds, Weigh, decide
 from tuner._types import FloatArray, IntArray, Task
 from tuner.exceptions import InputError
 
+REFUSALS = (ValueError, ArithmeticError)  # such as a share of the predicted positives where there are none
+
 
 class _GivenValues(RegressorMixin, BaseEstimator):
     """A fitted regressor, as scorers expect one, that returns predictions already made."""
@@ -58,7 +60,7 @@ class ScorerKernel:
     """Minus the score of a scikit-learn scorer or callable, one call a weighting.
 
     Without `sample_weight`, whole-number weights repeat rows. A classification in which fewer than two
-    classes occur is not scored (NaN), nor is one the scorer refuses with a ValueError.
+    classes occur is not scored (NaN), nor is one the scorer refuses (`REFUSALS`).
     """
 
     scorer: Callable[..., Any]
@@ -81,7 +83,7 @@ class ScorerKernel:
             return -self.score(y, prediction, weighting)
         except InputError:
             raise
-        except ValueError:
+        except REFUSALS:
             return float("nan")
 
     def refusal(self, y: FloatArray, prediction: FloatArray) -> str:
@@ -95,7 +97,7 @@ class ScorerKernel:
             return ""
         try:
             self.score(y, prediction, every)
-        except ValueError as error:
+        except REFUSALS as error:
             return str(error)
         return ""
 
@@ -162,7 +164,7 @@ def probe(name: str, kernel: ScorerKernel, *, n_classes: int, weighted: bool, me
     y, prediction = _tiny_example(kernel.task, n_classes)
     try:
         kernel.score(y, prediction, np.linspace(1.0, 2.0, len(y)) if weighted else np.ones(len(y)))
-    except (ValueError, TypeError, AttributeError, LookupError) as error:
+    except (TypeError, AttributeError, LookupError, *REFUSALS) as error:
         raise InputError(
             f"`{name}` must be able to score a {kernel.task} target.",
             f"{type(error).__name__}: {error}",

@@ -36,7 +36,7 @@ def columns_of(role: str, values: Any, X: Any) -> list[Hashable]:
     if own is None or len(own) != len(X) or not len(own):
         return []
     if is_listed:
-        return [name] if _is_role(own, X[name], role) else []
+        return [names[names.index(name)]] if _is_role(own, X[name], role) else []
     look = np.linspace(0, len(own) - 1, FIRST_LOOK).astype(np.intp)
     first = X.iloc[look] if isinstance(X, pd.DataFrame) else X[look]
     alike = [each for each in names if _has_values(own[look], first[each], role)]

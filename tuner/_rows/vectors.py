@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from tuner._types import FloatArray, IntArray
 from tuner.exceptions import InputError
 
 MAX_CLASSES_WITHOUT_ASKING = 20
+_TIME_OF_DAY = re.compile(r"\s*\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?\s*")
 
 
 def resolve_task(target: Any, task: str) -> str:
@@ -73,7 +75,8 @@ def _checked_vector(vector: Any, name: str) -> Any:
         vector = pd.Series(list(vector)).infer_objects().to_numpy()
         if vector.dtype.kind not in "biufM":
             _check_one_kind(vector, name)
-            vector = vector.astype(object if len(vector) and isinstance(vector[0], str) else str)
+            if not (len(vector) and isinstance(vector[0], str)):
+                vector = np.array([str(value) for value in vector])
     if vector.dtype.kind == "f" and np.isnan(vector).any():
         raise _missing(name, int(np.isnan(vector).sum()))
     if vector.dtype.kind in "mM" and np.isnat(vector).any():
@@ -227,6 +230,9 @@ def time_numbers(values: Any) -> FloatArray:
         If a text is no date.
     """
     if values.dtype.kind in "OU":
+        if all(_TIME_OF_DAY.fullmatch(str(value)) for value in values):  # would be of the day of the call
+            cure = "Put the date before it, or pass seconds."
+            raise InputError("`time` must be numbers or dates.", f"the time of day {str(values[0])!r}", cure)
         try:
             values = parse_dates(pd.Series(values)).dt.tz_localize(None).to_numpy()
         except (TypeError, ValueError) as error:
@@ -247,6 +253,9 @@ def check_weights(weights: Any, n_rows: int) -> FloatArray | None:
     check_length("sample_weight", values, n_rows)
     if values.min() < 0:
         raise InputError("`sample_weight` must not be negative.", float(values.min()), "Clip it at 0.")
+    if values.max() > LARGEST:
+        rule = f"`sample_weight` must be at most {LARGEST:g}."
+        raise InputError(rule, f"{values.max():g}", "Divide all by the largest.")
     if values.max() <= 0:
         raise InputError("`sample_weight` must not be all zero.", "only zeros", "Give some row a weight.")
     return values
@@ -260,4 +269,7 @@ def weight_numbers(values: Any) -> FloatArray:
     InputError
         If one is no number.
     """
-    return _as_numbers(values, "`sample_weight` must be numbers.", "Convert it.")
+    rule = "`sample_weight` must be numbers."
+    if values.dtype.kind in "mM":
+        raise InputError(rule, "dates or durations", "Name another column.")
+    return _as_numbers(values, rule, "Convert it.")

@@ -111,7 +111,9 @@ def decide(scheduled: Scheduled, begun: DecisionRun, key: str) -> Verdict:
         version = study(scheduled, begun, everything, key, None)
         if scheduled.registry.version(CHAMPION) is None:  # it is registered first: the alias may have failed
             scheduled.registry.point(CHAMPION, version)
-        return Verdict("first", "there was no champion", challenger=version)
+        n_unlabelled = len(scheduled.rows.unlabelled)
+        aside = f"; {n_unlabelled} rows without a target were set aside" if n_unlabelled else ""
+        return Verdict("first", f"there was no champion{aside}", challenger=version)
     champion = load_champion(scheduled, scheduled.registry.numbered(begun.tags[BEFORE]))
     is_new = unseen_rows(champion, scheduled)
     movement = judge_champion(scheduled, champion, is_new)

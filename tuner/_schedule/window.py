@@ -79,6 +79,20 @@ def newest(time: FloatArray | None, n_rows: int, window_rows: int | None) -> Int
     return np.sort(order if window_rows is None else order[-window_rows:])
 
 
+def without_lone_classes(rows: IntArray, codes: IntArray) -> IntArray:
+    """Return the rows but those that alone have their class: of one row nothing is learned, nor promised.
+
+    Parameters
+    ----------
+    rows : int array
+        Positions in the table.
+    codes : int array of shape (n_rows,)
+        The class of every row of the table.
+    """
+    there = codes[rows]
+    return rows[np.bincount(there)[there] > 1]
+
+
 def _first_held(time: FloatArray, wanted: int) -> int:
     """Return the position nearest to the wanted share at which a new time begins."""
     aim = len(time) - wanted

@@ -17,7 +17,7 @@ from tuner._process.threads import one_thread_a_fit
 from tuner._records import Recipe
 from tuner._schedule.refit import Renewed, fit_as_elected, renew
 from tuner._schedule.scheduled import Champion, Scheduled
-from tuner._schedule.window import newest
+from tuner._schedule.window import newest, without_lone_classes
 from tuner._seeds import child_seed
 from tuner._tracking.items import Tag
 from tuner._tracking.registry import CHALLENGER, STUDY_RUN, DecisionRun, Made, Version
@@ -45,7 +45,7 @@ class Workshop:
         """Take rows; None: all that the job's window holds."""
         if rows is None:
             rows = newest(scheduled.dataset.time, scheduled.dataset.n_rows, scheduled.job.retune.window_rows)
-        own = scheduled.rows.labelled.take(rows)
+        own = _taken(scheduled, rows)
         dataset, config = own.dataset(scheduled.job.data.task), scheduled.config
         if config.random_state is None:  # a call that goes on after a kill must fit what that one fitted
             config = replace(config, random_state=child_seed(0, dataset.fingerprint))
@@ -105,6 +105,13 @@ class Workshop:
         return Made(self.delivered(model), sample, reference, tags, description)
 
 
+def _taken(scheduled: Scheduled, rows: IntArray) -> JobRows:
+    """Return rows that a model can be fitted on."""
+    if scheduled.dataset.classes is not None:
+        rows = without_lone_classes(rows, scheduled.dataset.y)
+    return scheduled.rows.labelled.take(rows)
+
+
 def study(
     scheduled: Scheduled, begun: DecisionRun, rows: IntArray, key: str, champion: Champion | None
 ) -> Version:
@@ -114,7 +121,7 @@ def study(
         return registry.numbered(begun.tags[MADE])
     if champion is not None:
         config = cheaper_config(config)
-    own = scheduled.rows.labelled.take(rows)
+    own = _taken(scheduled, rows)
     dataset = own.dataset(scheduled.job.data.task)
     digest = study_hash(dataset, config)
     context = replace(
