@@ -9,7 +9,6 @@ from inspect import getattr_static
 from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any
 
-
 _PARTS: dict[type, tuple[str, ...]] = {
     partial: ("func", "args", "keywords"),
     MethodType: ("__func__", "__self__"),
