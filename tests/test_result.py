@@ -17,9 +17,10 @@ from tuner._claims.estimate import judge_tuning
 from tuner._decisions.objective import judged, nested_scores
 from tuner._metrics.metrics import METRICS, resolve_metric
 from tuner._model import Blended, DeliveredClassifier, Latency, Member
+from tuner._options.config import TuningConfig
 from tuner._records import Configuration, Finding
 from tuner._report.card import ModelCard
-from tuner._report.report import metrics
+from tuner._report.report import metrics, params
 from tuner._report.result import Trials, TuningResult
 from tuner._statistics.intervals import Interval
 from tuner._tracking.tracking import Metric as LoggedMetric
@@ -257,6 +258,21 @@ def test_table_has_the_values_that_mlflow_shows(trials):
     assert frame.loc[0, "toy.rate"] == 0.1
     assert frame.loc[1:, ["objective", "nested_loss", "gap", "toy.rate"]].isna().all(axis=None)
     assert frame.loc[2, "reason"] == "ValueError: no"
+
+
+def test_params_are_those_the_run_chose(result):
+    """What the config leaves open is told as it was chosen, and what it names as it stands."""
+    told = params(result, TuningConfig(metric=None, random_state=None, max_trials=9))
+    assert (told["metric"], told["random_state"], told["max_trials"]) == (
+        result.metric,
+        str(result.seed),
+        "9",
+    )
+    assert told["families"] == str(list(result.card.families))
+    assert told["task"] == result.task
+    assert told["estimate"] == result.estimate.method
+    assert params(replace(result, estimate=None), TuningConfig(estimate=None))["estimate"] == "None"
+    assert "storage" not in told
 
 
 def test_trials_are_a_tuple(trials, make_trial):

@@ -728,11 +728,12 @@ def test_global_state_is_left_alone(uri: str, tmp_path: Path, monkeypatch: pytes
 
 
 def test_without_a_uri_mlflows_own_setting_holds(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`MLFLOW_TRACKING_URI` decides, and the experiment is called tuner."""
+    """`MLFLOW_TRACKING_URI` decides; the experiment is called tuner, and the study's name is the job's key."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     info = track(None, [make_record(0)], summary(), experiment=None, job_key=None)
     assert (info.uri, info.experiment, info.n_logged) == (uri, "tuner", 1)
-    assert "tuner.job_key" not in stored(info, uri).parent.data.tags
+    tags = stored(info, uri).parent.data.tags
+    assert tags["tuner.job_key"] == tags["tuner.study"]
 
 
 def test_an_unreachable_server_costs_the_timeout_and_no_more() -> None:

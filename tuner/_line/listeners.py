@@ -144,7 +144,7 @@ class Listeners:
         pictures = draw(result)
         promise = promise_of(result, self.metric)
         return RunSummary(
-            params=_report.config_params(self.config),
+            params=_report.params(result, self.config),
             metrics=_report.metrics(result),
             tags=_report.tags(result),
             note=_report.markdown(result),

@@ -45,6 +45,18 @@ def config_params(config: TuningConfig) -> dict[str, str]:
     }
 
 
+def params(result: TuningResult, config: TuningConfig) -> dict[str, str]:
+    """Return the config as the run resolved it: what was left open, as it was chosen."""
+    resolved = {
+        "task": result.task,
+        "metric": result.metric,
+        "families": list(result.card.families),
+        "estimate": result.estimate.method if result.estimate else config.estimate,
+        "random_state": result.seed,
+    }
+    return config_params(config) | {name: str(value) for name, value in resolved.items()}
+
+
 def metrics(result: TuningResult) -> dict[str, float]:
     """Return the numbers of the parent run."""
     values: dict[str, float | None] = {

@@ -69,16 +69,16 @@ class Tracker:
     uri : str or None
         Tracking URI; None: MLflow's own setting.
     experiment : str or None
-        Name of the experiment; None: "tuner".
+        Name of the experiment; None: "tuner". Artifacts of a new one lie in ``mlartifacts`` beside an
+        embedded SQLite database, else where the server keeps them.
     run_name : str
         Name of the parent run.
     study : str
     job_key : str or None
+        None: the study's name.
     dataset : DatasetInfo
     run_key : str or None
         What a run that is continued finds its parent run by; None: no run is continued.
-    artifact_location : str or None
-        For a new experiment; None: ``mlartifacts`` beside an embedded SQLite database, else the server's.
 
     Attributes
     ----------
@@ -96,14 +96,12 @@ class Tracker:
         job_key: str | None,
         dataset: DatasetInfo,
         run_key: str | None = None,
-        artifact_location: str | None = None,
     ) -> None:
         self.run_key = run_key or uuid.uuid4().hex
         self._uri = uri
         self._experiment = experiment or DEFAULT_EXPERIMENT
-        self._artifact_location = artifact_location
         self._dataset = dataset
-        self._child_tags = {**origin_tags(), **({"tuner.job_key": job_key} if job_key else {})}
+        self._child_tags = {**origin_tags(), "tuner.job_key": job_key or study}
         self._parent_tags = {
             **self._child_tags,
             "mlflow.runName": run_name,
@@ -248,9 +246,7 @@ class Tracker:
         create_database(self._uri)
         client = mlflow.MlflowClient(self._uri)
         if self._experiment_id is None:
-            self._experiment_id = find_experiment(
-                client, self._experiment, self._artifact_location or artifacts_beside(self._uri)
-            )
+            self._experiment_id = find_experiment(client, self._experiment, artifacts_beside(self._uri))
         left = {}
         if self._run_id is None:
             key = {"tuner.run_key": self._parent_tags["tuner.run_key"]}
