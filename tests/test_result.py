@@ -162,11 +162,11 @@ def test_facts_by_hand(result):
 def test_the_winner_is_told_by_what_differs_from_its_default(result):
     """The width is the default's, the cusp is not; where nothing differs, the size on the path is left."""
     default = SPACES["kernel"].default()
-    for params, text in (
+    for chosen, text in (
         ({**default, "shape": "laplace"}, "kernel (shape=laplace, rounds 16, the rest as by default)"),
         (default, "kernel (rounds 16, the rest as by default)"),
     ):
-        winner = replace(result.winner, configuration=Configuration("kernel", params))
+        winner = replace(result.winner, configuration=Configuration("kernel", chosen))
         assert dict(replace(result, winner=winner).facts())["winner"] == text
 
 

@@ -728,7 +728,7 @@ def test_global_state_is_left_alone(uri: str, tmp_path: Path, monkeypatch: pytes
 
 
 def test_without_a_uri_mlflows_own_setting_holds(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`MLFLOW_TRACKING_URI` decides; the experiment is called tuner, and the study's name is the job's key."""
+    """`MLFLOW_TRACKING_URI` decides; the experiment is called tuner, and the key is the study."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     info = track(None, [make_record(0)], summary(), experiment=None, job_key=None)
     assert (info.uri, info.experiment, info.n_logged) == (uri, "tuner", 1)
