@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from search_spaces import augmentation, extra_trees, kernel, lightgbm, linear, mlp
 from search_spaces.dimensions import Categorical, Dimension, Float, Int, Scalar
+from search_spaces.errors import SpaceError
 from search_spaces.from_toml import dimension_from_toml
 from search_spaces.space import Condition, SearchSpace
 
@@ -44,6 +45,7 @@ __all__ = [
     "Int",
     "Scalar",
     "SearchSpace",
+    "SpaceError",
     "augmentation",
     "dimension_from_toml",
 ]

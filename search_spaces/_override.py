@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from search_spaces.dimensions import Categorical, Dimension, Float, Int, Scalar, is_number, same_scalar
+from search_spaces.errors import SpaceError
 
 Limits = tuple[float, float]
 
@@ -34,7 +35,7 @@ def adopt(
 
     Raises
     ------
-    ValueError
+    SpaceError
         If the change has another type than the parameter, or leaves `limits` or the original choices.
     """
     if isinstance(original, bool | str):
@@ -61,7 +62,7 @@ def check_limits(name: str, value: Dimension | Scalar, limits: Limits | None) ->
 
     Raises
     ------
-    ValueError
+    SpaceError
         If a number lies outside `limits`.
     """
     if limits is None:
@@ -69,20 +70,16 @@ def check_limits(name: str, value: Dimension | Scalar, limits: Limits | None) ->
     ends = (value.low, value.high) if isinstance(value, Float | Int) else (value,)
     for end in ends:
         if not (is_number(end) and limits[0] <= end <= limits[1]):
-            raise ValueError(
-                f"`{name}` must lie in [{limits[0]:g}, {limits[1]:g}]. Got {end!r}. "
-                f"Choose bounds, or a fixed value, inside."
-            )
+            rule = f"`{name}` must lie in [{limits[0]:g}, {limits[1]:g}]."
+            raise SpaceError(rule, repr(end), "Choose bounds, or a fixed value, inside.")
 
 
 def _adopt_categorical(name: str, original: Categorical, change: object) -> Dimension | Scalar:
     requested = change.choices if isinstance(change, Categorical) else (change,)
     for choice in requested:
         if not original.contains(choice):
-            raise ValueError(
-                f"`{name}` must be among {original.choices}. Got {choice!r}. "
-                f"Name one of them, or a `Categorical` of some of them."
-            )
+            rule = f"`{name}` must be among {original.choices}."
+            raise SpaceError(rule, repr(choice), "Name one of them, or a `Categorical` of some of them.")
     if not isinstance(change, Categorical):
         # The choice itself rather than its look-alike: 1.0 becomes 1.
         return next(choice for choice in original.choices if same_scalar(choice, change))
@@ -100,10 +97,8 @@ def _adopt_number(name: str, original: Float | Int | float, change: object) -> F
     if not isinstance(change, Float | Int):
         return _fixed_number(name, whole=whole, value=change)
     if whole and isinstance(change, Float):
-        raise ValueError(
-            f"`{name}` must take whole numbers. Got {change}. "
-            f"Use `Int({round(change.low)}, {round(change.high)})`."
-        )
+        cure = f"Use `Int({round(change.low)}, {round(change.high)})`."
+        raise SpaceError(f"`{name}` must take whole numbers.", str(change), cure)
     if not whole and isinstance(change, Int):
         change = Float(
             change.low, change.high, log=change.log, default=change.default, simpler=change.simpler
@@ -114,13 +109,12 @@ def _adopt_number(name: str, original: Float | Int | float, change: object) -> F
 def _fixed_number(name: str, *, whole: bool, value: object) -> float:
     kind = "Int" if whole else "Float"
     if not is_number(value):
-        raise ValueError(
-            f"`{name}` must be a finite number. Got {value!r}. Give a number, or a range `{kind}(low, high)`."
-        )
+        cure = f"Give a number, or a range `{kind}(low, high)`."
+        raise SpaceError(f"`{name}` must be a finite number.", repr(value), cure)
     if not whole:
         return float(value)
     if not float(value).is_integer():
-        raise ValueError(f"`{name}` must be a whole number. Got {value!r}. Use {round(value)}.")
+        raise SpaceError(f"`{name}` must be a whole number.", repr(value), f"Use {round(value)}.")
     return int(value)
 
 

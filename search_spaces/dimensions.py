@@ -8,6 +8,8 @@ from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
 from typing import Literal, TypeGuard
 
+from search_spaces.errors import SpaceError
+
 Scalar = float | int | bool | str
 Simpler = Literal["low", "high"]
 
@@ -69,7 +71,7 @@ class Float:
 
     Raises
     ------
-    ValueError
+    SpaceError
         If the bounds are not finite numbers in rising order, `log` meets ``low <= 0``, `default` lies
         outside, or `simpler` names no end.
 
@@ -134,7 +136,7 @@ class Int:
 
     Raises
     ------
-    ValueError
+    SpaceError
         If the bounds are not whole numbers in rising order, `log` meets ``low <= 0``, `default` lies outside,
         or `simpler` names no end.
 
@@ -196,7 +198,7 @@ class Categorical:
 
     Raises
     ------
-    ValueError
+    SpaceError
         If `choices` is empty, repeats a value or holds something else than scalars, or if `default` or
         `simpler` is not one of them.
 
@@ -216,10 +218,8 @@ class Categorical:
         for field in ("default", "simpler"):
             value = getattr(self, field)
             if value is not None and not self.contains(value):
-                raise ValueError(
-                    f"`{field}` must be one of the choices {self.choices}. Got {value!r}. "
-                    f"Add it to the choices or name another."
-                )
+                rule = f"`{field}` must be one of the choices {self.choices}."
+                raise SpaceError(rule, repr(value), "Add it to the choices or name another.")
 
     @property
     def default_value(self) -> Scalar:
@@ -240,67 +240,61 @@ class Categorical:
         bool
             Whether the value is allowed.
         """
-        return any(same_scalar(value, choice) for choice in self.choices)
+        return _is_scalar(value) and any(same_scalar(value, choice) for choice in self.choices)
 
 
 Dimension = Float | Int | Categorical
 
 
+def _is_scalar(value: object) -> bool:
+    return isinstance(value, bool | str) or is_number(value)
+
+
 def _as_float(field: str, value: object) -> float:
     if not is_number(value):
-        raise ValueError(f"`{field}` must be a finite number. Got {value!r}. Give a number such as 0.1.")
+        raise SpaceError(f"`{field}` must be a finite number.", repr(value), "Give a number such as 0.1.")
     return float(value)
 
 
 def _as_int(field: str, value: object) -> int:
     if not (is_number(value) and isinstance(value, Integral)):
-        raise ValueError(
-            f"`{field}` of an `Int` must be a whole number. Got {value!r}. Round it, or use `Float`."
-        )
+        rule = f"`{field}` of an `Int` must be a whole number."
+        raise SpaceError(rule, repr(value), "Round it, or use `Float`.")
     return int(value)
 
 
 def _as_choices(choices: object) -> tuple[Scalar, ...]:
     if isinstance(choices, str) or not isinstance(choices, Iterable):
-        raise ValueError(f"`choices` must be a sequence. Got {choices!r}. Put the choices into a tuple.")
+        raise SpaceError("`choices` must be a sequence.", repr(choices), "Put the choices into a tuple.")
     values = tuple(choices)
     if not values:
-        raise ValueError("`choices` must not be empty. Got (). Name at least one value.")
+        raise SpaceError("`choices` must not be empty.", "()", "Name at least one value.")
     for index, value in enumerate(values):
-        if not (isinstance(value, bool | str) or is_number(value)):
-            raise ValueError(
-                f"Each choice must be a finite number, a truth value or a string. Got {value!r}. "
-                f"Use a name for it and translate the name in the family."
-            )
+        if not _is_scalar(value):
+            rule = "Each choice must be a finite number, a truth value or a string."
+            raise SpaceError(rule, repr(value), "Use a name for it and translate the name in the family.")
         if any(same_scalar(value, earlier) for earlier in values[:index]):
-            raise ValueError(f"`choices` must all differ. Got {value!r} twice. Remove one of them.")
+            raise SpaceError("`choices` must all differ.", f"{value!r} twice", "Remove one of them.")
     return values
 
 
 def _check_range(dimension: Float | Int) -> None:
     low, high, default = dimension.low, dimension.high, dimension.default
     if not low < high:
-        raise ValueError(
-            f"`low` must be below `high`. Got {low} and {high}. "
-            f"Swap them, or give one number to fix the value."
-        )
+        cure = "Swap them, or give one number to fix the value."
+        raise SpaceError("`low` must be below `high`.", f"{low} and {high}", cure)
     if not isinstance(dimension.log, bool):
-        raise ValueError(
-            f"`log` must be True or False. Got {dimension.log!r}. Leave it out for a linear scale."
-        )
+        cure = "Leave it out for a linear scale."
+        raise SpaceError("`log` must be True or False.", repr(dimension.log), cure)
     if dimension.log and low <= 0:
-        raise ValueError(
-            f"`low` must be above 0 on a log scale. Got {low}. Raise `low` a little, or use `log=False`."
-        )
+        cure = "Raise `low` a little, or use `log=False`."
+        raise SpaceError("`low` must be above 0 on a log scale.", str(low), cure)
     if default is not None and not low <= default <= high:
-        raise ValueError(
-            f"`default` must lie in [{low}, {high}]. Got {default}. Widen the range or move the default."
-        )
+        cure = "Widen the range or move the default."
+        raise SpaceError(f"`default` must lie in [{low}, {high}].", str(default), cure)
     if dimension.simpler not in (None, "low", "high"):
-        raise ValueError(
-            f"`simpler` must be 'low', 'high' or None. Got {dimension.simpler!r}. "
-            f"Name the end that gives the simpler model."
-        )
+        cure = "Name the end that gives the simpler model."
+        raise SpaceError("`simpler` must be 'low', 'high' or None.", repr(dimension.simpler), cure)
 
 
 def _midpoint(dimension: Float | Int) -> float:

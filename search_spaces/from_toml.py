@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from search_spaces._names import unknown_name_message
 from search_spaces.dimensions import Categorical, Dimension, Float, Int, Scalar
+from search_spaces.errors import SpaceError, unknown_name
 
 _RANGE_KEYS = ("low", "high", "log", "default", "simpler")
 _CHOICE_KEYS = ("choices", "default", "simpler")
@@ -30,7 +30,7 @@ def dimension_from_toml(raw: object) -> Dimension | Scalar:
 
     Raises
     ------
-    ValueError
+    SpaceError
         If a key is unknown or missing, a value does not fit, or `raw` is neither a scalar nor a table.
 
     Examples
@@ -41,10 +41,8 @@ def dimension_from_toml(raw: object) -> Dimension | Scalar:
     if isinstance(raw, bool | int | float | str):
         return raw
     if not isinstance(raw, Mapping):
-        raise ValueError(
-            f"A dimension must be a scalar or a table. Got {raw!r}. "
-            f"Write {{low = 1, high = 9}} or {{choices = [...]}}."
-        )
+        rule = "A dimension must be a scalar or a table."
+        raise SpaceError(rule, repr(raw), "Write {low = 1, high = 9} or {choices = [...]}.")
     if "choices" in raw:
         _check_keys(raw, valid=_CHOICE_KEYS, required=("choices",))
         return Categorical(**raw)
@@ -57,11 +55,8 @@ def dimension_from_toml(raw: object) -> Dimension | Scalar:
 def _check_keys(raw: Mapping[str, Any], *, valid: tuple[str, ...], required: tuple[str, ...]) -> None:
     for key in raw:
         if key not in valid:
-            raise ValueError(
-                unknown_name_message("Every key of a dimension must be a known one.", key, valid)
-            )
+            raise unknown_name("Every key of a dimension must be a known one.", key, valid)
     for key in required:
         if key not in raw:
-            raise ValueError(
-                f"A range needs `low` and `high`, a choice needs `choices`. Got {dict(raw)}. Add `{key}`."
-            )
+            rule = "A range needs `low` and `high`, a choice needs `choices`."
+            raise SpaceError(rule, str(dict(raw)), f"Add `{key}`.")

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from search_spaces._names import unknown_name_message
 from search_spaces._override import adopt, check_limits
 from search_spaces._widen import wider
 from search_spaces.dimensions import Categorical, Dimension, Float, Int, Scalar, is_number, same_scalar
+from search_spaces.errors import SpaceError, unknown_name
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class SearchSpace:
 
     Raises
     ------
-    ValueError
+    SpaceError
         If a condition, a limit or one of the last seven names an unknown parameter, conditions form a circle,
         or a dimension leaves its limits.
 
@@ -123,7 +123,7 @@ class SearchSpace:
 
         Raises
         ------
-        ValueError
+        SpaceError
             If `name` is unknown.
         """
         self._check_names((name,))
@@ -147,7 +147,7 @@ class SearchSpace:
 
         Raises
         ------
-        ValueError
+        SpaceError
             If conditions form a circle.
         """
         order: dict[str, None] = {}
@@ -155,9 +155,10 @@ class SearchSpace:
             chain = [name]
             while (condition := self.conditions.get(chain[-1])) is not None:
                 if condition.parent in chain:
-                    raise ValueError(
-                        f"Conditions of `{self.family}` must not form a circle. "
-                        f"Got {' -> '.join([*chain, condition.parent])}. Remove one of these conditions."
+                    raise SpaceError(
+                        f"Conditions of `{self.family}` must not form a circle.",
+                        " -> ".join([*chain, condition.parent]),
+                        "Remove one of these conditions.",
                     )
                 chain.append(condition.parent)
             order.update(dict.fromkeys(reversed(chain)))
@@ -183,7 +184,7 @@ class SearchSpace:
 
         Raises
         ------
-        ValueError
+        SpaceError
             If a name is unknown, or a change does not fit its parameter's type, choices or limits.
         """
         self._check_names(changes)
@@ -211,13 +212,13 @@ class SearchSpace:
 
         Raises
         ------
-        ValueError
+        SpaceError
             If `name` is unknown or has no range.
         """
         self._check_names((name,))
         dimension = self.dimensions[name]
         if not isinstance(dimension, Float | Int):
-            raise ValueError(f"Only a range can be widened. Got {dimension!r}. Name a parameter with one.")
+            raise SpaceError("Only a range can be widened.", repr(dimension), "Name a parameter with one.")
         moved = wider(dimension, end, self.limits.get(name))
         return replace(self, dimensions={**self.dimensions, name: moved})
 
@@ -307,7 +308,7 @@ class SearchSpace:
 
         Raises
         ------
-        ValueError
+        SpaceError
             If a name is unknown, or a range gets something else than a finite number.
         """
         self._check_names(params)
@@ -326,10 +327,8 @@ class SearchSpace:
         if isinstance(dimension, Categorical):
             return value if dimension.contains(value) else dimension.default_value
         if not is_number(value):
-            raise ValueError(
-                f"`{self.family}.{name}` must be a finite number. Got {value!r}. "
-                f"Give one in [{dimension.low}, {dimension.high}]."
-            )
+            cure = f"Give one in [{dimension.low}, {dimension.high}]."
+            raise SpaceError(f"`{self.family}.{name}` must be a finite number.", repr(value), cure)
         clipped = min(max(value, dimension.low), dimension.high)
         return round(clipped) if isinstance(dimension, Int) else float(clipped)
 
@@ -337,4 +336,4 @@ class SearchSpace:
         for name in names:
             if name not in self.dimensions:
                 rule = f"Every parameter of `{self.family}` must be a known one."
-                raise ValueError(unknown_name_message(rule, name, self.dimensions))
+                raise unknown_name(rule, name, self.dimensions)

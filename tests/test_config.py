@@ -133,6 +133,10 @@ def test_the_defaults_are_those_of_the_contract():
             {"search_space": {"lightgbm": {"learning_rate": "fast"}}},
             "`lightgbm.learning_rate` must be a finite number.",
         ),
+        (
+            {"search_space": {"linear": {"penalty": np.array(["l1", "l2"])}}},
+            "`linear.penalty` must be among ('l2', 'l1', 'elastic_net').",
+        ),
     ],
 )
 def test_every_rule_has_its_error(options, rule):
@@ -155,6 +159,13 @@ def test_every_rule_has_its_error(options, rule):
 def test_the_nearest_valid_name_is_named(options, name):
     """A misspelt family or parameter is told which one was meant."""
     assert f"Did you mean {name}?" in refused(**options).cure
+
+
+def test_a_value_of_a_space_may_read_like_a_message():
+    """Rule, value and cure are never parsed: a value keeps its full stops."""
+    error = refused(search_space={"linear": {"penalty": "l1. Got l2. Use both."}})
+    assert error.value == "'l1. Got l2. Use both.'"
+    assert error.cure == "Name one of them, or a `Categorical` of some of them."
 
 
 @pytest.mark.parametrize("estimate", ["bbc", "crossfit"])

@@ -254,6 +254,14 @@ def test_config_rules_speak_the_job_files_language(write_job, more, rule):
     assert error.cure
 
 
+def test_a_value_of_a_space_may_read_like_a_message(write_job):
+    """Rule, value and cure are never parsed: a value keeps its full stops."""
+    error = error_of(write_job('[search.space.linear]\npenalty = "l1. Got l2. Use both."\n'), step=job_config)
+    assert error.rule.startswith("`search.space.linear.penalty` must fit its parameter: `linear.penalty`")
+    assert error.value == "'l1. Got l2. Use both.'"
+    assert error.cure == "Name one of them, or a `Categorical` of some of them."
+
+
 @pytest.mark.parametrize("name", ["", " churn", "a/b", "a+b", "a\\nb"])
 def test_job_name_must_be_plain(tmp_path, name):
     """The name goes into the study's name and the job key: no separators, no control characters."""
@@ -294,6 +302,13 @@ def test_unreadable_job_file(tmp_path, content, rule):
     error = error_of(path)
     assert error.rule == rule
     assert "job.toml" in error.value
+
+
+def test_a_job_file_may_begin_with_a_mark_of_its_encoding(write_job):
+    """Some editors write one before UTF-8; tables may have it, too."""
+    path = write_job()
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert load_job(path).name == "churn"
 
 
 def test_job_is_frozen(write_job):

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import monotonic, time
 from typing import Any
 
-from search_spaces import SPACES, Dimension, dimension_from_toml
+from search_spaces import SPACES, Dimension, SpaceError, dimension_from_toml
 from tuner._jobs.file import KEYS, Job, absolute_uri, check_run_key, load_job, unknown_key_error
 from tuner._jobs.outcome import JobOutcome, make_outcome, sync_outcome
 from tuner._jobs.table import JobRows, read_raw_rows, read_rows, read_table
@@ -268,10 +268,9 @@ def _dimension(family: str, name: str, raw: object) -> Dimension | Scalar:
     try:
         dimension = dimension_from_toml(raw)
         SPACES[family].override({name: dimension})
-    except ValueError as error:  # reads "Rule. Got value. Cure."
-        rule, _, rest = str(error).partition(" Got ")
-        value, _, cure = rest.partition(". ")
-        raise InputError(f"`{key}` must fit its parameter: {rule}", value, cure) from error
+    except SpaceError as error:
+        rule = f"`{key}` must fit its parameter: {error.rule}"
+        raise InputError(rule, error.value, error.cure) from error
     return dimension
 
 

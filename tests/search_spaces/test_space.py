@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_spaces import Categorical, Condition, Float, Int, SearchSpace, dimension_from_toml
+from search_spaces import Categorical, Condition, Float, Int, SearchSpace, SpaceError, dimension_from_toml
 
 SPACE = SearchSpace(
     "toy",
@@ -218,6 +218,17 @@ def test_bad_overrides_name_rule_value_and_cure(changes: dict[str, Any], message
     """An override that does not fit is refused before anything is fitted."""
     with pytest.raises(ValueError, match=message):
         SPACE.override(changes)
+
+
+def test_an_error_has_rule_value_and_cure_and_survives_pickling() -> None:
+    """The parts are fields, so a value may hold full stops."""
+    with pytest.raises(SpaceError) as caught:
+        SPACE.override({"rate": "0.5. Faster"})
+    error = pickle.loads(pickle.dumps(caught.value))
+    assert error.rule == "`toy.rate` must be a finite number."
+    assert error.value == "'0.5. Faster'"
+    assert error.cure == "Give a number, or a range `Float(low, high)`."
+    assert str(error) == f"{error.rule} Got {error.value}. {error.cure}"
 
 
 def test_fixed_choice_cannot_become_an_unknown_one() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 
@@ -14,6 +13,7 @@ from search_spaces import (
     Categorical,
     Dimension,
     SearchSpace,
+    SpaceError,
     augmentation,
 )
 from tuner._options.rules import check_known, check_mapping
@@ -50,8 +50,8 @@ def resolve_spaces(
     ordered = sorted(names, key=lambda family: family != "lightgbm")
     try:
         return tuple(_space(family, has_images).override(changes.get(family, {})) for family in ordered)
-    except ValueError as error:
-        raise _space_error(str(error)) from error
+    except SpaceError as error:
+        raise InputError(error.rule, error.value, error.cure) from error
 
 
 def default_families(asked: Iterable[str]) -> tuple[str, ...]:
@@ -112,11 +112,3 @@ def _can_switch_on(space: SearchSpace, partial: Mapping[str, Scalar]) -> bool:
     completed = space.complete(partial)
     switches = [name for name, value in partial.items() if value is True or name == "dropout"]
     return all(completed.get(name) for name in switches)
-
-
-def _space_error(message: str) -> InputError:
-    """Take the message of a search space, "rule. Got value. Cure.", apart."""
-    parts = re.fullmatch(r"(.*?) Got (.*?)\. ([A-Z].*)", message, flags=re.DOTALL)
-    if parts is None:
-        return InputError("`search_space` must fit the families' parameters.", message, "Correct it.")
-    return InputError(*parts.groups())
