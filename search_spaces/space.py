@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -233,62 +233,26 @@ class SearchSpace:
         """
         return self.override(self.on_images if has_images else self.on_tables)
 
-    def without_categories(self) -> SearchSpace:
+    def fixed(self, names: Collection[str]) -> SearchSpace:
         """
-        Fix what changes nothing where no column is categorical.
+        Fix parameters at their defaults.
+
+        Parameters
+        ----------
+        names : collection of str
+            The parameters; one that is fixed already stays as it is.
 
         Returns
         -------
         SearchSpace
-            The same space with the parameters in `for_categories` at their defaults.
-        """
-        return self._without(self.for_categories)
+            A new space; this one stays as it is.
 
-    def without_classes(self) -> SearchSpace:
+        Raises
+        ------
+        SpaceError
+            If a name is unknown.
         """
-        Fix what changes nothing where the target is a number.
-
-        Returns
-        -------
-        SearchSpace
-            The same space with the parameters in `for_classes` at their defaults.
-        """
-        return self._without(self.for_classes)
-
-    def without_numbers(self, *, asked: Iterable[str] = ()) -> SearchSpace:
-        """
-        Fix what brings nothing where the target holds classes, but for what is asked for by name.
-
-        Returns
-        -------
-        SearchSpace
-            The same space with the other parameters in `for_numbers` at their defaults.
-        """
-        return self._without(set(self.for_numbers) - set(asked))
-
-    def without_dense(self) -> SearchSpace:
-        """
-        Fix what changes nothing where rows are sparse.
-
-        Returns
-        -------
-        SearchSpace
-            The same space with the parameters in `for_dense` at their defaults.
-        """
-        return self._without(self.for_dense)
-
-    def without_costly(self, *, asked: Iterable[str] = ()) -> SearchSpace:
-        """
-        Fix what costs more than it brings on sparse or very large tables, but for what is asked for by name.
-
-        Returns
-        -------
-        SearchSpace
-            The same space with the other parameters in `costly` at their defaults.
-        """
-        return self._without(set(self.costly) - set(asked))
-
-    def _without(self, names: Iterable[str]) -> SearchSpace:
+        self._check_names(names)
         return self.override({name: self._fit(name, None) for name in names})
 
     def complete(self, params: Mapping[str, Scalar]) -> dict[str, Scalar]:

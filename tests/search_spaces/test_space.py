@@ -60,34 +60,19 @@ def test_only_ranges_can_be_widened() -> None:
         SPACE.widened("leafs", "high")
 
 
-def test_what_needs_categories_is_fixed_without_them() -> None:
-    """The marked parameter keeps its default; a value the user has fixed stays; the others still vary."""
+def test_what_is_fixed_keeps_its_default() -> None:
+    """A range or a choice becomes its default; a value the user has fixed stays; the others still vary."""
     space = SearchSpace(
-        "toy", {"group": Int(2, 200, default=100), "leaves": Int(2, 64)}, for_categories=("group",)
+        "toy",
+        {"group": Int(2, 200, default=100), "linear": Categorical((False, True)), "leaves": Int(2, 64)},
     )
-    fixed = space.without_categories()
-    assert fixed.dimensions == {"group": 100, "leaves": Int(2, 64)}
+    fixed = space.fixed(("group", "linear"))
+    assert fixed.dimensions == {"group": 100, "linear": False, "leaves": Int(2, 64)}
     assert fixed.complete({"group": 7})["group"] == 100
-    assert space.override({"group": 7}).without_categories().dimensions["group"] == 7
-    assert SPACE.without_categories() == SPACE
-
-
-def test_what_needs_numbers_is_fixed_with_classes_unless_asked_for() -> None:
-    """The marked parameter keeps its default, or the range that was named."""
-    space = SearchSpace(
-        "toy", {"rounds": Int(0, 3, default=0), "leaves": Int(2, 64)}, for_numbers=("rounds",)
-    )
-    assert space.without_numbers().dimensions == {"rounds": 0, "leaves": Int(2, 64)}
-    assert space.without_numbers(asked=("rounds",)) == space
-
-
-def test_what_is_costly_is_fixed_unless_asked_for() -> None:
-    """The marked parameter keeps its default, or the choice that was named."""
-    space = SearchSpace(
-        "toy", {"linear": Categorical((False, True)), "leaves": Int(2, 64)}, costly=("linear",)
-    )
-    assert space.without_costly().dimensions == {"linear": False, "leaves": Int(2, 64)}
-    assert space.without_costly(asked=("linear",)) == space
+    assert space.override({"group": 7}).fixed(("group",)).dimensions["group"] == 7
+    assert SPACE.fixed(()) == SPACE
+    with pytest.raises(SpaceError, match="Did you mean 'group'"):
+        space.fixed(("groups",))
 
 
 def test_what_needs_categories_must_exist() -> None:

@@ -11,7 +11,13 @@ import numpy as np
 
 from search_spaces import SearchSpace
 from tuner._options.config import TuningConfig
-from tuner._options.spaces import default_families, known_good, resolve_spaces, with_augmentation
+from tuner._options.spaces import (
+    default_families,
+    known_good,
+    resolve_spaces,
+    with_augmentation,
+    without_idle,
+)
 from tuner._types import Scalar, Task
 from tuner.exceptions import InputError
 
@@ -101,25 +107,22 @@ def resolve(
     InputError
         If what was asked for does not fit the data.
     """
-    kind = "image" if has_images else "sparse" if is_sparse else "table"
     changes = config.search_space or {}
     families = config.families
     if families is None and (has_images or is_sparse or is_large or n_rows > COSTLY_ROWS):
         families = default_families(asked=changes)
+    kind = "image" if has_images else "sparse" if is_sparse else "table"
     spaces = tuple(
-        with_augmentation(space, changes.get(space.family, {}), kind)
+        without_idle(
+            with_augmentation(space, changes.get(space.family, {}), kind),
+            changes.get(space.family, {}),
+            has_categories=has_categories,
+            has_classes=task != "regression",
+            is_sparse=is_sparse,
+            is_large=is_large,
+        )
         for space in resolve_spaces(families, config.search_space, has_images=has_images)
     )
-    if not has_categories:
-        spaces = tuple(space.without_categories() for space in spaces)
-    if is_sparse:
-        spaces = tuple(space.without_dense() for space in spaces)
-    if is_sparse or is_large:
-        spaces = tuple(space.without_costly(asked=changes.get(space.family, ())) for space in spaces)
-    if task == "regression":
-        spaces = tuple(space.without_classes() for space in spaces)
-    else:
-        spaces = tuple(space.without_numbers(asked=changes.get(space.family, ())) for space in spaces)
     search_weight, nominating = _weights(config.gap_weight)
     estimate = _estimate_method(config, has_time=has_time, bbc_flatters=bbc_flatters, bbc_is_slow=bbc_is_slow)
     return Settings(

@@ -90,6 +90,28 @@ def with_augmentation(
     )
 
 
+def without_idle(
+    space: SearchSpace,
+    changes: Mapping[str, Dimension | Scalar],
+    *,
+    has_categories: bool,
+    has_classes: bool,
+    is_sparse: bool,
+    is_large: bool,
+) -> SearchSpace:
+    """Fix what changes nothing on such rows and, unless the user names it, what brings too little there."""
+    changes_nothing = (
+        *(() if has_categories else space.for_categories),
+        *(() if has_classes else space.for_classes),
+        *(space.for_dense if is_sparse else ()),
+    )
+    brings_little = (
+        *(space.for_numbers if has_classes else ()),
+        *(space.costly if is_sparse or is_large else ()),
+    )
+    return space.fixed({*changes_nothing, *(set(brings_little) - changes.keys())})
+
+
 def _choices(change: object) -> tuple[object, ...]:
     return change.choices if isinstance(change, Categorical) else (change,)
 
