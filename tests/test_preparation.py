@@ -256,6 +256,12 @@ def test_an_absent_class_gets_a_smoothed_prior():
     np.testing.assert_allclose(spread, [[0.495, 0.01, 0.495], [0.99, 0.01, 0.0]])
 
 
+def test_one_probability_a_row_is_that_of_the_second_present_class():
+    """97 rows, classes 0 and 2 of three: .2 and .8 of the .99 that class 1 leaves."""
+    spread = spread_classes(np.array([0.8]), np.array([0, 2]), 3, 97)
+    np.testing.assert_allclose(spread, [[0.198, 0.01, 0.792]])
+
+
 @given(st.data())
 def test_spread_rows_sum_to_one(data):
     """Whatever classes are absent: rows sum to 1, absent ones get 1 / (n + C), ratios of the rest stay."""
@@ -275,5 +281,5 @@ def test_spread_rows_sum_to_one(data):
 
 def test_nothing_changes_where_all_classes_are_present():
     """Probabilities pass through as they are."""
-    probabilities = np.array([[0.2, 0.8]])
-    assert spread_classes(probabilities, None, 2, 10) is probabilities
+    for probabilities in (np.array([[0.2, 0.8]]), np.array([0.8])):
+        assert spread_classes(probabilities, None, 2, 10) is probabilities

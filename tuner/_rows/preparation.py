@@ -320,8 +320,10 @@ def spread_classes(
 
     Parameters
     ----------
-    probabilities : array of shape (n_rows, n_present)
-        Rows sum to one over the classes that were present.
+    probabilities : array of shape (n_rows, n_present) or (n_rows,)
+        Rows sum to one over the classes that were present; or the second of two present ones alone.
+    present : int array or None
+        The classes that were present; None where none was absent, and what is given stays as it is.
 
     Returns
     -------
@@ -330,6 +332,8 @@ def spread_classes(
     """
     if present is None:
         return probabilities
+    if probabilities.ndim == 1:
+        probabilities = np.column_stack([1.0 - probabilities, probabilities])
     prior = 1.0 / (n_train + n_classes)
     spread = np.full((len(probabilities), n_classes), prior)
     spread[:, present] = probabilities * (1.0 - prior * (n_classes - len(present)))

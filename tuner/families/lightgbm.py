@@ -247,7 +247,7 @@ class TreePath:
 
         evaluate(keep)
         prepared = self._prepared
-        spread = _spread(read[0], prepared.present, prepared.n_classes, prepared.n_train)
+        spread = spread_classes(read[0], prepared.present, prepared.n_classes, prepared.n_train)
         return prepared.center + prepared.scale * spread
 
 
@@ -270,14 +270,6 @@ def booster_params(
     }
 
 
-def _spread(raw: FloatArray, present: IntArray | None, n_classes: int, n_train: int) -> FloatArray:
-    if present is None:
-        return raw
-    if raw.ndim == 1:
-        raw = np.column_stack([1.0 - raw, raw])
-    return spread_classes(raw, present, n_classes, n_train)
-
-
 @dataclass(frozen=True, eq=False)
 class TreePredictor:
     """A trained booster as text, with the classes its fold had, or the mean and spread of its target.
@@ -297,7 +289,8 @@ class TreePredictor:
         """Return probabilities or values of the rows."""
         threads = 0 if table.n_rows >= PARALLEL_PREDICTION_ROWS else 1
         raw = _load(self.model).predict(code_matrix(_shown(self.scaler, table)), num_threads=threads)
-        return self.center + self.scale * _spread(np.asarray(raw), self.present, self.n_classes, self.n_train)
+        spread = spread_classes(np.asarray(raw), self.present, self.n_classes, self.n_train)
+        return self.center + self.scale * spread
 
 
 @lru_cache(maxsize=512)

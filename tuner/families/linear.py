@@ -237,11 +237,5 @@ class LinearPredictor:
         scores = np.asarray(X @ self.coefficients.T.astype(X.dtype, copy=False)) + self.intercepts
         if self.task == "regression":
             return scores[:, 0]
-        if self.present is None and self.task == "binary":
-            return np.asarray(expit(scores[:, 0]))
-        if scores.shape[1] == 1:
-            positive = expit(scores[:, 0])
-            probabilities = np.column_stack([1.0 - positive, positive])
-        else:
-            probabilities = softmax(scores, axis=1)
+        probabilities = expit(scores[:, 0]) if scores.shape[1] == 1 else softmax(scores, axis=1)
         return spread_classes(probabilities, self.present, self.n_classes, self.n_train)

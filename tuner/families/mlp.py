@@ -334,10 +334,5 @@ class NetworkPredictor:
         outputs = self.network.outputs(X).astype(np.float64)
         if self.kind == "regression":
             return np.asarray(outputs[:, 0] * self.scale + self.center)
-        if self.kind == "multiclass":
-            return spread_classes(softmax(outputs, axis=1), self.present, self.n_classes, self.n_train)
-        positive = np.asarray(expit(outputs[:, 0]))
-        if self.present is None and self.n_classes == 2:
-            return positive
-        both = np.column_stack([1.0 - positive, positive])
-        return spread_classes(both, self.present, self.n_classes, self.n_train)
+        probabilities = expit(outputs[:, 0]) if self.kind == "binary" else softmax(outputs, axis=1)
+        return spread_classes(probabilities, self.present, self.n_classes, self.n_train)
