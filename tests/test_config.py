@@ -93,6 +93,15 @@ def test_the_defaults_are_those_of_the_contract():
             ({"gap_weight": value}, '`gap_weight` must be "auto" or a number of at least 0.')
             for value in (-0.1, math.inf, math.nan, None, True)
         ],
+        *[
+            ({name: value}, f"`{name}` must be True or False.")
+            for name in ("widen", "tracking")
+            for value in ("yes", 1, None)
+        ],
+        *[
+            ({"verbose": value}, "`verbose` must be an integer of at least 0.")
+            for value in (-1, 1.0, "1", None)
+        ],
         ({"gap_weight": "weak"}, "`gap_weight` must be one of its known values."),
         ({"task": "ranking"}, "`task` must be one of its known values."),
         ({"final": "stack"}, "`final` must be one of its known values."),
@@ -186,10 +195,11 @@ def test_with_time_only_windows_report(estimate):
         {"n_jobs": 1, "families": ("linear",), "estimate": None},
         {"families": iter(["linear"])},
         {"search_space": {}},
+        *[{"verbose": value} for value in (True, False, 0, 2, np.int64(1))],
     ],
 )
 def test_what_is_allowed(options):
-    """Numpy numbers, either limit, any sequence of families pass."""
+    """Numpy numbers, either limit, any sequence of families, and truth values as `verbose` pass."""
     check_config(TuningConfig(**options))
 
 

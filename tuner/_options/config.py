@@ -80,7 +80,7 @@ class TuningConfig:
     max_memory : int or None
         Bytes a run may take beyond its table; None: 80% of what is available when it starts.
     verbose : int
-        1: progress on stderr; 0: only what is wrong, such as trials that MLflow misses.
+        1 or True: progress on stderr; 0 or False: only what is wrong, such as trials that MLflow misses.
     """
 
     task: str = "auto"
@@ -131,8 +131,14 @@ def check_config(config: TuningConfig) -> None:
         raise InputError(
             '`gap_weight` must be "auto" or a number of at least 0.', config.gap_weight, 'Keep "auto".'
         )
-    if not isinstance(config.widen, bool):
-        raise InputError("`widen` must be True or False.", repr(config.widen), "Try `widen=True`.")
+    for name in ("widen", "tracking"):
+        value = getattr(config, name)
+        if not isinstance(value, bool):
+            raise InputError(f"`{name}` must be True or False.", repr(value), f"Try `{name}=True`.")
+    if not isinstance(config.verbose, int | np.integer) or config.verbose < 0:
+        raise InputError(
+            "`verbose` must be an integer of at least 0.", repr(config.verbose), "Try `verbose=1`."
+        )
     check_names("slices", config.slices, None, 'slices=["country"]')
     _check_aggregate(config)
     check_names("allow", config.allow, [code for code in codes() if code.startswith("G")], 'allow=["G003"]')
