@@ -118,6 +118,19 @@ def test_object_dates_are_dates():
     np.testing.assert_allclose(numeric[[0, 2], 3], [2, 1])
 
 
+def test_columns_lie_among_the_numbers_or_among_the_codes():
+    """A date takes six numbers: what follows begins at 1 + 6 = 7. Categories are counted on their own."""
+    columns = {"a": [1.0, 2.0], "day": pd.to_datetime(["2020-01-01", "1970-01-03"]), "kind": ["x", None]}
+    frame = pd.DataFrame({**columns, "b": [3.0, np.nan], "site": ["y", "z"]})
+    schema, table, _ = read_schema(frame)
+    assert [(column.name, place) for column, place in schema.places()] == [
+        ("a", 0), ("day", 1), ("kind", 0), ("b", 7), ("site", 1),
+    ]  # fmt: skip
+    vectors = [table.vector(column, place) for column, place in schema.places()]
+    # 50 years with 12 leap days: 50 * 365 + 12 = 18262
+    np.testing.assert_array_equal(vectors, [[1, 2], [18262, 2], [0, np.nan], [3, np.nan], [0, 1]])
+
+
 TEXT_DATES = ["2020-02-29T15:30+02:00", None, "2021-01-01"]
 
 

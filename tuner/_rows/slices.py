@@ -9,9 +9,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from tuner._rows.columns import MISSING, N_NUMBERS
 from tuner._rows.data import LEAST_ROWS, Dataset
-from tuner._types import FloatArray, IntArray
+from tuner._types import IntArray
 from tuner.exceptions import InputError
 
 MAX_LABELS = 20  # of a column; rarer values share one
@@ -64,21 +63,23 @@ def slice_labels(dataset: Dataset, name: str) -> tuple[tuple[str, ...], IntArray
     Categories and numbers of few values are slices of their own, at most ``MAX_LABELS``; other numbers and
     dates are cut into quarters of the rows; missing values are a slice.
     """
-    values, categories = _column(dataset, name)
+    column, place = next(each for each in dataset.schema.places() if each[0].name == name)
+    values = dataset.table.vector(column, place)
+    is_category = column.kind == "categorical"
     missing = np.isnan(values)
     known = values[~missing]
     levels = np.unique(known)
-    if categories is None and len(levels) > MAX_DISTINCT_NUMBERS:
+    if not is_category and len(levels) > MAX_DISTINCT_NUMBERS:
         ends = np.unique(np.quantile(known, (0.25, 0.5, 0.75)))
         ends = ends[ends < known.max()]
         bounds = [known.min(), *ends, known.max()]
-        is_date = any(each.name == name and each.kind == "datetime" for each in dataset.schema.columns)
-        names = [f"{low} to {high}" for low, high in pairwise(_ends(bounds, is_date=is_date))]
+        ends_in_words = _ends(bounds, is_date=column.kind == "datetime")
+        names = [f"{low} to {high}" for low, high in pairwise(ends_in_words)]
         codes = np.searchsorted(ends, values, side="left")
     else:
         counts = np.unique(known, return_counts=True)[1]
         kept = np.sort(levels[np.argsort(-counts, kind="stable")[:MAX_LABELS]])
-        names = [f"{level:g}" if categories is None else categories[int(level)] for level in kept]
+        names = [column.categories[int(level)] if is_category else f"{level:g}" for level in kept]
         codes = np.searchsorted(kept, values)
         rest = ~missing & ~np.isin(values, kept)
         if rest.any():
@@ -98,19 +99,3 @@ def _ends(bounds: Sequence[float], *, is_date: bool) -> list[str]:
         return [str(each) for each in (days if len(set(days)) == len(days) else minutes)]
     short = [f"{bound:.4g}" for bound in bounds]
     return short if len(set(short)) == len(short) else [f"{bound:.15g}" for bound in bounds]
-
-
-def _column(dataset: Dataset, name: str) -> tuple[FloatArray, tuple[str, ...] | None]:
-    """Return a column's numbers, or its category codes and their names."""
-    numeric = categorical = 0
-    for column in dataset.schema.columns:
-        if column.name == name and column.kind == "categorical":
-            codes = dataset.table.categorical[:, categorical]
-            return np.where(codes == MISSING, np.nan, codes), column.categories
-        if column.name == name:
-            values = dataset.table.numeric[:, [numeric]]
-            dense = values.toarray() if dataset.table.is_sparse else values
-            return np.asarray(dense, dtype=np.float64).ravel(), None
-        categorical += column.kind == "categorical"
-        numeric += N_NUMBERS[column.kind]
-    raise KeyError(name)

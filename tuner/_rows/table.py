@@ -8,7 +8,7 @@ fitted on training rows only, in `tuner._rows.preparation` and the families.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from scipy import sparse
 from tuner._rows.columns import (
     DATE_PARTS,
     MISSING,
+    N_NUMBERS,
     Column,
     as_csr,
     check_finite,
@@ -28,7 +29,7 @@ from tuner._rows.columns import (
     read_column,
     varying_columns,
 )
-from tuner._types import IntArray
+from tuner._types import FloatArray, IntArray
 from tuner.exceptions import InputError
 
 __all__ = [
@@ -100,6 +101,21 @@ class Table:
         """Return consecutive rows, not copied."""
         return Table(self.numeric[start:stop], self.categorical[start:stop])
 
+    def vector(self, column: Column, place: int) -> FloatArray:
+        """Return an input column's numbers, category codes or, of dates, days since 1970; NaN is missing.
+
+        Parameters
+        ----------
+        column : Column
+        place : int
+            See `Schema.places`.
+        """
+        if column.kind == "categorical":
+            codes = self.categorical[:, place]
+            return np.where(codes == MISSING, np.nan, codes)
+        values = self.numeric[:, [place]].toarray() if self.is_sparse else self.numeric[:, place]
+        return np.asarray(values, dtype=np.float64).ravel()
+
 
 @dataclass(frozen=True)
 class Schema:
@@ -127,6 +143,14 @@ class Schema:
     image_shape: tuple[int, ...] | None = None
     roles: tuple[str, ...] = ()
     is_sparse: bool = False
+
+    def places(self) -> Iterator[tuple[Column, int]]:
+        """Yield each column and where it begins in an encoded table, among the numbers or among the codes."""
+        numeric = categorical = 0
+        for column in self.columns:
+            yield column, categorical if column.kind == "categorical" else numeric
+            categorical += column.kind == "categorical"
+            numeric += N_NUMBERS[column.kind]
 
     def without_roles(self, X: Any) -> Any:
         """Return the input without the columns that were no features at fit."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 import numpy as np
 from scipy.stats import rankdata
 
 from tuner._records import Severity
-from tuner._rows.columns import DATE_PARTS, MISSING
 from tuner._rows.data import Dataset
 from tuner._seeds import child_seed
 from tuner._types import FloatArray, IntArray
@@ -54,17 +54,8 @@ class Rows:
 
 def features(dataset: Dataset) -> Iterator[Feature]:
     """Yield the columns of all rows, the first ``MAX_FEATURES``; a date is its days since 1970."""
-    table = dataset.table
-    numeric = categorical = 0
-    for column in dataset.schema.columns[:MAX_FEATURES]:
-        if column.kind == "categorical":
-            codes = table.categorical[:, categorical]
-            yield Feature(column.name, column.kind, np.where(codes == MISSING, np.nan, codes))
-            categorical += 1
-            continue
-        values = table.numeric[:, [numeric]].toarray() if table.is_sparse else table.numeric[:, numeric]
-        yield Feature(column.name, column.kind, np.asarray(values, dtype=np.float64).ravel())
-        numeric += len(DATE_PARTS) if column.kind == "datetime" else 1
+    for column, place in islice(dataset.schema.places(), MAX_FEATURES):
+        yield Feature(column.name, column.kind, dataset.table.vector(column, place))
 
 
 def some_rows(dataset: Dataset, columns: tuple[Feature, ...]) -> Rows:
