@@ -8,7 +8,7 @@ from dataclasses import replace
 from tuner._records import Finding
 from tuner._rows.data import Dataset
 from tuner.checks._copies import check_conflicts, check_copies, check_near_copies, find_copies
-from tuner.checks._features import features, some_rows
+from tuner.checks._features import drawn_rows, features
 from tuner.checks._giveaway import check_giveaway, check_id, check_target_encoded
 from tuner.checks._groups import check_groups
 from tuner.checks._holdout import CLEAR, SLIGHT, check_holdout, table_drift
@@ -40,7 +40,7 @@ def check_dataset(
     """
     marked = replace(dataset, copies=find_copies(dataset)) if "G001" in allow else dataset
     columns = tuple(features(dataset))
-    rows = some_rows(dataset, columns)
+    rows = drawn_rows(dataset, columns)
     found = (
         check_copies(marked, may_straddle="G001" in allow),
         check_near_copies(dataset, columns),

@@ -12,7 +12,7 @@ from scipy.stats import rankdata
 
 from tuner._records import Severity
 from tuner._rows.data import Dataset
-from tuner._seeds import child_seed
+from tuner._seeds import child_seed, some_rows
 from tuner._types import FloatArray, IntArray
 
 MAX_ROWS = 10_000  # looked at by checks that compare rows; effects that matter show in them
@@ -58,7 +58,7 @@ def features(dataset: Dataset) -> Iterator[Feature]:
         yield Feature(column.name, column.kind, dataset.table.vector(column, place))
 
 
-def some_rows(dataset: Dataset, columns: tuple[Feature, ...]) -> Rows:
+def drawn_rows(dataset: Dataset, columns: tuple[Feature, ...]) -> Rows:
     """Return at most ``MAX_ROWS`` rows, in their order."""
     rows = sample(dataset.n_rows, MAX_ROWS, "checks")
     picked = tuple(Feature(each.name, each.kind, each.values[rows]) for each in columns)
@@ -67,10 +67,7 @@ def some_rows(dataset: Dataset, columns: tuple[Feature, ...]) -> Rows:
 
 def sample(n_rows: int, size: int, purpose: str) -> IntArray:
     """Return sorted row numbers, at most ``size``; the same for the same table, whatever the run's seed."""
-    if n_rows <= size:
-        return np.arange(n_rows)
-    drawn = np.random.default_rng(child_seed(0, purpose)).choice(n_rows, size, replace=False)
-    return np.sort(drawn)
+    return some_rows(n_rows, size, child_seed(0, purpose))
 
 
 def centred_target(y: FloatArray | IntArray, *, is_class: bool) -> FloatArray:
