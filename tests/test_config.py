@@ -115,7 +115,15 @@ def test_the_defaults_are_those_of_the_contract():
             )
             for value in ("bbc", "crossfit")
         ],
-        *[({"families": value}, "`families` must be a list of names.") for value in ("lightgbm", (), [], 5)],
+        *[
+            ({"families": value}, "`families` must be a list of names.")
+            for value in ("lightgbm", (), [], 5, {"linear"}, iter(["linear"]))
+        ],
+        *[({"slices": value}, "`slices` must be a list of names.") for value in ("a", {"a"}, iter(["a"]))],
+        *[
+            ({"tracking_uri": value}, "`tracking_uri` must be the address of a server or a database.")
+            for value in ("mlruns", "/data/mlruns", "file:///data/mlruns", "localhost:5000", "127.0.0.1:5000")
+        ],
         ({"families": ["lightgbn"]}, "A family must be a known one."),
         ({"families": ["linear", "linear"]}, "`families` must name each family once."),
         ({"search_space": {"lightgbn": {}}}, "A family in `search_space` must be a known one."),
@@ -177,6 +185,17 @@ def test_a_value_of_a_space_may_read_like_a_message():
     assert error.cure == "Name one of them, or a `Categorical` of some of them."
 
 
+def test_a_server_without_its_protocol_is_told_it():
+    """MLflow takes host and port for the name of a folder."""
+    assert refused(tracking_uri="localhost:5000").cure == 'Try "http://localhost:5000".'
+
+
+def test_folders_may_be_allowed_as_mlflow_allows_them(monkeypatch):
+    """MLflow keeps runs in folders where its own variable says so."""
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    check_config(TuningConfig(tracking_uri="mlruns"))
+
+
 @pytest.mark.parametrize("estimate", ["bbc", "crossfit"])
 def test_with_time_only_windows_report(estimate):
     """Predictions of blocks have seen the future, whatever is done with them."""
@@ -193,7 +212,10 @@ def test_with_time_only_windows_report(estimate):
         {"gap_weight": 0},
         {"gap_weight": np.float32(0.3)},
         {"n_jobs": 1, "families": ("linear",), "estimate": None},
-        {"families": iter(["linear"])},
+        {"families": np.array(["linear"])},
+        {"tracking_uri": "http://127.0.0.1:5000"},
+        {"tracking_uri": "databricks"},
+        {"tracking_uri": "mlruns", "tracking": False},
         {"search_space": {}},
         *[{"verbose": value} for value in (True, False, 0, 2, np.int64(1))],
     ],

@@ -36,6 +36,18 @@ def make_result(results):
     return make
 
 
+@pytest.fixture
+def make_problem(monkeypatch):
+    """Return a maker of a regression by MAE that has test rows alone."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    data = importlib.import_module("generalization_data")
+
+    def make(y_test):
+        return data.Problem("t", 0, "regression", "mae", "iid", *[None] * 3, y_test, *[None] * 3)
+
+    return make
+
+
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
 def test_every_benchmark_finds_what_it_imports(path, monkeypatch):
     """They use parts of the package from outside, so a renaming must not pass unseen."""
@@ -140,6 +152,27 @@ def test_a_run_is_worse_than_the_default_or_not(report, make_result):
     share, interval = report.share_worse(cells, "ours")
     assert share == 0.5
     assert interval == pytest.approx((0.0126, 0.9874), abs=1e-4)
+
+
+def test_a_run_is_clearly_worse_beyond_one_percent_and_two_standard_errors(report, make_result):
+    """log(.3 / .2) is .41: beyond an error of .2, not of .21; .2% more is not worse whatever the error."""
+    cells = [make_result(table, "default", 0.2) for table in "abcd"]
+    cells += [
+        make_result("a", "ours", 0.3, noise=0.2),
+        make_result("b", "ours", 0.3, noise=0.21),
+        make_result("c", "ours", 0.2004),
+        make_result("d", "ours", 0.3),
+    ]
+    assert report.share_clearly_worse(cells, "ours")[0] == 0.5
+
+
+def test_the_error_of_a_ratio_is_that_of_its_logarithms(make_problem):
+    """Absolute errors of 1 and 2 in every row do not vary; an error in half of the rows alone does."""
+    problem = make_problem(np.zeros(100))
+    one, two = np.ones(100), np.full(100, 2.0)
+    assert problem.ratio_error(one, two) == pytest.approx(0.0, abs=1e-12)
+    half = np.repeat([0.0, 1.0], 50)  # mean .5 with a standard error of .05, so .1 of its logarithm
+    assert problem.ratio_error(half, one) == pytest.approx(0.1, rel=0.2)
 
 
 def test_a_line_torn_by_an_interruption_is_dropped(results, make_result, tmp_path):

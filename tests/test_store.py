@@ -412,6 +412,24 @@ def test_a_study_that_was_killed_at_its_birth_is_begun(url):
         assert store.open(seed=4, spaces=SPACES_USED, lag=LAG) == 3
 
 
+def test_runs_that_were_killed_are_counted(url, records):
+    """In a row, and without another record: one more record, or an end of its own, begins the count anew."""
+
+    def begun(*saved, ends=False):
+        with held(url) as store:
+            store.load()
+            n_kills = store.begin_run()
+            for record in saved:
+                store.save(record)
+            if ends:
+                store.end_run()
+            return n_kills
+
+    assert [begun(), begun(), begun()] == [0, 1, 2]
+    assert [begun(records[0]), begun(), begun()] == [3, 0, 1]
+    assert [begun(ends=True), begun(), begun()] == [2, 0, 1]
+
+
 def test_a_database_locked_by_another_process_is_a_clear_error(url, records, tmp_path, monkeypatch):
     """Rule, value, cure; what was saved before is kept, and saving works once the database is free."""
     monkeypatch.setattr("tuner._store.BUSY_SECONDS", 0.2)

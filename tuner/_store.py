@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -30,6 +31,7 @@ from tuner.exceptions import InputError, StoreError
 BUSY_SECONDS = 10.0  # to wait for an SQLite file that another process is writing
 OURS = "lag"  # the attribute that a study of ours has before any trial
 REST = ".finals"  # ends the name of the study of finalists and outer folds
+STARTS = "starts"  # the attribute that counts runs which ended without a word
 
 
 def studies_with(url: str, pattern: str) -> list[tuple[str, str]]:
@@ -153,6 +155,24 @@ class TrialStore:
             self._studies[record.phase == "search"].add_trial(_frozen(record, self._spaces))
         self._saved[record.trial_key] = record
         failpoint("store.after_save")
+
+    def begin_run(self) -> int:
+        """Note that a run begins, once records are loaded.
+
+        Returns
+        -------
+        int
+            Number of the last runs in a row that were killed before they had stored another record.
+        """
+        n_records = len(self._saved)
+        known, n_kills = json.loads(self.kept(STARTS) or "[0, 0]")
+        n_kills = n_kills if known == n_records else 0
+        self.keep(STARTS, json.dumps([n_records, n_kills + 1]))
+        return n_kills
+
+    def end_run(self) -> None:
+        """Note that a run ends by itself, well or not: nobody has killed it."""
+        self.keep(STARTS, json.dumps([len(self._saved), 0]))
 
     def keep(self, name: str, text: str) -> None:
         """Keep a text with the study, such as what came out of a job."""

@@ -104,7 +104,8 @@ def _judge(problem: Problem, request: Request, fit: Fit) -> Result:
     started = time.monotonic()
     fitted = fit(problem, request.seconds)
     took = time.monotonic() - started
-    loss = problem.test_loss(fitted.predict(problem.X_test))
+    prediction = np.asarray(fitted.predict(problem.X_test))
+    loss = problem.test_loss(prediction)
     speed = rows_per_second(fitted.predict, problem.X_test)
     earlier = [problem.test_loss(refit()(problem.X_test)) for refit in fitted.incumbents]
     searched = fitted.trials is not None and fitted.trials > 1
@@ -120,8 +121,15 @@ def _judge(problem: Problem, request: Request, fit: Fit) -> Result:
         trials=fitted.trials,
         rows_per_second=speed,
         incumbents=(*earlier, loss) if searched else (),
+        noise=_noise(problem, prediction),
         details={"commit": commit(), **fitted.details},
     )
+
+
+def _noise(problem: Problem, prediction: np.ndarray) -> float:
+    """Return how well the test rows tell a prediction from the default's, which is fitted again for it."""
+    default = fit_default(problem, np.inf).predict(problem.X_test)
+    return problem.ratio_error(prediction, np.asarray(default))
 
 
 def _judge_peer(problem: Problem, request: Request) -> Result:
@@ -130,14 +138,15 @@ def _judge_peer(problem: Problem, request: Request) -> Result:
         write_folder(folder, problem, request)
         run_peer(folder, request)
         outcome = json.loads((folder / "outcome.json").read_text())
-        loss = problem.test_loss(np.load(folder / "prediction.npy"))
+        prediction = np.load(folder / "prediction.npy")
     return Result(
         table=problem.table,
         seed=problem.seed,
         method=request.method,
         seconds=request.seconds,
         split=problem.split,
-        loss=loss,
+        loss=problem.test_loss(prediction),
+        noise=_noise(problem, prediction),
         **outcome,
     )
 

@@ -40,6 +40,8 @@ HALVES = {
 MAX_TEST_ROWS = 10_000
 CUT_SHARE, CUT_RANGE = 0.7, (0.6, 0.8)  # where time is cut: seed 0, and what other seeds draw from
 TEST_SHARE = 0.3  # of all rows in time, right after the cut
+N_BOOTSTRAPS = 200  # of the test rows
+TINY = 1e-6  # a loss of 0 has no logarithm
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +123,16 @@ class Problem:
         if self.log_target:
             y, prediction = np.log1p(y), np.log1p(np.maximum(prediction, 0))
         return float(self._metric.losses(y, prediction)[0, 0])
+
+    def ratio_error(self, prediction: np.ndarray, other: np.ndarray) -> float:
+        """Return the standard error of log(loss / other loss) by paired bootstraps of the test rows."""
+        rng = np.random.default_rng(self.seed)
+        ratios = []
+        for _ in range(N_BOOTSTRAPS):
+            rows = rng.integers(len(self.y_test), size=len(self.y_test))
+            losses = [self.loss(self.y_test[rows], each[rows]) for each in (prediction, other)]
+            ratios.append(np.log(np.maximum(losses[0], TINY) / np.maximum(losses[1], TINY)))
+        return float(np.nanstd(ratios, ddof=1))
 
     @property
     def _metric(self) -> Metric:

@@ -20,6 +20,7 @@ from generalization_report import (
     losses,
     median_of,
     overtuning,
+    share_clearly_worse,
     share_worse,
     table_ratios,
 )
@@ -39,7 +40,8 @@ def print_report(
     for title, part in parts(results).items():
         print_runs(title, part, methods)
     print(
-        "worse: share of runs with a larger loss than the default's [95%]; claim: (claim - test) / test\n"
+        "worse: share of runs with a larger loss than the default's [95%]; clearly: by 1% and two standard\n"
+        "errors of the test rows; claim: (claim - test) / test\n"
         "loss, negative: too much was promised (standard error over tables); beyond dflt: log(claim / test)\n"
         "of the procedure minus the same of the default, on the same folds; overtuned: share of runs by the\n"
         "part of possible gain that was lost again; of gain: >= 1 among runs in which something was better\n"
@@ -163,7 +165,8 @@ def print_runs(title: str, results: Sequence[Result], methods: Sequence[str]) ->
     width = max(map(len, methods))
     print(title)
     print(
-        f"{'method':{width}s} runs failed  worse     [95%]     claim bias (s.e.)  absolute  beyond dflt"
+        f"{'method':{width}s} runs failed  worse     [95%]   clearly     [95%]"
+        "     claim bias (s.e.)  absolute  beyond dflt"
         "   overtuned: >0  >=.5   >=1      [95%]   of gain  no gain"
         "   rows/s  took, s (longest)  trials"
     )
@@ -173,9 +176,11 @@ def print_runs(title: str, results: Sequence[Result], methods: Sequence[str]) ->
         if not mine:
             continue
         worse, ends = share_worse(results, method)
+        clearly, clear_ends = share_clearly_worse(results, method)
         longest = max((each.took for each in done if each.took is not None), default=math.nan)
         print(
             f"{method:{width}s} {len(done):4d} {len(mine) - len(done):6d} {worse:6.0%} {_percents(ends)}"
+            f"   {clearly:6.0%} {_percents(clear_ends)}"
             f"   {_claim_text(claim_bias(results, method))}"
             f"  {_overtuned_text(overtuning(results, method)):>58s}"
             f"  {median_of(results, method, 'rows_per_second'):8,.0f}"
@@ -242,6 +247,7 @@ def _run_figures(results: Sequence[Result], method: str) -> dict[str, Any]:
     return {
         "runs": len(losses(results, method)),
         "worse_than_default": share_worse(results, method),
+        "clearly_worse_than_default": share_clearly_worse(results, method),
         "commits": commits_of(results, [method]).get(method, {}),
         "claim_bias": asdict(bias) if bias else None,
         "overtuning": asdict(over) if over else None,

@@ -252,6 +252,21 @@ def share_worse(
     return (float(np.mean(worse)) if worse else np.nan), share_interval(sum(worse), len(worse))
 
 
+def share_clearly_worse(results: Sequence[Result], method: str) -> tuple[float, tuple[float, float]]:
+    """Return the share of runs worse than the default by more than 1% and two standard errors.
+
+    The error is the test rows': with a handful of positives they hardly tell two models apart. Where it is
+    unknown 1% is enough.
+    """
+    default = losses(results, "default")
+    worse = [
+        log_ratio(each.loss, default[each.table, each.seed]) > max(NOTICEABLE, 2 * (each.noise or 0.0))
+        for each in results
+        if each.method == method and each.loss is not None and (each.table, each.seed) in default
+    ]
+    return (float(np.mean(worse)) if worse else np.nan), share_interval(sum(worse), len(worse))
+
+
 def share_interval(n_found: int, n_runs: int) -> tuple[float, float]:
     """Return the 95% interval of Clopper and Pearson of a share; NaN without runs."""
     if not n_runs:

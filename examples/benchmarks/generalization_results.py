@@ -34,6 +34,8 @@ class Result:
     incumbents : tuple of float
         Test losses of the configurations that were the best so far, in order, each fitted on all rows after
         the clock, a dozen of them evenly spaced; the last one is the delivered model's. Empty: unknown.
+    noise : float or None
+        Standard error of log(loss / the default's loss), by the test rows; None: unknown.
     failed : str or None
         Why there is no loss.
     details : mapping
@@ -51,6 +53,7 @@ class Result:
     trials: int | None = None
     rows_per_second: float | None = None
     incumbents: tuple[float, ...] = ()
+    noise: float | None = None
     failed: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
 

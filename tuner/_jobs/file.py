@@ -307,6 +307,8 @@ def absolute_uri(uri: str, folder: Path) -> str:
     'sqlite:////data/mlflow.db'
     >>> absolute_uri("https://mlflow.example", Path("/jobs"))
     'https://mlflow.example'
+    >>> absolute_uri("127.0.0.1:5000", Path("/jobs"))
+    '127.0.0.1:5000'
     """
     sqlite = re.fullmatch(r"(sqlite(?:\+\w+)?:///)([^?]+)(.*)", uri)
     if sqlite:
@@ -315,7 +317,8 @@ def absolute_uri(uri: str, folder: Path) -> str:
         return uri if kept else f"{prefix}{Path(os.path.abspath(folder / path)).as_posix()}{query}"
     if re.match(r"file:[^/]", uri):
         return Path(os.path.abspath(folder / uri.removeprefix("file:"))).as_uri()
-    if not uri or re.match(r"[A-Za-z][\w+.-]+:", uri) or uri in ("databricks", "databricks-uc", "uc"):
+    is_address = re.match(r"[A-Za-z][\w+.-]+:|[\d.]+:\d+", uri)
+    if not uri or is_address or uri in ("databricks", "databricks-uc", "uc"):
         return uri
     return os.path.abspath(folder / uri)
 

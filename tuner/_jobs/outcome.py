@@ -81,7 +81,7 @@ def sync_outcome(
 
 
 def _counts(trials: Iterable[TrialRecord]) -> dict[str, int]:
-    states = [trial.state for trial in trials]
+    states: list[str] = [trial.state for trial in trials]
     names = {"finished": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}
     return {name: states.count(state) for name, state in names.items()}
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +12,7 @@ import numpy as np
 
 from tuner._options.rules import check_choice, check_names, is_number
 from tuner._options.spaces import SpaceChanges, resolve_spaces
+from tuner._process.secrets import mask_secrets
 from tuner.exceptions import InputError
 from tuner.findings import codes
 
@@ -208,3 +211,18 @@ def _check_texts(config: TuningConfig) -> None:
         if value is not None and not isinstance(value, str):
             kind = type(value).__name__  # not the value: it may hold a password
             raise InputError(f"`{name}` must be a text or None.", f"a {kind}", f'Try `{name}="{example}"`.')
+    if config.tracking and config.tracking_uri:
+        _check_tracking_uri(config.tracking_uri)
+
+
+def _check_tracking_uri(uri: str) -> None:
+    """Refuse what MLflow refuses whenever it is asked: a folder, or a server without its protocol."""
+    is_address = "://" in uri or uri.startswith(("databricks", "uc"))
+    if (is_address and not uri.startswith("file:")) or os.environ.get("MLFLOW_ALLOW_FILE_STORE"):
+        return
+    is_server = re.fullmatch(r"[\w.-]+:\d+/?", uri)
+    cure = (
+        f'Try "http://{uri}".' if is_server else 'MLflow keeps no runs in folders: try "sqlite:///mlflow.db".'
+    )
+    rule = "`tracking_uri` must be the address of a server or a database."
+    raise InputError(rule, repr(mask_secrets(uri)), cure)

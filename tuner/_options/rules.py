@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from difflib import get_close_matches
+from typing import TypeGuard
 
 import numpy as np
 
@@ -36,11 +37,16 @@ def check_choice(name: str, value: object, valid: Sequence[str | None]) -> None:
 
 def check_names(name: str, given: object, valid: Sequence[str] | None, example: str) -> None:
     """Refuse what is no list of names; with ``valid``, names beyond it."""
-    if isinstance(given, str) or not isinstance(given, Iterable):
+    if not is_list(given):
         raise InputError(f"`{name}` must be a list of names.", repr(given), f"Try `{example}`.")
     for each in given:
         if valid is not None and each not in valid:
             raise InputError(f"`{name}` must hold known names only.", repr(each), nearest(each, valid))
+
+
+def is_list(given: object) -> TypeGuard[Iterable[object]]:
+    """Whether the value has an order, and can be read twice: sets and generators are no lists."""
+    return isinstance(given, Iterable) and not isinstance(given, str | Set | Iterator)
 
 
 def nearest(name: object, valid: Sequence[str]) -> str:

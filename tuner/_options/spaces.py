@@ -16,7 +16,7 @@ from search_spaces import (
     SpaceError,
     augmentation,
 )
-from tuner._options.rules import check_known, check_mapping
+from tuner._options.rules import check_known, check_mapping, is_list
 from tuner._types import Scalar
 from tuner.exceptions import InputError
 
@@ -36,7 +36,7 @@ def resolve_spaces(
         Whether the rows are images; None where that is not known yet.
     """
     given = DEFAULT_FAMILIES if families is None else families
-    if isinstance(given, str) or not isinstance(given, Iterable) or not (names := tuple(given)):
+    if not is_list(given) or not (names := tuple(given)):
         raise InputError("`families` must be a list of names.", repr(given), 'Try ["lightgbm"].')
     for family in names:
         check_known("family", family, tuple(SPACES))
