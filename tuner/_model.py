@@ -202,30 +202,36 @@ def score_held_out(blended: Blended, dataset: Dataset, metric: Metric) -> HeldOu
 
 @dataclass(frozen=True)
 class Latency:
-    """How long predictions take, on one core or more as the library decides, measured once.
+    """How long predictions of raw rows take, on one core or more as the library decides, measured once.
 
     Attributes
     ----------
     row_milliseconds : float
         Of a call with one row.
     rows_per_second : float
-        Of a call with up to ``LATENCY_ROWS`` rows.
+        Of a call with ``LATENCY_ROWS`` rows.
     """
 
     row_milliseconds: float
     rows_per_second: float
 
 
-def measure_latency(blended: Blended, table: Table) -> Latency:
-    """Time predictions of a few rows, after one call that loads the models."""
-    blended.predict(table.part(0, 1))
-    many = table.part(0, LATENCY_ROWS)
+def measure_latency(model: Delivered, dataset: Dataset) -> Latency:
+    """Time predictions of a few raw rows, encoding included, after one call that loads the models."""
+    _ready(model.blended).predict(dataset.table.part(0, 1))
+    one, many = (_raw_rows(dataset.sample, count) for count in (1, LATENCY_ROWS))
     started = perf_counter()
-    blended.predict(table.part(0, 1))
+    model.predict(one)
     between = perf_counter()
-    blended.predict(many)
+    model.predict(many)
     ended = perf_counter()
-    return Latency(1e3 * (between - started), many.n_rows / max(ended - between, 1e-9))
+    return Latency(1e3 * (between - started), LATENCY_ROWS / max(ended - between, 1e-9))
+
+
+def _raw_rows(sample: Any, count: int) -> Any:
+    """Return as many raw rows, those of the sample in turn."""
+    rows = np.arange(count) % sample.shape[0]
+    return sample.iloc[rows] if hasattr(sample, "iloc") else sample[rows]
 
 
 def _ready(blended: Blended | None) -> Blended:

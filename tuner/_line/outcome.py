@@ -54,6 +54,7 @@ def conclude(
     estimate = _claimed(estimates) if estimates else None
     selection_loss = _selection_loss(finals, estimates)
     delivered = shipped_model(finals, estimates)
+    model = deliver(delivered.model, dataset)
     slices = slice_scores(
         dataset,
         metric,
@@ -97,8 +98,8 @@ def conclude(
         diagnosis=diagnose(winner, search.trials, search.spaces, evidence),
         study=search.study,
         study_name=study_name,
-        model=deliver(delivered.model, dataset),
-        latency=measure_latency(delivered.model, dataset.table),
+        model=model,
+        latency=measure_latency(model, dataset),
         reliability=delivered.reliability,
         card=card,
         notes=dataset.notes + choice.notes + (estimates.notes if estimates else ()),
