@@ -8,6 +8,7 @@ fitted on training rows only, in `tuner._rows.preparation` and the families.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -175,7 +176,8 @@ class Schema:
         else:
             self._check_width(frame.shape[1])
         names = [str(name) for name in frame.columns] if named else self._fit_names()
-        used = [names.index(column.name) for column in self.columns]
+        positions = {name: index for index, name in enumerate(names)}
+        used = [positions[column.name] for column in self.columns]
         if isinstance(frame, pd.DataFrame):
             return Table(*encode_columns(frame.iloc[:, used], self.columns))
         picked = frame if len(used) == self.n_inputs else frame[:, used]
@@ -206,9 +208,9 @@ class Schema:
             )
 
     def _check_names(self, names: list[str]) -> None:
-        fitted = self._fit_names()
-        missing = [name for name in fitted if name not in names]
-        extra = [name for name in names if name not in fitted or names.count(name) > 1]
+        fitted, counts = set(self._fit_names()), Counter(names)
+        missing = [name for name in self._fit_names() if name not in counts]
+        extra = [name for name in names if name not in fitted or counts[name] > 1]
         if missing or extra:
             raise InputError(
                 "Feature columns at predict must be those of fit.",
