@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import math
 import os
@@ -1035,6 +1036,53 @@ def test_column_types_may_change_after_fit(uri: str) -> None:
         kind=X["kind"].astype(object),
     )
     assert np.array_equal(served.predict(changed), model.predict_proba(changed))
+
+
+def dated_rows() -> tuple[pd.DataFrame, pd.Series]:
+    """Return mixed rows with dates of the year 9999, dates in Arrow with a zone and without, and as texts."""
+    X, y = mixed_rows(missing=False)
+    days = X["day"].astype("datetime64[us]")
+    open_ended = days.where(X.index % 3 > 0, pd.Timestamp("9999-12-31"))
+    return X.assign(
+        amount=X["amount"].round(3),
+        end=open_ended,
+        gone=open_ended.where(X.index % 5 > 0).astype("timestamp[us][pyarrow]"),
+        seen=days.dt.tz_localize("UTC").where(X.index % 7 > 0).astype("timestamp[us, tz=UTC][pyarrow]"),
+        told=days.astype(str),
+    ), y
+
+
+@pytest.mark.usefixtures("reading")
+def test_dates_and_texts_are_served_in_any_form(uri: str) -> None:
+    """As at fit, all missing, as categories, as texts, as dates and with a zone: as our own predict."""
+    import mlflow.pyfunc
+
+    X, y = dated_rows()
+    model, info = log_one(uri, make_dataset(X, y))
+    served = mlflow.pyfunc.load_model(info.model_uri)
+    for changes in (
+        {},
+        {"city": np.nan, "day": np.nan, "told": np.nan, "seen": np.nan},
+        {"city": X["city"].astype("category"), "kind": X["kind"].astype(str)},
+        {"told": X["day"], "day": X["told"]},
+        {"day": X["day"].dt.tz_localize("UTC"), "seen": X["day"]},
+    ):
+        changed = X.assign(**changes)
+        assert np.array_equal(served.predict(changed), model.predict_proba(changed)), changes
+
+
+@pytest.mark.usefixtures("reading")
+def test_rows_sent_as_json_are_read_like_the_frame(uri: str) -> None:
+    """What MLflow's scoring server makes of ``dataframe_split`` predicts what the frame does."""
+    import mlflow.pyfunc
+    from mlflow.utils.proto_json_utils import dataframe_from_parsed_json
+
+    X, y = dated_rows()
+    model, info = log_one(uri, make_dataset(X, y))
+    served = mlflow.pyfunc.load_model(info.model_uri)
+    sent = json.loads(X.to_json(orient="split", date_format="iso"))
+    rows = dataframe_from_parsed_json(sent, "split", served.metadata.get_input_schema())
+    assert np.array_equal(served.predict(rows), model.predict_proba(X))
 
 
 @pytest.mark.usefixtures("reading")

@@ -15,9 +15,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from scipy import sparse
 
+from tuner._rows.table import is_named
 from tuner._tracking.items import DIGEST
 from tuner._tracking.write import log_files
 
@@ -219,46 +219,30 @@ def trusted_types(model: Delivered) -> list[str]:
 
 def infer_signature(model: Delivered, sample: Any) -> ModelSignature:
     """Return the signature: the input's columns, and probabilities or values as output."""
-    from mlflow.models import ModelSignature
-    from mlflow.types.utils import _infer_schema
+    from mlflow import models
 
     output = np.asarray(getattr(model, _predict_name(model))(sample))
-    return ModelSignature(inputs=input_schema(sample), outputs=_infer_schema(output))
+    outputs = models.infer_signature(model_output=output).outputs
+    return models.ModelSignature(inputs=input_schema(sample), outputs=outputs)
 
 
 def input_schema(sample: Any) -> Schema:
     """Return MLflow's schema of the input.
 
-    Texts and naive datetimes get their type. Other columns of a table are ``any``: MLflow's ``double``
-    refuses int64, boolean and nullable columns, its ``string`` refuses categories, its ``long`` missing
-    values; `tuner` checks and encodes them itself. Images and sparse matrices are tensors.
+    Columns of a table are ``any``, as `tuner` checks and encodes them itself: MLflow's ``double`` refuses
+    int64, boolean and nullable columns, its ``string`` categories and columns without any text, its ``long``
+    missing values, its ``datetime`` zones and the year 9999. Images and sparse matrices are tensors.
     """
-    from mlflow.types.schema import AnyType, ColSpec, DataType, Schema, TensorSpec
+    from mlflow.types.schema import AnyType, ColSpec, Schema, TensorSpec
 
     anything: Any = AnyType()  # type: ignore[no-untyped-call]
-    if type(sample).__module__.split(".")[0] == "polars":
-        sample = sample.to_pandas()
-    if isinstance(sample, pd.DataFrame):
-        kinds: dict[str, Any] = {"text": DataType.string, "datetime": DataType.datetime, "other": anything}
+    if is_named(sample):
         named = all(isinstance(name, str) for name in sample.columns)
-        return Schema(
-            [
-                ColSpec(kinds[_kind(sample.iloc[:, i])], name=name if named else None)
-                for i, name in enumerate(sample.columns)
-            ]
-        )
+        return Schema([ColSpec(anything, name=name if named else None) for name in sample.columns])
     array: Any = sample if sparse.issparse(sample) else np.asarray(sample)
     if array.ndim == 2 and not sparse.issparse(sample):
         return Schema([ColSpec(anything) for _ in range(array.shape[1])])
     return Schema([TensorSpec(np.dtype(array.dtype), (-1, *array.shape[1:]))])
-
-
-def _kind(values: pd.Series) -> str:
-    if values.dtype.kind == "M" and getattr(values.dtype, "tz", None) is None:
-        return "datetime"
-    inferred = pd.api.types.infer_dtype(values, skipna=True)
-    is_category = isinstance(values.dtype, pd.CategoricalDtype)
-    return "text" if inferred == "string" and not is_category else "other"
 
 
 def code_paths() -> list[str]:
