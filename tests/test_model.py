@@ -1,7 +1,8 @@
-"""The delivered model: what its serving time counts."""
+"""The delivered model: what its serving time counts, and that scikit-learn's tools take it."""
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import dataclass
 from time import sleep
 from typing import Any
@@ -11,10 +12,16 @@ import pandas as pd
 import polars as pl
 import pytest
 from scipy import sparse
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.inspection import partial_dependence, permutation_importance
+from sklearn.metrics import check_scoring
+from sklearn.utils.validation import check_is_fitted
 
 from tuner._model import LATENCY_ROWS, Blended, Delivered, Member, deliver, measure_latency
 from tuner._rows.data import Dataset, make_dataset
 from tuner._rows.table import Schema
+from tuner.exceptions import InputError
 
 X = np.random.default_rng(0).normal(size=(20, 3))
 Y = np.arange(20) / 20
@@ -64,3 +71,41 @@ def test_the_serving_time_is_that_of_raw_rows(table: Any, monkeypatch: pytest.Mo
     assert sizes == [1, LATENCY_ROWS]
     assert latency.row_milliseconds >= 20
     assert latency.rows_per_second <= LATENCY_ROWS / 0.02
+
+
+def named(task: str) -> tuple[pd.DataFrame, Any, Any]:
+    """Return rows with names, a target that follows the first column, and a delivered model."""
+    frame = pd.DataFrame(X, columns=list("abc"))
+    y = Y if task == "regression" else np.where(X[:, 0] > 0, "yes", "no")
+    return frame, y, delivered(make_dataset(frame, y))
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_scikit_learn_inspects_the_model(task: str) -> None:
+    """Only the first column matters to the model, and its probability or value rises with it."""
+    frame, y, model = named(task)
+    for each in (model, clone(model), pickle.loads(pickle.dumps(model))):
+        assert each.n_features_in_ == 3
+        assert each.feature_names_in_.tolist() == ["a", "b", "c"]
+        check_is_fitted(each)
+        assert check_scoring(each)(each, frame, y) == each.score(frame, y)
+    importances = permutation_importance(model, frame, y, n_repeats=3, random_state=0).importances_mean
+    assert importances[0] != 0
+    assert importances[1:].tolist() == [0, 0]
+    [rising] = partial_dependence(model, frame, ["a"])["average"]
+    assert (np.diff(rising) > 0).all()
+
+
+def test_columns_without_names_have_none() -> None:
+    """An array has a number of columns; an empty model not even that, and says that it is not fitted."""
+    model = delivered(make_dataset(X, Y))
+    assert (model.n_features_in_, hasattr(model, "feature_names_in_")) == (3, False)
+    assert not hasattr(type(model)(), "n_features_in_")
+    with pytest.raises(NotFittedError):
+        check_is_fitted(type(model)())
+
+
+def test_a_delivered_model_is_not_fitted_again() -> None:
+    """It says what to fit instead."""
+    with pytest.raises(InputError, match=r"`DeliveredRegressor\.fit`\. Fit a `TunedClassifier` or"):
+        delivered(make_dataset(X, Y)).fit(X, Y)

@@ -103,7 +103,48 @@ class Blended:
         return f"<{type(self).__name__}: {self}>"
 
 
-class DeliveredClassifier(ClassifierMixin, BaseEstimator):
+class _Fitted(BaseEstimator):
+    """What scikit-learn's tools ask of a fitted estimator."""
+
+    blended: Blended | None
+
+    @property
+    def n_features_in_(self) -> int:
+        """Number of columns at fit."""
+        return self._schema().n_inputs
+
+    @property
+    def feature_names_in_(self) -> Any:
+        """Names of the columns at fit, where they had names."""
+        names = self._schema().input_names
+        if names is None:
+            raise AttributeError("The columns had no names at fit.")
+        return np.array(names, dtype=object)
+
+    def fit(self, X: Any, y: Any = None) -> Any:  # noqa: ARG002
+        """Refuse to be fitted.
+
+        Raises
+        ------
+        InputError
+            Always.
+        """
+        raise InputError(
+            "What a tuning run delivers is not fitted again.",
+            f"`{type(self).__name__}.fit`",
+            "Fit a `TunedClassifier` or a `TunedRegressor`.",
+        )
+
+    def _schema(self) -> Schema:
+        if self.blended is None:
+            raise AttributeError("An empty model has seen no columns.")
+        return self.blended.schema
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self.blended is not None
+
+
+class DeliveredClassifier(ClassifierMixin, _Fitted):
     """A tuned classifier, ready to predict.
 
     Parameters
@@ -133,11 +174,8 @@ class DeliveredClassifier(ClassifierMixin, BaseEstimator):
         )
         return np.asarray(self.classes_)[codes]
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return self.blended is not None
 
-
-class DeliveredRegressor(RegressorMixin, BaseEstimator):
+class DeliveredRegressor(RegressorMixin, _Fitted):
     """A tuned regressor, ready to predict.
 
     Parameters
@@ -156,9 +194,6 @@ class DeliveredRegressor(RegressorMixin, BaseEstimator):
         """Return predicted values of shape (n_samples,)."""
         raw = _ready(self.blended).predict(_ready(self.blended).schema.encode(X))
         return np.maximum(np.expm1(raw), 0.0) if self.log_target else raw
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return self.blended is not None
 
 
 Delivered = DeliveredClassifier | DeliveredRegressor
