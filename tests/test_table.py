@@ -92,14 +92,13 @@ def test_texts_of_every_kind_become_codes(values):
     [
         STAMPS,
         STAMPS.dt.tz_localize("UTC"),
-        STAMPS.dt.tz_localize("UTC").dt.tz_convert(BERLIN),
         pd.Series([dt.datetime(2020, 2, 29, 13, 30), None, dt.datetime(2021, 1, 1)], dtype=object),
         pd.Series(
             [dt.datetime(2020, 2, 29, 13, 30, tzinfo=UTC), None, dt.datetime(2021, 1, 1)], dtype=object
         ),
         STAMPS.astype("timestamp[us][pyarrow]"),
     ],
-    ids=["naive", "utc", "berlin", "object", "mixed zones", "arrow"],
+    ids=["naive", "utc", "object", "mixed zones", "arrow"],
 )
 def test_dates_of_every_kind_become_parts_in_utc(values):
     """29 February 2020, 13:30 UTC: day 18321.5625 since 1970, year, month, day, Saturday (5), hour."""
@@ -109,6 +108,72 @@ def test_dates_of_every_kind_become_parts_in_utc(values):
     np.testing.assert_allclose(numeric[0], [18321.5625, 2020, 2, 29, 5, 13])
     assert np.isnan(numeric[1]).all()
     assert numeric.shape == (3, len(DATE_PARTS))
+
+
+IN_BERLIN = pd.Series(pd.to_datetime(["2020-01-01 00:00", None, "2020-07-01 00:30"])).dt.tz_localize(BERLIN)
+
+
+@pytest.mark.parametrize(
+    "dtype", [IN_BERLIN.dtype, f"timestamp[us, tz={BERLIN}][pyarrow]"], ids=["pandas", "arrow"]
+)
+def test_dates_of_a_zone_have_the_parts_of_its_clock(dtype):
+    """New Year's midnight in Berlin is one, though 23:00 of day 18261 since 1970 in UTC."""
+    schema, table, _ = read_schema(pd.DataFrame({"a": IN_BERLIN.astype(dtype)}))
+    # 2020-01-01 is 50 * 365 + 12 leap days = 18262 days after 1970-01-01, less an hour: it was 23:00 in UTC
+    expected = [18262 - 1 / 24, 2020, 1, 1, 2, 0]
+    np.testing.assert_allclose(table.numeric[0], expected)
+    np.testing.assert_allclose(table.numeric[2, 1:], [2020, 7, 1, 2, 0])
+    naive = dt.datetime(2020, 1, 1)
+    for same in (
+        naive,
+        pd.Timestamp(naive, tz=BERLIN),
+        pd.Timestamp("2019-12-31 23:00", tz="UTC"),
+        pd.Timestamp("2019-12-31 18:00", tz="America/New_York"),
+        dt.date(2020, 1, 1),
+        "2020-01-01",
+        "2020-01-01T00:00",
+        "2019-12-31T23:00Z",
+        "2020-01-01T01:00:00.000+02:00",
+    ):
+        for values in (pd.Series([same]), pd.Series([same, None], dtype=object)):
+            encoded = schema.encode(pd.DataFrame({"a": values})).numeric
+            np.testing.assert_allclose(encoded[0], expected, err_msg=repr(values))
+    mixed = pd.Series([naive, pd.Timestamp(naive, tz="UTC")], dtype=object)
+    assert schema.encode(pd.DataFrame({"a": mixed})).numeric[:, -1].tolist() == [0, 1]
+
+
+def test_clocks_that_are_changed_and_far_ends_are_read():
+    """02:30 is skipped in March and told twice in October; the year 9999 ends when it is 10000 elsewhere."""
+    schema, *_ = read_schema(pd.DataFrame({"a": IN_BERLIN}))
+    told = pd.DataFrame({"a": ["2020-03-29T02:30", "2020-10-25T02:30", "9999-12-31"]})
+    assert schema.encode(told).numeric[:, -1].tolist() == [3, 2, 0]
+    end = (
+        pd.Series(pd.to_datetime(["9999-12-31", "2020-01-01"]))
+        .astype("datetime64[us]")
+        .dt.tz_localize(BERLIN)
+    )
+    _, numeric, _ = read(end)
+    assert numeric[:, [1, 3, 5]].tolist() == [[9999, 31, 0], [2020, 1, 0]]
+    for zone, text, expected in (
+        (BERLIN, "9999-12-31T23:59Z", [10000, 1, 0]),
+        (BERLIN, "0001-01-01", [1, 1, 0]),
+        ("America/New_York", "9999-12-31T23:59:59", [9999, 31, 23]),
+    ):
+        schema, *_ = read_schema(pd.DataFrame({"a": IN_BERLIN.dt.tz_convert(zone)}))
+        encoded = schema.encode(pd.DataFrame({"a": [text]})).numeric
+        assert encoded[:, [1, 3, 5]].tolist() == [expected]
+
+
+def test_a_column_knows_its_zone_by_name():
+    """A fixed offset has one, too; a schema saved before zones were kept has none, and is printed as ever."""
+    fixed = pd.Series(pd.to_datetime(["2020-01-01T00:00+01:00", "2020-01-02T00:00+01:00"]))
+    columns = [read(values)[0] for values in (IN_BERLIN, fixed, STAMPS.dt.tz_localize("UTC"), STAMPS)]
+    assert [column.zone for column in columns] == [BERLIN, "UTC+01:00", None, None]
+    assert read(fixed)[1][:, -1].tolist() == [0, 0]
+    old = Column("a", "datetime")
+    del old.__dict__["zone"]
+    assert old.zone is None
+    assert repr(old) == "Column(name='a', kind='datetime', categories=())"
 
 
 def test_object_dates_are_dates():

@@ -8,18 +8,20 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from tuner._types import FloatArray, IntArray
+from tuner._types import BoolArray, FloatArray, IntArray
 from tuner.exceptions import InputError
 
 ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+OFFSET = re.compile(r"[T ].*(Z|[+-]\d\d(:?\d\d)?)$")  # of a date and time from UTC
 DATES_SHARE = 0.95  # of distinct texts: a few that a form was left open with are gaps
+ZONE_RULES = (pd.Timestamp("0001-01-03", tz="UTC"), pd.Timestamp("9999-12-29", tz="UTC"))
 DATE_PARTS = ("epoch_days", "year", "month", "day", "day_of_week", "hour")
 MISSING = -1  # code of a missing category
 LARGEST = 1e100  # of a number: sums of squares of such do not overflow
@@ -38,11 +40,14 @@ class Column:
         How it is encoded; texts that are nearly all dates are dates.
     categories : tuple of str
         Names whose index is the code; a name not in it gets ``len(categories)``.
+    zone : str or None
+        Whose clock the parts of a date are read off, and naive dates are of; None: UTC.
     """
 
     name: str
     kind: Literal["numeric", "categorical", "datetime"]
     categories: tuple[str, ...] = ()
+    zone: str | None = field(default=None, repr=False)  # by the text, a dataset is known again
 
 
 def read_column(name: str, values: pd.Series) -> Column | None:
@@ -59,12 +64,22 @@ def read_column(name: str, values: pd.Series) -> Column | None:
     if len(distinct) == 0 or (len(distinct) == 1 and not values.isna().any()):
         return None
     if isinstance(values.dtype, pd.DatetimeTZDtype) or values.dtype.kind == "M":
-        return Column(name, "datetime")
+        return Column(name, "datetime", zone=_zone(values.dtype))
     if values.dtype.kind in "biuf":
         return Column(name, "numeric")
     if not is_category and _are_iso_dates(distinct):
         return Column(name, "datetime")
     return Column(name, "categorical", tuple(sorted(set(category_names(values.dropna())))))
+
+
+def _zone(dtype: Any) -> str | None:
+    """Return the name of a type's time zone; None where it has none, or none that can be found by name."""
+    name = str(getattr(getattr(dtype, "pyarrow_dtype", dtype), "tz", None) or "UTC")
+    try:
+        pd.Timestamp(0, tz=name)
+    except (KeyError, ValueError, OSError):
+        return None
+    return None if name == "UTC" else name
 
 
 def _are_iso_dates(distinct: Iterable[Any]) -> bool:
@@ -216,13 +231,46 @@ def _codes(values: pd.Series, column: Column) -> IntArray:
 def _date_parts(values: pd.Series, column: Column) -> list[FloatArray]:
     stamps = _column_dates(values, column)
     stamps = stamps.astype("datetime64[us, UTC]") if isinstance(values.dtype, pd.ArrowDtype) else stamps
+    if column.zone is not None and not isinstance(values.dtype, pd.DatetimeTZDtype):
+        stamps = _of_zone(stamps, np.array([_is_naive(value) for value in values]), column.zone)
     missing = stamps.isna().to_numpy()
     epoch = pd.Timestamp(0, tz="UTC").as_unit("s")  # in nanoseconds it would bar the year 9999
     seconds = (stamps - epoch).dt.total_seconds().to_numpy()
+    local = stamps if column.zone is None else _on_the_clock(stamps, column.zone)
     parts = [seconds / 86400.0] + [
-        getattr(stamps.dt, part).to_numpy(dtype=float, na_value=np.nan) for part in DATE_PARTS[1:]
+        getattr(local.dt, part).to_numpy(dtype=float, na_value=np.nan) for part in DATE_PARTS[1:]
     ]
     return [np.where(missing, np.nan, part) for part in parts]
+
+
+def _on_the_clock(stamps: pd.Series, zone: str) -> pd.Series:
+    """Return what the clock of a zone shows."""
+    near = _near(stamps)
+    ahead = near.dt.tz_convert(zone).dt.tz_localize(None) - near.dt.tz_localize(None)
+    shown: pd.Series = stamps.dt.tz_localize(None) + ahead
+    return shown
+
+
+def _of_zone(stamps: pd.Series, naive: BoolArray, zone: str) -> pd.Series:
+    """Return dates, naive ones as of a zone instead of UTC: in summer where its clock tells them twice."""
+    near = _near(stamps).dt.tz_localize(None)
+    is_summer = np.full(len(near), fill_value=True)
+    zoned = near.dt.tz_localize(zone, ambiguous=is_summer, nonexistent="shift_forward")
+    ahead = near - zoned.dt.tz_convert("UTC").dt.tz_localize(None)
+    read: pd.Series = stamps.mask(naive, stamps - ahead)
+    return read
+
+
+def _near(stamps: pd.Series) -> pd.Series:
+    """Return dates, the farthest replaced by the nearest that no zone carries out of the years 1 to 9999."""
+    near: pd.Series = stamps.dt.as_unit("us").clip(*ZONE_RULES)
+    return near
+
+
+def _is_naive(value: Any) -> bool:
+    if isinstance(value, str):
+        return OFFSET.search(value) is None
+    return getattr(value, "tzinfo", None) is None
 
 
 def _column_dates(values: pd.Series, column: Column) -> pd.Series:
