@@ -272,9 +272,10 @@ def test_a_category_of_dates_is_encoded_as_it_was_fitted():
     [
         pd.Series([dt.date(9999, 12, 31), None, dt.date(1, 1, 1)], dtype=object),
         pd.Series(["9999-12-31", None, "0001-01-01"], dtype="datetime64[us]"),
+        pd.Series([pd.Timestamp("9999-12-31"), STAMPS[2].as_unit("ns"), pd.Timestamp(1, 1, 1)], dtype=object),
         pd.Series([dt.datetime(9999, 12, 31), None, dt.datetime(1, 1, 1)], dtype="timestamp[us][pyarrow]"),
     ],
-    ids=["objects", "microseconds", "arrow"],
+    ids=["objects", "microseconds", "beside nanoseconds", "arrow"],
 )
 def test_dates_may_lie_beyond_what_nanoseconds_hold(values):
     """An open end is often the year 9999: day 2,932,896 since 1970."""
@@ -574,12 +575,16 @@ def test_dense_and_sparse_meet():
         (lambda frame: frame.assign(d=[20200101, 20200102, 20200103]), "numbers such as 20200101"),
         (lambda frame: frame.assign(d=[None, 1.5, None]), "numbers such as 1.5"),
         (lambda frame: frame.assign(n=[1.0, np.inf, 2.0]), "infinity in column 'n'"),
+        (
+            lambda frame: frame.assign(n=[1, 10**309, 2]),
+            "at most 1e+100. Got an integer beyond 1e308 in column 'n'. Re",
+        ),
         (lambda frame: frame.assign(c=["x", ["y"], None]), "list"),
         (lambda frame: frame.iloc[:0], "0 sample"),
     ],
     ids=[
         *("fewer", "more", "renamed", "twice", "narrow", "wide", "text", "no dates", "day first", "one day"),
-        *("days", "seconds", "inf", "list", "empty"),
+        *("days", "seconds", "inf", "huge", "list", "empty"),
     ],
 )
 def test_columns_that_differ_from_fit_are_refused(change, named):
@@ -626,6 +631,9 @@ def test_an_infinite_column_goes_by_what_the_user_calls_it():
 
 # Bad tables
 
+STAMP_NS = pd.Timestamp("2020-01-01").as_unit("ns")
+FAR_STAMP = pd.Timestamp(np.datetime64("999999-01-01", "s"))
+
 
 @pytest.mark.parametrize(
     ("X", "says"),
@@ -656,6 +664,9 @@ def test_an_infinite_column_goes_by_what_the_user_calls_it():
         (pd.DataFrame([[1, 2], [3, 4]], columns=[1, "1"]), "unique"),
         (pd.DataFrame({"a": [[1], [2]]}), "cell"),
         (pd.DataFrame({"a": ["text", {"b": 1}]}), "cell"),
+        (pd.DataFrame({"a": pd.Series([10**309, 1], dtype=object)}), "at most 1e+100"),
+        (pd.DataFrame({"a": pd.Series([FAR_STAMP, STAMP_NS], dtype=object)}), "microseconds"),
+        (pl.DataFrame({"a": [1, 2]}, schema={"a": pl.Int128}), "64 bits"),
     ],
 )
 def test_bad_tables_are_refused(X, says):

@@ -117,9 +117,9 @@ def _plain_object(name: str, values: pd.Series) -> pd.Series:
     kind = pd.api.types.infer_dtype(values, skipna=True)
     known = values.notna()
     if kind in ("integer", "floating", "mixed-integer-float", "boolean", "decimal") or not known.any():
-        return values.where(known, np.nan).astype("float64")
+        return _object_numbers(name, values.where(known, np.nan))
     if kind in ("datetime", "datetime64", "date"):
-        return pd.to_datetime(values, utc=True)
+        return _object_dates(name, values)
     if kind in ("timedelta", "timedelta64"):
         return pd.to_timedelta(values).dt.total_seconds()
     nested = [value for value in values.dropna() if isinstance(value, list | dict | set | np.ndarray)]
@@ -130,6 +130,33 @@ def _plain_object(name: str, values: pd.Series) -> pd.Series:
             "Split it into columns.",
         )
     return values.astype(object)
+
+
+def _object_numbers(name: str, values: pd.Series) -> pd.Series:
+    try:
+        return values.astype("float64")
+    except OverflowError as error:
+        raise _too_large("an integer beyond 1e308", repr(name)) from error
+
+
+def _object_dates(name: str, values: pd.Series) -> pd.Series:
+    try:
+        return _in_utc(values)
+    except pd.errors.OutOfBoundsDatetime as error:
+        raise InputError(
+            f"Dates of column {name!r} must be near enough to be counted in microseconds.",
+            str(error),
+            "Replace those that are not by missing ones.",
+        ) from error
+
+
+def _in_utc(values: pd.Series) -> pd.Series:
+    """Return dates in UTC, to the microsecond where some are too far off for the nanoseconds of others."""
+    try:
+        return pd.to_datetime(values, utc=True)
+    except pd.errors.OutOfBoundsDatetime:
+        rounded = values.map(lambda value: pd.Timestamp(value).as_unit("us"), na_action="ignore")
+        return pd.to_datetime(rounded, utc=True)
 
 
 def _plain_categories(values: pd.Series, column: Column) -> pd.Series:
@@ -212,6 +239,8 @@ def _plain_column(values: pd.Series, column: Column) -> pd.Series:
 def _numbers(values: pd.Series, column: Column) -> FloatArray:
     try:
         return np.asarray(_plain(column.name, values).astype("float64"), dtype=np.float64)
+    except InputError:
+        raise
     except (TypeError, ValueError) as error:
         raise InputError(
             f"Column {column.name!r} was numeric at fit and must be so now.", str(error), "Convert it."
@@ -322,7 +351,7 @@ def parse_dates(values: pd.Series) -> pd.Series:
         warnings.filterwarnings("ignore", category=UserWarning)
         warnings.filterwarnings("ignore", "Parsing .* as a quarterly string", DeprecationWarning)
         try:
-            return pd.to_datetime(values, utc=True)
+            return _in_utc(values)
         except NotImplementedError as error:  # of a text such as "-1"
             raise ValueError(str(error)) from error
 
@@ -403,8 +432,13 @@ def check_finite(numbers: Any, names: Sequence[object]) -> None:
         columns = as_csr(numbers).indices[infinite] if is_sparse else np.nonzero(infinite)[1]
         first = columns.argmin()
         value = values[infinite][first]
-        raise InputError(
-            f"Features must be finite or missing, and at most {LARGEST:g}.",
-            f"{'an infinity' if np.isinf(value) else f'{value:g}'} in column {names[int(columns[first])]}",
-            "Replace it by a smaller number or by NaN (missing).",
-        )
+        what = "an infinity" if np.isinf(value) else f"{value:g}"
+        raise _too_large(what, names[int(columns[first])])
+
+
+def _too_large(what: str, column: object) -> InputError:
+    return InputError(
+        f"Features must be finite or missing, and at most {LARGEST:g}.",
+        f"{what} in column {column}",
+        "Replace it by a smaller number or by NaN (missing).",
+    )

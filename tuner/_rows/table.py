@@ -237,11 +237,12 @@ def as_frame(X: Any) -> Any:
     Raises
     ------
     InputError
-        If X is not two-dimensional, complex, not in memory, or of no rows or columns.
+        If X is not two-dimensional, complex, not in memory, of integers too wide, or of no rows or columns.
     """
     if _is_polars(X):
         if not hasattr(X, "to_pandas"):
             raise InputError("X must be in memory.", f"a polars {type(X).__name__}", "Call its `collect()`.")
+        _check_bits(X)
         X = X.to_pandas()
     if sparse.issparse(X):
         X = as_csr(X)
@@ -260,6 +261,17 @@ def as_frame(X: Any) -> Any:
         X.columns = pd.Index(_position_names(X.shape[1]))
     _check_shape(X.shape)
     return X
+
+
+def _check_bits(X: Any) -> None:
+    """Refuse a polars frame with integers that pandas does not take."""
+    for name, dtype in getattr(X, "schema", {}).items():
+        if "Int128" in str(dtype):
+            raise InputError(
+                "Integers must have at most 64 bits.",
+                f"{dtype} in column {name!r}",
+                "Cast it to Float64, or to String if it is a name.",
+            )
 
 
 def _position_names(width: int) -> list[str]:
