@@ -237,6 +237,8 @@ def _plain_column(values: pd.Series, column: Column) -> pd.Series:
 
 
 def _numbers(values: pd.Series, column: Column) -> FloatArray:
+    if isinstance(values.dtype, np.dtype) and values.dtype.kind in "biuf":  # as most are: at no cost a column
+        return values.to_numpy(dtype=np.float64)
     try:
         return np.asarray(_plain(column.name, values).astype("float64"), dtype=np.float64)
     except InputError:
