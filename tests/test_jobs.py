@@ -639,6 +639,21 @@ def test_a_store_that_cannot_keep_the_outcome_does_not_hide_it(write_job, monkey
     assert "run the job again. The trial store must be writable." in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("estimate", ["auto", "bbc", "nested", "none"])
+def test_rows_that_cannot_be_divided_leave_no_store(write_job, estimate):
+    """Two groups of one class each leave no fold that can train: refused before a database is opened."""
+    table = pd.DataFrame({"size": np.arange(60.0) % 7, "label": np.arange(60) // 30})
+    table["group"] = table["label"]
+    path = write_job(
+        'groups = "group"\n[search]\nfamilies = ["linear"]\nmax_trials = 1\n'
+        f'[final]\nestimate = "{estimate}"\n[storage]\nurl = "sqlite:///tuner.db"\n',
+        table=table,
+    )
+    with pytest.raises(InputError, match="training part"):
+        run_job(path)
+    assert {each.name for each in path.parent.iterdir()} == {"job.toml", "rows.csv"}
+
+
 def test_sync_finds_the_study_of_a_retune(write_job, make_trial, monkeypatch):
     """Under a name of its own, made of the labelled rows alone; its run begins as it was begun."""
     table = rows().astype({"label": object})

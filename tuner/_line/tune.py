@@ -98,6 +98,8 @@ class Checked:
         With the metric's target, copies of rows marked, and slices where the worst one counts.
     metric : Metric
     settings : Settings
+    plan : FoldPlan
+        The folds that choose.
     findings : tuple of Finding
         What the checks of the data say.
     """
@@ -105,16 +107,23 @@ class Checked:
     dataset: Dataset
     metric: Metric
     settings: Settings
+    plan: FoldPlan
     findings: tuple[Finding, ...]
+
+    def seeded(self, seed: int) -> Checked:
+        """Return the same with another seed, and the folds that it draws."""
+        settings = replace(self.settings, seed=seed)
+        return replace(self, settings=settings, plan=choosing_plan(self.dataset, settings))
 
 
 def check_run(dataset: Dataset, config: TuningConfig) -> Checked:
-    """Check the rows against the options.
+    """Check the rows against the options, and draw the folds that choose.
 
     Raises
     ------
     InputError
-        If the metric does not fit; `ChecksFailedError` if a check ends in an error that is not allowed.
+        If the metric does not fit, or the rows cannot be divided into folds; `ChecksFailedError` if a check
+        ends in an error that is not allowed.
     """
     check_memory(dataset.table, config.max_memory)
     metric, dataset = with_metric(dataset, config)
@@ -135,7 +144,7 @@ def check_run(dataset: Dataset, config: TuningConfig) -> Checked:
         dataset = with_slices(dataset, settings.slices, n_folds=settings.n_folds)
     if settings.estimate == "nested":
         plan_outer(dataset, settings)  # raises before any fit where none can be drawn
-    return Checked(dataset, metric, settings, findings)
+    return Checked(dataset, metric, settings, choosing_plan(dataset, settings), findings)
 
 
 def with_metric(dataset: Dataset, config: TuningConfig) -> tuple[Metric, Dataset]:
@@ -160,30 +169,30 @@ def tune_checked(
     checked: Checked, config: TuningConfig, context: RunContext, *, started: float
 ) -> TuningResult:
     """Tune on checked rows, in the study that the context names."""
-    dataset, metric, settings = checked.dataset, checked.metric, checked.settings
     study_name = context.study_name
     assert study_name is not None  # the caller names it
-    plan = choosing_plan(dataset, settings)  # raises where none can be drawn, before anything is kept
+    dataset, metric = checked.dataset, checked.metric
     with held(config, context, study_name) as store:
         known: Mapping[int, TrialRecord] = {}
         begin_with = context.begin_with
         if store is not None:
-            seed = store.open(seed=settings.seed, spaces=settings.spaces, lag=LAG)
-            if seed != settings.seed:  # the study's own
-                settings = replace(settings, seed=seed)
-                plan = choosing_plan(dataset, settings)
+            seed = store.open(seed=checked.settings.seed, spaces=checked.settings.spaces, lag=LAG)
+            if seed != checked.settings.seed:  # the study's own
+                checked = checked.seeded(seed)
             check_same(store, study_hash(dataset, config))
             if not begin_with and context.job_key:
                 winner = store.old_winner(context.name)
                 begin_with = () if winner is None else (winner,)
             known = to_go_on_with(store.load())
-        parent = parent_of(dataset, context, study_name, plan.hash)
+        parent = parent_of(dataset, context, study_name, checked.plan.hash)
         if store is not None and context.job_key:
             store.keep(begun(context.job_key), parent.to_json())
         listeners = Listeners(dataset, metric, config, context, parent, store, started)
         with one_thread_a_fit(), listeners:
-            line = _Line(dataset, metric, settings, plan, study_name, listeners.notify, begin_with)
-            result = line.run(_Clock(started, settings, tracking=config.tracking), known)
+            line = _Line(
+                dataset, metric, checked.settings, checked.plan, study_name, listeners.notify, begin_with
+            )
+            result = line.run(_Clock(started, checked.settings, tracking=config.tracking), known)
             return listeners.finish(replace(result, checks=checked.findings))
 
 
