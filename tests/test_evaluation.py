@@ -20,7 +20,7 @@ from tuner._rows.data import make_dataset
 from tuner._trials import bench as _bench
 from tuner._trials import evaluation as _evaluation
 from tuner._trials.bench import Bench, threads_a_fit, training_rows
-from tuner._trials.evaluation import evaluate
+from tuner._trials.evaluation import Effort, evaluate
 from tuner.exceptions import DeadlineReachedError, RaceLostError
 from tuner.families import FAMILIES
 
@@ -120,7 +120,7 @@ def scripted(monkeypatch):
         monkeypatch.setitem(_evaluation.FAMILIES, "scripted", family)
         bench = make_bench("regression", "mae")
         bench = replace(bench, dataset=replace(bench.dataset, y=np.full(N_ROWS, 0.0)))
-        return family, evaluate(Configuration("scripted", {}), bench, **options)
+        return family, evaluate(Configuration("scripted", {}), bench, Effort(**options))
 
     return run
 
@@ -150,7 +150,7 @@ def test_a_fold_loses_what_its_worst_slice_loses(monkeypatch):
 def test_curves_cover_every_fold_and_point(task, family):
     """Two repeats of 3 folds: six curves of equal length, a prefix of the family's path."""
     bench = make_bench(task, n_repeats=2)
-    result = evaluate(configuration(family), bench, keep_models=True)
+    result = evaluate(configuration(family), bench, Effort(keep_models=True))
     curves = result.curves
     n_points = len(curves.path_values)
     assert np.shape(curves.train) == np.shape(curves.validation) == (6, n_points)
@@ -214,7 +214,7 @@ def test_no_guide_where_the_metric_can_choose():
 def test_kept_models_are_at_the_common_point(family):
     """Models predict their fold's held-out rows with the loss of the curve at `path_point`."""
     bench = make_bench("multiclass")
-    result = evaluate(configuration(family), bench, keep_models=True)
+    result = evaluate(configuration(family), bench, Effort(keep_models=True))
     for index, (fold, model) in enumerate(zip(bench.plan.folds, result.models, strict=True)):
         prediction = model.predict(bench.dataset.table.take(fold.test))
         loss = bench.metric.losses(bench.dataset.y[fold.test], prediction)[0, 0]
@@ -355,7 +355,7 @@ def test_a_race_that_is_not_lost_changes_nothing(task, params):
     """Walking ahead on the first folds leaves every loss, choice and prediction as it is side by side."""
     bench = make_bench(task)
     alone = evaluate(configuration(**params), bench)
-    raced = evaluate(configuration(**params), bench, race=race(9.0, 9.0, 9.0, cap=1.0))
+    raced = evaluate(configuration(**params), bench, Effort(race=race(9.0, 9.0, 9.0, cap=1.0)))
     assert raced.curves == alone.curves
     assert raced.scores == alone.scores
     for one, other in zip(raced.predictions, alone.predictions, strict=True):
@@ -380,7 +380,7 @@ def test_with_a_guide_the_race_is_run_where_the_guide_chooses():
     for seed in range(6):
         bench = make_bench("binary", "roc_auc", seed=seed)
         with pytest.raises(RaceLostError) as caught:
-            evaluate(configuration("extra_trees"), bench, race=unbeatable)
+            evaluate(configuration("extra_trees"), bench, Effort(race=unbeatable))
         curves = evaluate(configuration("extra_trees"), bench).curves
         point = int(np.argmin(curves.guide[0][::-1]))  # of equal ones the last
         assert caught.value.losses == (curves.validation[0][::-1][point],)
@@ -418,7 +418,7 @@ def test_with_slices_the_guide_is_that_of_the_worst_slice():
 def test_dart_models_are_taken_when_passed():
     """DART scales earlier trees later on: the kept models predict the held-out rows as they were scored."""
     bench = make_bench()
-    result = evaluate(configuration(boosting="dart", learning_rate=0.3), bench, keep_models=True)
+    result = evaluate(configuration(boosting="dart", learning_rate=0.3), bench, Effort(keep_models=True))
     for fold, model, kept, point in zip(
         bench.plan.folds, result.models, result.predictions, result.scores.fold_points, strict=True
     ):
@@ -454,7 +454,7 @@ def test_threads_inside_a_fit_change_nothing(task):
     """The same curves, predictions and models with one thread and with two."""
     one = make_bench(task)
     results = [
-        evaluate(configuration(), replace(one, n_threads=n_threads, _prepared={}), keep_models=True)
+        evaluate(configuration(), replace(one, n_threads=n_threads, _prepared={}), Effort(keep_models=True))
         for n_threads in (1, 2)
     ]
     assert_same(*results, one.dataset.table)
@@ -466,11 +466,11 @@ def test_folds_too_big_to_hold_are_walked_alone_and_change_nothing(task, penalty
     """The same scores, predictions and models; no prepared fold stays behind."""
     bench = make_bench(task)
     chosen = configuration("linear", penalty=penalty)
-    together = evaluate(chosen, bench, keep_models=True)
+    together = evaluate(chosen, bench, Effort(keep_models=True))
     monkeypatch.setattr(_bench, "MAX_BYTES_HELD", 0)
     apart = make_bench(task)
     apart = replace(apart, n_threads=n_threads, _prepared={})
-    assert_same(together, evaluate(chosen, apart, keep_models=True), bench.dataset.table)
+    assert_same(together, evaluate(chosen, apart, Effort(keep_models=True)), bench.dataset.table)
     assert not apart._prepared
 
 

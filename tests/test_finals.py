@@ -60,7 +60,7 @@ def test_the_dearest_finalists_begin_first(make_trial, monkeypatch):
     rows, begun = checked("classification", "ensemble"), []
     trials = [make_trial(number, fit_seconds=each) for number, each in enumerate((1.0, 1.0, 9.0, 3.0))]
 
-    def run(configuration, bench, *, number, **options):  # noqa: ARG001
+    def run(configuration, bench, effort, *, number, **options):  # noqa: ARG001
         begun.append(number)
         return Trial(trials[number], None)
 
@@ -84,14 +84,14 @@ def test_an_interrupt_ends_the_finals(make_trial, monkeypatch):
     """The default is interrupted: the fit in flight is told to stop, those that wait are not begun."""
     rows, begun, stopped = checked("classification", "ensemble"), [], []
 
-    def run(configuration, bench, *, number, stop, **options):  # noqa: ARG001
+    def run(configuration, bench, effort, *, number, **options):  # noqa: ARG001
         begun.append(number)
         if number == 0:
             raise KeyboardInterrupt
         end = monotonic() + 10.0
-        while not stop() and monotonic() < end:
+        while not effort.stop() and monotonic() < end:
             sleep(0.01)
-        stopped.append(stop())
+        stopped.append(effort.stop())
         return Trial(make_trial(number), None)
 
     monkeypatch.setattr(_finals, "run_trial", run)

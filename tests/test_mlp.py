@@ -18,7 +18,7 @@ from tuner._metrics.metrics import resolve_metric
 from tuner._records import Configuration
 from tuner._rows.data import make_dataset
 from tuner._trials.bench import Bench
-from tuner._trials.evaluation import evaluate
+from tuner._trials.evaluation import Effort, evaluate
 from tuner.families import FAMILIES
 from tuner.families._front import Front
 from tuner.families._layers import activated
@@ -149,7 +149,7 @@ def test_filters_find_a_stroke_wherever_it_is():
         evaluate(
             Configuration("mlp", params_of(numeric="common", width=32, convolution=convolution)),
             bench,
-            n_points=20,
+            Effort(n_points=20),
         ).scores
         for convolution in (True, False)
     )
@@ -161,7 +161,7 @@ def test_a_network_with_filters_survives_storage():
     import skops.io
 
     bench = make_image_bench((4, 4, 3))
-    model = evaluate(Configuration("mlp", params_of(width=16)), bench, keep_models=True).models[0]
+    model = evaluate(Configuration("mlp", params_of(width=16)), bench, Effort(keep_models=True)).models[0]
     stored = skops.io.dumps(model)
     unknown = skops.io.get_untrusted_types(data=stored)
     table = bench.dataset.table
@@ -219,7 +219,7 @@ def test_the_walk_scores_the_folds_together_and_keeps_their_models():
     """A whole trial: kept models repeat the scored predictions; a second run gives the same bits."""
     bench = make_bench("binary")
     configuration = Configuration("mlp", params_of(width=16, dropout=0.2))
-    first, second = (evaluate(configuration, bench, keep_models=True) for _ in range(2))
+    first, second = (evaluate(configuration, bench, Effort(keep_models=True)) for _ in range(2))
     assert first.curves == second.curves
     assert first.scores.nested_loss < np.log(2)  # a coin's
     metric, point = bench.metric, first.scores.path_point

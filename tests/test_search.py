@@ -26,7 +26,7 @@ from tuner._search.proposals import first_proposals
 from tuner._search.search import LAG, Search
 from tuner._seeds import child_seed
 from tuner._trials.bench import Bench
-from tuner._trials.evaluation import evaluate
+from tuner._trials.evaluation import Effort, evaluate
 from tuner._trials.trials import Place, Trial, run_trial
 from tuner.exceptions import TrialsFailedError
 
@@ -88,8 +88,8 @@ def fake_fits(monkeypatch, make_scores):
     def install(fails=(), pause=0.0):
         asked = []
 
-        def run(configuration, bench, *, place, number, stop, race, keep_models, shorten, n_points):  # noqa: ARG001
-            asked.append((number, stop))
+        def run(configuration, bench, effort, *, place, number):  # noqa: ARG001
+            asked.append((number, effort.stop))
             # Later trials end first, so that an order of completion would be noticed.
             time.sleep(pause * (number % 3 == 0))
             state = "FAIL" if number in fails else "COMPLETE"
@@ -108,9 +108,9 @@ def fake_fits(monkeypatch, make_scores):
     blank = run_trial(
         first_proposals(settings())[0].configuration,
         None,
+        Effort(stop=Deadline.after(-1).until(Event())),
         place=PLACE,
         number=0,
-        stop=Deadline.after(-1).until(Event()),
     ).record
     return install
 
@@ -320,8 +320,8 @@ def best_at_30(fake_fits, monkeypatch, make_scores):
     asked = fake_fits()
     plain = _search.run_trial
 
-    def run(configuration, bench, **options):
-        trial = plain(configuration, bench, **options)
+    def run(configuration, *context, **options):
+        trial = plain(configuration, *context, **options)
         loss = 1 + abs(np.log(configuration.params["num_leaves"] / 30))
         scores = make_scores([loss, loss + 0.001], [loss - 0.1] * 2)
         return Trial(replace(trial.record, scores=scores), None)
@@ -452,7 +452,7 @@ def test_failed_trials_are_told_and_the_search_goes_on(bench, fake_fits):
 
 
 def test_no_default_that_can_be_scored_ends_the_run(bench, fake_fits):
-    """Where every default fails the data is at fault: an error with the reasons, and the trials are heard of."""
+    """Where every default fails the data is at fault: an error with the reasons, and the trials are told."""
     fake_fits(fails=set(range(20)))
     heard = []
     with pytest.raises(TrialsFailedError, match=r"no other will\. lightgbm, linear: ValueError: no"):
@@ -584,7 +584,7 @@ def test_known_trials_fitted_again_are_those_of_their_records(bench):
     """One that time cut stays cut; one whose path time ended is predicted on the points it had passed."""
     chosen = settings(max_trials=2)
     first, second = search(bench, chosen).run().trials
-    short = run_trial(second.configuration, bench, place=PLACE, number=1, n_points=2)
+    short = run_trial(second.configuration, bench, Effort(n_points=2), place=PLACE, number=1)
     assert len(second.curves.path_values) > 2
     known = {0: first, 1: replace(short.record, shortened=True)}
     again = search(bench, chosen, known=known, keep_predictions=True).run()

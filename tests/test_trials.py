@@ -13,6 +13,7 @@ from tuner._process.deadline import Deadline
 from tuner._records import Configuration, TrialRecord
 from tuner._rows.data import make_dataset
 from tuner._trials.bench import Bench
+from tuner._trials.evaluation import Effort
 from tuner._trials.trials import Place, run_trial
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -37,7 +38,7 @@ def configuration(**partial):
 
 def test_a_complete_trial_has_scores_curves_and_place(bench):
     """COMPLETE: scores and curves are those of its evaluation; objective and penalty are not yet judged."""
-    trial = run_trial(configuration(), bench, place=PLACE, number=5, keep_models=True)
+    trial = run_trial(configuration(), bench, Effort(keep_models=True), place=PLACE, number=5)
     record = trial.record
     assert (record.state, record.reason) == ("COMPLETE", None)
     assert record.trial_key == "study/outer_fold/2/5"
@@ -74,7 +75,8 @@ def test_an_unknown_family_is_a_failure(bench):
 
 def test_a_reached_deadline_prunes(bench):
     """PRUNED: with the path value it was cut at, and without scores."""
-    trial = run_trial(configuration(), bench, place=PLACE, number=1, stop=Deadline.after(-1).until(Event()))
+    effort = Effort(stop=Deadline.after(-1).until(Event()))
+    trial = run_trial(configuration(), bench, effort, place=PLACE, number=1)
     assert (trial.record.state, trial.evaluation) == ("PRUNED", None)
     assert trial.record.reason == "time budget: cut at path value 10"
     assert trial.record.scores is None

@@ -261,7 +261,7 @@ class GroupScores:
 TIME_BUDGET = "time budget:"  # begins the reason of a trial that the clock has pruned
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrialRecord:
     """One configuration judged on one fold plan: all that any later decision needs.
 
@@ -303,12 +303,12 @@ class TrialRecord:
     number: int
     state: State
     configuration: Configuration
-    scores: Scores | None
-    curves: Curves | None
-    gap_weight: float | None
-    penalty_cap: float | None
-    gap_penalty: float | None
-    objective: float | None
+    scores: Scores | None = None
+    curves: Curves | None = None
+    gap_weight: float | None = None
+    penalty_cap: float | None = None
+    gap_penalty: float | None = None
+    objective: float | None = None
     fit_seconds: float
     started: float
     completed: float

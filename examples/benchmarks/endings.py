@@ -47,6 +47,7 @@ from tuner._records import Configuration
 from tuner._rows.data import Dataset
 from tuner._search.search import Search, SearchOutcome
 from tuner._trials.bench import Bench
+from tuner._trials.evaluation import Effort
 from tuner._trials.trials import Trial, run_trial
 
 INTACT, DEFAULT = "ours", "the default alone"
@@ -203,12 +204,12 @@ def recorded() -> Iterator[list[Seen]]:
         runs[-1].choice = choose(*arguments, **options)
         return runs[-1].choice
 
-    def score(configuration: Configuration, bench: Bench, **options: Any) -> Trial:
+    def score(configuration: Configuration, bench: Bench, effort: Effort, **options: Any) -> Trial:
         known = runs[-1].finalists
         flat = json.dumps(configuration.flat(), sort_keys=True)
-        key = (flat, bench.plan.hash, options["keep_models"], options["n_points"])
+        key = (flat, bench.plan.hash, effort.keep_models, effort.n_points)
         if key not in known:
-            trial = run_trial(configuration, bench, **options)
+            trial = run_trial(configuration, bench, effort, **options)
             if trial.evaluation is None:  # late: another ending may have the time
                 return trial
             known[key] = trial

@@ -36,7 +36,7 @@ WINDOW = 100  # trials over which a cost is averaged
 N_POINTS = 40  # of a path
 
 
-def bowl(configuration: Configuration, _: Any, *, place: Place, number: int, **__: Any) -> Trial:
+def bowl(configuration: Configuration, *_: Any, place: Place, number: int) -> Trial:
     """Return a trial that is complete at once."""
     params = [v for v in configuration.params.values() if isinstance(v, float)]
     loss = 1.0 + sum((value - 0.3) ** 2 for value in params) / 100
@@ -54,10 +54,6 @@ def bowl(configuration: Configuration, _: Any, *, place: Place, number: int, **_
         configuration=configuration,
         scores=nested_scores(curves),
         curves=curves,
-        gap_weight=None,
-        penalty_cap=None,
-        gap_penalty=None,
-        objective=None,
         fit_seconds=0.0,
         started=now,
         completed=now,

@@ -19,7 +19,7 @@ from tuner._rows.data import Dataset
 from tuner._seeds import child_seed
 from tuner._statistics.calibration import tempered
 from tuner._trials.bench import Bench
-from tuner._trials.evaluation import Evaluation
+from tuner._trials.evaluation import Effort, Evaluation
 from tuner._trials.trials import Place, run_trial
 from tuner._types import FloatArray, IntArray
 
@@ -162,10 +162,10 @@ class Probe:
         if CAUTION * seconds / min(n_workers, len(wanted)) > self.deadline.left:
             return None
         place, cancelled = Place(self.winner.study, "finalist"), Event()
-        stopped = self.deadline.until(cancelled)
+        effort = Effort(stop=self.deadline.until(cancelled))
 
         def judge(configuration: Configuration, bench: Bench) -> Evaluation | None:
-            return run_trial(configuration, bench, place=place, number=0, stop=stopped).evaluation
+            return run_trial(configuration, bench, effort, place=place, number=0).evaluation
 
         with cancellable_pool(n_workers, "probe", cancelled) as pool:
             judged = list(pool.map(judge, *zip(*wanted, strict=True)))

@@ -23,7 +23,7 @@ from tuner._rows.data import Dataset
 from tuner._statistics.calibration import tempered
 from tuner._statistics.reliability import Reliability
 from tuner._trials.bench import Bench, all_rows
-from tuner._trials.evaluation import evaluate
+from tuner._trials.evaluation import Effort, evaluate
 from tuner._trials.trials import Place, Trial, run_trial
 from tuner._trials.whole import NO_DEADLINE, Refit, refits
 from tuner._types import FloatArray
@@ -137,11 +137,13 @@ def rescore(
         trial = run_trial(
             trials[number].configuration,
             bench,
+            Effort(
+                stop=deadline.until(cancelled) if order or may_cut_default else cancelled.is_set,
+                keep_models=not is_refitted(bench.dataset, settings),
+                n_points=None if curves is None else len(curves.path_values),
+            ),
             place=place,
             number=number if first_number is None else first_number + order,
-            stop=deadline.until(cancelled) if order or may_cut_default else cancelled.is_set,
-            keep_models=not is_refitted(bench.dataset, settings),
-            n_points=None if curves is None else len(curves.path_values),
         )
         record = judged(trial.record, weight=settings.search_weight, cap=cap)
         return replace(trial, record=record)
@@ -286,8 +288,8 @@ def _fold_models(trial: Trial, bench: Bench) -> tuple[Predictor, ...]:
     assert evaluation is not None  # finalists are complete
     assert curves is not None
     if not evaluation.models:
-        n_points = len(curves.path_values)
-        evaluation = evaluate(trial.record.configuration, bench, keep_models=True, n_points=n_points)
+        effort = Effort(keep_models=True, n_points=len(curves.path_values))
+        evaluation = evaluate(trial.record.configuration, bench, effort)
     return evaluation.models
 
 

@@ -18,6 +18,7 @@ from tuner._records import Recipe
 from tuner._rows.data import Dataset
 from tuner._seeds import child_seed
 from tuner._trials.bench import Bench, all_rows, threads_a_fit, training_rows
+from tuner._trials.evaluation import Effort
 from tuner._trials.trials import Place, Trial, run_trial
 from tuner._trials.whole import Refit, refits
 
@@ -47,16 +48,11 @@ def renew(recipe: Recipe, dataset: Dataset, metric: Metric, settings: Settings) 
     )
 
     cancelled = Event()
+    effort = Effort(stop=cancelled.is_set, keep_models=not is_refitted(dataset, settings))
 
     def judge(number: int) -> Trial:
-        return run_trial(
-            recipe.portions[number].configuration,
-            bench,
-            place=PLACE,
-            number=number,
-            stop=cancelled.is_set,
-            keep_models=not is_refitted(dataset, settings),
-        )
+        configuration = recipe.portions[number].configuration
+        return run_trial(configuration, bench, effort, place=PLACE, number=number)
 
     with cancellable_pool(settings.n_jobs // bench.n_threads, "refit", cancelled) as pool:
         trials = list(pool.map(judge, range(len(recipe.portions))))

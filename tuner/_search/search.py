@@ -34,6 +34,7 @@ from tuner._search.proposals import first_proposals, suggest, suggested, with_be
 from tuner._search.sampler import Ranges, Ranking, ThinnedTPE, in_ranges, moved_ranges
 from tuner._seeds import child_seed
 from tuner._trials.bench import Bench
+from tuner._trials.evaluation import Effort
 from tuner._trials.trials import Place, Trial, run_trial
 from tuner._types import FloatArray
 from tuner.exceptions import InputError, TrialsFailedError
@@ -238,12 +239,7 @@ class Search:
             done: Future[Trial] = Future()
             done.set_result(Trial(known, None))
             return done
-        return pool.submit(
-            run_trial,
-            configuration,
-            self._bench,
-            place=self._place,
-            number=number,
+        effort = Effort(
             stop=self._stopped if number < self._n_defaults else self._stopped_or_runaway(),
             # The named default ends where time does: whatever the budget, there is a model to deliver.
             shorten="always" if not number else "never" if curves else "late",
@@ -251,6 +247,7 @@ class Search:
             n_points=len(curves.path_values) if curves else None,
             keep_models=number == 0 and self._deadline.at is not None,
         )
+        return pool.submit(run_trial, configuration, self._bench, effort, place=self._place, number=number)
 
     def _ask(self, number: int) -> Configuration:
         """Ask for a configuration not judged before; a small space may be exhausted, then one is repeated.

@@ -33,6 +33,36 @@ LEAST_GAIN = 1e-3  # of chance's loss; where classes are nearly told apart a gui
 MAX_BYTES_AHEAD = 2**26  # of predictions of folds that walk ahead; a trial needing more is not raced
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Effort:
+    """How far a trial goes, and what is kept of it; as it is, to the end of its path.
+
+    Attributes
+    ----------
+    stop : callable
+        Asked between the steps of every fit; True cancels the trial there.
+    race : Race or None
+        Against whom the first folds run; a trial that is not lost is scored as it is without a race.
+    keep_models : bool
+        Keep the fold models at the common path point.
+    shorten : {"never", "late", "always"}
+        Whether ``stop`` ends the path at the last point that all folds have passed: a shorter path, judged
+        like any other. "late": where they have passed half of it side by side; "always": whatever it is, and
+        the first point is reached first.
+    n_points : int or None
+        Points to look at, at most: what another plan looked at, so that this one costs what that one did.
+    """
+
+    stop: Stop = never
+    race: Race | None = None
+    keep_models: bool = False
+    shorten: Shorten = "never"
+    n_points: int | None = None
+
+
+FULL = Effort()
+
+
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """One configuration on one fold plan.
@@ -56,48 +86,26 @@ class Evaluation:
     shortened: bool = False
 
 
-def evaluate(
-    configuration: Configuration,
-    bench: Bench,
-    *,
-    stop: Stop = never,
-    race: Race | None = None,
-    keep_models: bool = False,
-    shorten: Shorten = "never",
-    n_points: int | None = None,
-) -> Evaluation:
+def evaluate(configuration: Configuration, bench: Bench, effort: Effort = FULL) -> Evaluation:
     """Walk all folds along the path and score the configuration.
-
-    Parameters
-    ----------
-    stop : callable
-        Asked between the steps of every fit; True cancels the trial there.
-    race : Race or None
-        Against whom the first folds run; a trial that is not lost is scored as it is without a race.
-    shorten : {"never", "late", "always"}
-        Whether ``stop`` ends the path at the last point that all folds have passed: a shorter path, judged
-        like any other. "late": where they have passed half of it side by side; "always": whatever it is, and
-        the first point is reached first.
-    n_points : int or None
-        Points to look at, at most: what another plan looked at, so that this one costs what that one did.
 
     Raises
     ------
     DeadlineReachedError
-        If ``stop`` says so and the path is not shortened.
+        If ``effort.stop`` says so and the path is not shortened.
     RaceLostError
         If the first folds are clearly behind.
     """
     started = time.perf_counter()
-    walk = _Walk(configuration, bench, stop, keep_models=keep_models, shorten=shorten, n_points=n_points)
+    walk = _Walk(configuration, bench, effort)
     if bench.walks_alone(walk.family, configuration.params):
         walk.fold_by_fold()
-    elif race is not None:
-        walk.race(race)
+    elif effort.race is not None:
+        walk.race(effort.race)
     walk.run()
     curves = walk.curves()
     scores = nested_scores(curves)
-    models = walk.models(scores.path_point) if keep_models else ()
+    models = walk.models(scores.path_point) if effort.keep_models else ()
     seconds = time.perf_counter() - started
     return Evaluation(curves, scores, walk.predictions(), models, seconds, walk.shortened)
 
@@ -198,36 +206,25 @@ class _Track:
 class _Walk:
     """The folds of one trial, side by side on the path."""
 
-    def __init__(
-        self,
-        configuration: Configuration,
-        bench: Bench,
-        stop: Stop,
-        *,
-        keep_models: bool,
-        shorten: Shorten,
-        n_points: int | None,
-    ) -> None:
+    def __init__(self, configuration: Configuration, bench: Bench, effort: Effort) -> None:
         self._configuration = configuration
         self.family = FAMILIES[configuration.family]
         self._bench = bench
-        self._stop = stop
-        self._shorten = shorten
-        self._must_reach = shorten == "always"  # the first point
-        self._grid = self.family.path_values(configuration.params)[:n_points]
+        self._effort = effort
+        self._must_reach = effort.shorten == "always"  # the first point
+        self._grid = self.family.path_values(configuration.params)[: effort.n_points]
         self._patience = self.family.patience(configuration.params)
         self._repeats = np.array([fold.repeat for fold in bench.plan.folds])
         self._tracks: list[_Track] = []
         self._together: tuple[PathFit, ...] = ()  # of a family that fits all folds at once
-        self._n_points = 0
+        self._n_passed = 0  # points, by all folds
         self.shortened = False
         self._best = np.full(len(self._repeats), np.inf)  # smallest mean loss of the other folds so far
         self._fallen = self._best.copy()  # where it last fell by so much
         self._last_fallen = np.zeros(len(self._repeats), dtype=int)  # the last point that was as good
         self._kept: list[FloatArray] = [np.empty(0)] * len(self._repeats)
         # Where later points rewrite earlier ones, models are taken whenever the common curve improves.
-        self._keep_models = keep_models
-        self._snapshots = keep_models and self.family.rewrites(configuration.params)
+        self._snapshots = effort.keep_models and self.family.rewrites(configuration.params)
         self._models: tuple[Predictor, ...] = ()
         self._best_mean = np.inf
 
@@ -247,14 +244,14 @@ class _Walk:
 
     def _alone(self, index: int) -> _Track:
         def check() -> None:
-            if self._stop() and not (self._must_reach and not track.validation):
+            if self._effort.stop() and not (self._must_reach and not track.validation):
                 raise DeadlineReachedError(f"cut in fold {index}")
 
-        if self._stop() and not self._must_reach:
+        if self._effort.stop() and not self._must_reach:
             raise DeadlineReachedError(f"cut before fold {index}")
         track = _Track(self._start(index), self._bench, index)
         try:
-            track.run_alone(len(self._grid), check, keep_models=self._keep_models)
+            track.run_alone(len(self._grid), check, keep_models=self._effort.keep_models)
         except DeadlineReachedError:
             if not self._must_reach:
                 raise
@@ -266,7 +263,7 @@ class _Walk:
             try:
                 self._step(size)
             except DeadlineReachedError:
-                is_late = self._shorten == "late" and self._n_points >= LATE * len(self._grid)
+                is_late = self._effort.shorten == "late" and self._n_passed >= LATE * len(self._grid)
                 if not (is_late or self._must_reach):
                     raise
                 self.shortened = True
@@ -278,7 +275,7 @@ class _Walk:
 
     def curves(self) -> Curves:
         """Return the losses of the points that all folds have passed."""
-        n_points = self._n_points
+        n_points = self._n_passed
         return Curves(
             path_values=self._grid[:n_points],
             thresholds=self._bench.metric.thresholds,
@@ -300,9 +297,9 @@ class _Walk:
         return self._models or tuple(track.predictor(size) for track in self._tracks)
 
     def _check(self) -> None:
-        is_needed = self._must_reach and not self._n_points
-        if self._stop() and not is_needed:
-            raise DeadlineReachedError(f"cut at path value {self._grid[self._n_points]:g}")
+        is_needed = self._must_reach and not self._n_passed
+        if self._effort.stop() and not is_needed:
+            raise DeadlineReachedError(f"cut at path value {self._grid[self._n_passed]:g}")
 
     def _bytes_ahead(self, index: int) -> int:
         """Return what the predictions of the first folds may take, up to and with this one."""
@@ -347,7 +344,7 @@ class _Walk:
                 predictions.append(self._track(index).at(size, self._check))
             except FloatingPointError as error:
                 raise FloatingPointError(f"{error} at path value {self._grid[size]:g}") from error
-        self._n_points = size + 1
+        self._n_passed = size + 1
         self._remember(size, predictions)
 
     def _remember(self, size: int, predictions: list[FloatArray]) -> None:
