@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -43,6 +44,11 @@ class Configuration:
     def flat(self) -> dict[str, Scalar]:
         """Return ``{"family": ..., "family.parameter": ...}``, the names used outside."""
         return {"family": self.family, **{f"{self.family}.{name}": v for name, v in self.params.items()}}
+
+    @property
+    def key(self) -> str:
+        """One text for all that are the same, whatever the order of their parameters."""
+        return json.dumps(self.flat(), sort_keys=True)
 
 
 @dataclass(frozen=True)
@@ -320,6 +326,22 @@ class TrialRecord:
     def trial_key(self) -> str:
         """Unique name of the trial across phases: ``study/phase/outer/number``."""
         return f"{self.study}/{self.phase}/{self.outer}/{self.number}"
+
+    @property
+    def known_scores(self) -> Scores:
+        """Its scores; only a complete trial is asked for them."""
+        assert self.scores is not None
+        return self.scores
+
+    @property
+    def loss(self) -> float:
+        """Its nested loss; infinite where it did not complete."""
+        return math.inf if self.scores is None else self.scores.nested_loss
+
+    @property
+    def n_points(self) -> int | None:
+        """How many points of its path were looked at; None where it did not complete."""
+        return None if self.curves is None else len(self.curves.path_values)
 
     @property
     def was_cut(self) -> bool:

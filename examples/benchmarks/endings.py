@@ -206,8 +206,7 @@ def recorded() -> Iterator[list[Seen]]:
 
     def score(configuration: Configuration, bench: Bench, effort: Effort, **options: Any) -> Trial:
         known = runs[-1].finalists
-        flat = json.dumps(configuration.flat(), sort_keys=True)
-        key = (flat, bench.plan.hash, effort.keep_models, effort.n_points)
+        key = (configuration.key, bench.plan.hash, effort.keep_models, effort.n_points)
         if key not in known:
             trial = run_trial(configuration, bench, effort, **options)
             if trial.evaluation is None:  # late: another ending may have the time

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from search_spaces import Float, Int, SearchSpace
+from tuner._decisions.objective import best_first
 from tuner._records import TrialRecord
 from tuner._statistics.fold_noise import losses, repeats_of, surely_positive
 from tuner._types import Scalar
@@ -91,12 +92,12 @@ def widened(spaces: Sequence[SearchSpace], trials: Sequence[TrialRecord]) -> tup
     trials : sequence of TrialRecord
         Judged search trials, in trial order.
     """
-    complete = [trial for trial in trials if trial.objective is not None and trial.scores is not None]
-    if not complete:
+    ranked = best_first(trials)
+    if not ranked:
         return tuple(spaces)
-    best = min(complete, key=lambda trial: (trial.objective, trial.number))
+    best = ranked[0]
     return tuple(
-        _beyond(best, complete, space) if space.family == best.configuration.family else space
+        _beyond(best, ranked, space) if space.family == best.configuration.family else space
         for space in spaces
     )
 

@@ -13,6 +13,7 @@ With ``aggregate="worst_slice"`` v_k and t_k are, at every path point, the large
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -144,3 +145,9 @@ def judged(record: TrialRecord, *, weight: float, cap: float) -> TrialRecord:
         gap_penalty=gap_penalty(record.scores, weight=weight, cap=cap),
         objective=objective(record.scores, weight=weight, cap=cap),
     )
+
+
+def best_first(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Return the complete ones of judged trials, the smallest objective first; on ties the earlier."""
+    complete = [trial for trial in trials if trial.objective is not None]
+    return sorted(complete, key=lambda trial: (trial.objective, trial.number))

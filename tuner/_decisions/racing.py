@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tuner._decisions.objective import best_first
 from tuner._records import TrialRecord
 
 RIVALS = 3  # of the family; the mean of a few is a steadier opponent than the luckiest one
@@ -64,16 +65,11 @@ def make_race(known: Sequence[TrialRecord], cap: float, *, family: str) -> Race 
 
     While the family has fewer than three complete trials, its rivals are the best of all families.
     """
-    complete = [trial for trial in known if trial.objective is not None and trial.scores is not None]
-    if len(complete) < LEAST_KNOWN:
+    ranked = best_first(known)
+    if len(ranked) < LEAST_KNOWN:
         return None
-    ranked = sorted(complete, key=lambda trial: (trial.objective, trial.number))
     relatives = [trial for trial in ranked if trial.configuration.family == family]
     rivals = (relatives if len(relatives) >= RIVALS else ranked)[:RIVALS]
-    fold_losses = np.mean([_fold_losses(trial) for trial in rivals], axis=0)
-    return Race(tuple(map(float, fold_losses)), float(np.nanmean(_fold_losses(ranked[0]))), cap)
-
-
-def _fold_losses(trial: TrialRecord) -> tuple[float, ...]:
-    assert trial.scores is not None  # complete
-    return trial.scores.fold_losses
+    fold_losses = np.mean([trial.known_scores.fold_losses for trial in rivals], axis=0)
+    best = float(np.nanmean(ranked[0].known_scores.fold_losses))
+    return Race(tuple(map(float, fold_losses)), best, cap)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -61,7 +60,7 @@ def nominate(
         The default first, then in the order of nomination.
     """
     complete = [trial for trial in trials if trial.state == "COMPLETE" and trial.scores is not None]
-    unique = {json.dumps(trial.configuration.flat(), sort_keys=True): trial for trial in reversed(complete)}
+    unique = {trial.configuration.key: trial for trial in reversed(complete)}
     numbers = {trial.number for trial in unique.values()}
     rankings = {weight: _ranking(list(unique.values()), weight, cap) for weight in weights}
     turns = [[ranking[place] for ranking in rankings.values()] for place in range(len(numbers))]
@@ -113,8 +112,7 @@ def _contrasts(ranked: Sequence[TrialRecord]) -> list[TrialRecord]:
 
 def _ranking(trials: Sequence[TrialRecord], weight: float, cap: float) -> list[int]:
     def key(trial: TrialRecord) -> tuple[float, int]:
-        assert trial.scores is not None  # only complete trials are ranked
-        return objective(trial.scores, weight=weight, cap=cap), trial.number
+        return objective(trial.known_scores, weight=weight, cap=cap), trial.number
 
     return [trial.number for trial in sorted(trials, key=key)]
 
@@ -127,7 +125,7 @@ def elect(finalists: Sequence[TrialRecord]) -> int:
     ValueError
         If no finalist is complete.
     """
-    losses = [trial.scores.nested_loss if trial.scores else np.inf for trial in finalists]
+    losses = [trial.loss for trial in finalists]
     if not np.isfinite(losses).any():
         raise ValueError("No finalist has a finite loss on the fresh folds.")
     return int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))

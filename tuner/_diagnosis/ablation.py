@@ -42,7 +42,7 @@ def _helped(
 ) -> Finding | None:
     complete = sorted(
         (trial for trial in finalists if trial.scores is not None),
-        key=lambda trial: (trial.scores.nested_loss if trial.scores else np.inf, trial.number),
+        key=lambda trial: (trial.loss, trial.number),
     )
     with_it = next((trial for trial in complete if has_it(trial)), None)
     if with_it is None:

@@ -95,7 +95,6 @@ def _overfitting(winner: TrialRecord, trials: Sequence[TrialRecord], space: Sear
     gaps, repeats = _gaps(winner), _repeats_of(winner)
     if not _surely_positive(gaps, repeats):
         return None
-    assert winner.scores is not None  # checked by the caller
     # A gap smaller by less than the loss is known to is no reason to change anything.
     matters = _noise(_losses(winner), repeats)
     simpler = [
@@ -104,7 +103,7 @@ def _overfitting(winner: TrialRecord, trials: Sequence[TrialRecord], space: Sear
         if _surely_positive(gaps - _gaps(trial) - matters, repeats) and _as_good(trial, winner)
     ]
     evidence = (
-        f"gap {winner.scores.gap:.4g} on the search folds, "
+        f"gap {winner.known_scores.gap:.4g} on the search folds, "
         f"fold noise of the gap {_noise(gaps, repeats):.2g}, standard error of the loss {matters:.2g}"
     )
     if not simpler:
@@ -115,15 +114,12 @@ def _overfitting(winner: TrialRecord, trials: Sequence[TrialRecord], space: Sear
             evidence,
             "Harmless as it stands; more rows would help more than regularization.",
         )
-    other = min(
-        simpler, key=lambda trial: (trial.scores.nested_loss if trial.scores else np.inf, trial.number)
-    )
-    assert other.scores is not None  # complete trials only
+    other = min(simpler, key=lambda trial: (trial.loss, trial.number))
     return Finding(
         "D001",
         "warning",
         f"Overfitting: trial {other.number} does as well within fold noise with a gap of "
-        f"{other.scores.gap:.3g} instead of {winner.scores.gap:.3g}.",
+        f"{other.known_scores.gap:.3g} instead of {winner.known_scores.gap:.3g}.",
         evidence,
         f"Prefer it, or make the model simpler: {_turn(winner, space, simpler=True)}.",
     )
@@ -134,13 +130,12 @@ def _underfitting(winner: TrialRecord, space: SearchSpace) -> Finding | None:
     gaps, repeats = _gaps(winner), _repeats_of(winner)
     if _surely_positive(gaps, repeats) or not _still_falling(winner):
         return None
-    assert winner.scores is not None  # checked by the caller
     larger = f"Allow a larger model: {_turn(winner, space, simpler=False)}."
     return Finding(
         "D002",
         "warning",
         "Underfitting: training and held-out rows fit alike, and the loss still falls at the largest model.",
-        f"gap {winner.scores.gap:.4g}, within fold noise {_noise(gaps, repeats):.2g}",
+        f"gap {winner.known_scores.gap:.4g}, within fold noise {_noise(gaps, repeats):.2g}",
         "Raise `time_budget`: it ended this path." if winner.shortened else larger,
     )
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from search_spaces import Float, Int, SearchSpace
 from tuner._decisions.edges import find_edge
+from tuner._decisions.selection import family_bests
 from tuner._records import Finding, TrialRecord
 from tuner._statistics.fold_noise import losses, noise, repeats_of, surely_positive
 
@@ -71,14 +72,11 @@ def families_disagree(winner: TrialRecord, finalists: Sequence[TrialRecord]) -> 
     finalists : sequence of TrialRecord
         All of them, on the same folds.
     """
-    best: dict[str, TrialRecord] = {}
-    for trial in sorted(finalists, key=lambda each: each.scores.nested_loss if each.scores else np.inf):
-        if trial.scores is not None:
-            best.setdefault(trial.configuration.family, trial)
+    ranked = sorted((trial for trial in finalists if trial.scores), key=lambda trial: trial.loss)
     differences = {
-        family: losses(trial) - losses(winner)
-        for family, trial in best.items()
-        if family != winner.configuration.family
+        trial.configuration.family: losses(trial) - losses(winner)
+        for trial in family_bests(ranked)
+        if trial.configuration.family != winner.configuration.family
     }
     repeats = repeats_of(winner)
     # One that does surely better there, where the default is shipped, is told from it as well.

@@ -18,7 +18,7 @@ from tuner._model import Blended, Member
 from tuner._options.settings import Settings
 from tuner._process.deadline import Deadline
 from tuner._process.pool import cancellable_pool
-from tuner._records import BagLosses, Scores, TrialRecord
+from tuner._records import BagLosses, TrialRecord
 from tuner._rows.data import Dataset
 from tuner._statistics.calibration import tempered
 from tuner._statistics.reliability import Reliability
@@ -133,14 +133,13 @@ def rescore(
 
     def judge(order: int) -> Trial:
         number = nominations[order].number
-        curves = trials[number].curves
         trial = run_trial(
             trials[number].configuration,
             bench,
             Effort(
                 stop=deadline.until(cancelled) if order or may_cut_default else cancelled.is_set,
                 keep_models=not is_refitted(bench.dataset, settings),
-                n_points=None if curves is None else len(curves.path_values),
+                n_points=trials[number].n_points,
             ),
             place=place,
             number=number if first_number is None else first_number + order,
@@ -177,7 +176,7 @@ def assemble(
 
     on_all_rows, failure = is_refitted(bench.dataset, settings), None
     scorer = FoldScorer(bench, n_averaged=1 if on_all_rows else bench.plan.n_repeats)
-    scores, default = _scores(finalists[winner]), _scores(finalists[0])
+    scores, default = (finalists[each].record.known_scores for each in (winner, 0))
     if settings.final == "ensemble":
         shares, mixed = _shares(finalists, winner, bench, settings.max_members)
         weights = {position: weight for position, weight in enumerate(shares.weights) if weight > 0}
@@ -249,9 +248,9 @@ def _refitted(
     """Return fits of the finalists on all rows."""
     bench.let_go()  # what folds were prepared for is over
     rows = all_rows(bench.dataset, bench.metric, n_threads=bench.n_threads)
+    records = [finalists[position].record for position in positions]
     wanted = [
-        Refit(finalists[each].record.configuration, _scores(finalists[each]).path_value, rows, bench.seed)
-        for each in positions
+        Refit(record.configuration, record.known_scores.path_value, rows, bench.seed) for record in records
     ]
     n_workers = settings.n_jobs // bench.n_threads
     made = refits(wanted, n_fits=n_refits(settings), n_workers=n_workers, deadline=deadline)
@@ -277,18 +276,12 @@ def is_refitted(dataset: Dataset, settings: Settings) -> bool:
     return settings.final == "ensemble" and dataset.task in REFITTED_TASKS and dataset.groups is None
 
 
-def _scores(trial: Trial) -> Scores:
-    assert trial.record.scores is not None  # finalists are complete
-    return trial.record.scores
-
-
 def _fold_models(trial: Trial, bench: Bench) -> tuple[Predictor, ...]:
     """Return a finalist's models; they are made again where fits on all rows were to replace them."""
-    evaluation, curves = trial.evaluation, trial.record.curves
+    evaluation = trial.evaluation
     assert evaluation is not None  # finalists are complete
-    assert curves is not None
     if not evaluation.models:
-        effort = Effort(keep_models=True, n_points=len(curves.path_values))
+        effort = Effort(keep_models=True, n_points=trial.record.n_points)
         evaluation = evaluate(trial.record.configuration, bench, effort)
     return evaluation.models
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from tuner._decisions.objective import best_first
 from tuner._decisions.selection import N_FINALISTS, Nomination, family_bests
 from tuner._folds.splits import finer
 from tuner._metrics.metrics import Metric
@@ -74,7 +75,7 @@ class Pace:
         if not np.isfinite(self.total):
             return 0.0
         complete = [trial for trial in trials if trial.objective is not None]
-        ranked = sorted(complete, key=lambda trial: trial.objective or 0.0)
+        ranked = best_first(complete)
         likely = {trial.number: trial for trial in (*complete[:1], *family_bests(ranked), *ranked)}
         finalists = list(likely.values())[:N_FINALISTS]
         crossfit = self.crossfit_seconds(finalists)

@@ -275,10 +275,9 @@ def recipe_of(shares: Sequence[tuple[float, TrialRecord]], model: Blended) -> Re
     """Return what was elected: the finalists with their shares, and the model made of them."""
     portions, n_repeats = [], 0
     for weight, trial in shares:
-        assert trial.scores is not None  # finalists are complete
-        assert trial.curves is not None
+        assert trial.curves is not None  # finalists are complete
         if weight > 0:
-            portions.append(Portion(weight, trial.configuration, trial.scores.path_value))
+            portions.append(Portion(weight, trial.configuration, trial.known_scores.path_value))
             n_repeats = max(trial.curves.repeats) + 1
     return Recipe(tuple(portions), model.threshold, model.temperature, n_repeats, model.is_refitted)
 

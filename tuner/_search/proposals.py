@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import optuna
 
 from search_spaces import Categorical, Float, Int, SearchSpace, augmentation
+from tuner._decisions.objective import best_first
 from tuner._options.settings import Settings
 from tuner._records import Configuration, TrialRecord
 from tuner._types import Scalar
@@ -46,7 +46,7 @@ def first_proposals(settings: Settings) -> list[Proposal]:
     last: dict[str, int] = {}  # trial with augmentation of each family
     for proposal in ordered:
         family = proposal.configuration.family
-        key = json.dumps(proposal.configuration.flat(), sort_keys=True)
+        key = proposal.configuration.key
         if key not in unique:
             unique[key] = replace(proposal, after=last.get(family, -1)) if proposal.adopts else proposal
             if augmentation.augmentation_of(proposal.configuration.params):
@@ -60,10 +60,10 @@ def with_best_augmentation(known: Configuration, judged: Sequence[TrialRecord]) 
     Changed copies of rows add to what regularization does, so a configuration known to be good without them
     is tried with those that the family's best trial had, if any.
     """
-    scored = [t for t in judged if t.configuration.family == known.family and t.objective is not None]
-    if not scored:
+    ranked = (trial.configuration for trial in best_first(judged))
+    best = next((each for each in ranked if each.family == known.family), None)
+    if best is None:
         return known
-    best = min(scored, key=lambda trial: (trial.objective, trial.number)).configuration
     copies = {name: value for name, value in best.params.items() if name in augmentation.DIMENSIONS}
     return replace(known, params={**augmentation.others(known.params), **copies})
 

@@ -8,7 +8,6 @@ interruption.
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -234,17 +233,17 @@ class Search:
             _check_same(number, configuration, known.configuration)
         # The named default whatever the time: there is a model to deliver, and an estimate needs it.
         is_fitted_again = self._keep_predictions and not (number and self._limit.reached)
-        curves = known.curves if known is not None and is_fitted_again else None
-        if known is not None and curves is None:
+        n_points = known.n_points if known is not None and is_fitted_again else None
+        if known is not None and n_points is None:
             done: Future[Trial] = Future()
             done.set_result(Trial(known, None))
             return done
         effort = Effort(
             stop=self._stopped if number < self._n_defaults else self._stopped_or_runaway(),
             # The named default ends where time does: whatever the budget, there is a model to deliver.
-            shorten="always" if not number else "never" if curves else "late",
-            race=None if curves else self._race(number, configuration.family),
-            n_points=len(curves.path_values) if curves else None,
+            shorten="always" if not number else "never" if n_points else "late",
+            race=None if n_points else self._race(number, configuration.family),
+            n_points=n_points,
             keep_models=number == 0 and self._deadline.at is not None,
         )
         return pool.submit(run_trial, configuration, self._bench, effort, place=self._place, number=number)
@@ -271,7 +270,7 @@ class Search:
             )
             trial = self._study.ask()
             configuration = suggest(trial, self._settings)
-            key = json.dumps(configuration.flat(), sort_keys=True)
+            key = configuration.key
             if stored is not None or key not in self._seen or attempt == ASKS - 1:
                 break
             self._study.tell(trial, state=TrialState.FAIL)  # not a trial of ours: see `_published`

@@ -13,14 +13,12 @@ LEVEL = 0.95
 
 def gaps(trial: TrialRecord) -> FloatArray:
     """Return the held-out minus the training loss of every fold."""
-    assert trial.scores is not None  # complete trials only
-    return np.subtract(trial.scores.fold_losses, trial.scores.fold_train_losses)
+    return np.subtract(trial.known_scores.fold_losses, trial.known_scores.fold_train_losses)
 
 
 def losses(trial: TrialRecord) -> FloatArray:
     """Return the held-out loss of every fold."""
-    assert trial.scores is not None  # complete trials only
-    return np.asarray(trial.scores.fold_losses)
+    return np.asarray(trial.known_scores.fold_losses)
 
 
 def repeats_of(trial: TrialRecord) -> IntArray | None:
