@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuner._statistics.intervals import corrected_t, percentile, prediction_t
+from tuner._statistics.intervals import corrected_t, percentile, prediction_t, wilson
 
 # Student's t, from tables: two-sided 95% and 90% with 4 degrees of freedom, 95% with 1.
 T_4, T_4_AT_90, T_1 = 2.776445, 2.131847, 12.706205
@@ -187,3 +187,10 @@ def test_coverage_over_folds_of_a_real_learner():
     naive = np.mean([covered(corrected_t(losses, test_share=0.0), truth) for losses in runs])
     assert naive < corrected
     assert corrected >= 0.93
+
+
+def test_a_share_of_rows_has_wilsons_interval():
+    """5 of 50: centre (.1 + 3.8415 / 100) / (1 + 3.8415 / 50) = .1286, half .0851 (Wilson's formula)."""
+    interval = wilson(0.1, 50)
+    assert (interval.low, interval.high) == pytest.approx((0.0435, 0.2137), abs=2e-4)
+    assert wilson(0.0, 50).low == 0.0

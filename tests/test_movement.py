@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tuner._movement.movement import check_schema, measure_movement, share_interval
+from tuner._movement.movement import check_schema, measure_movement
 from tuner._movement.reference import Promise, Reference, remember
 from tuner._records import Finding
 from tuner._report.page import draw_movement
@@ -41,13 +41,6 @@ def found(reference: Reference, frame: pd.DataFrame, **options) -> dict[str, str
     schema = schema_of(reference, frame)
     movement = measure_movement(reference, frame, schema=schema, n_new_rows=len(frame), **options)
     return {each.code: each.severity for each in movement.findings if each.code != "M008"}
-
-
-def test_a_share_of_rows_has_wilsons_interval():
-    """5 of 50: centre (.1 + 3.8415 / 100) / (1 + 3.8415 / 50) = .1286, half .0851 (Wilson's formula)."""
-    interval = share_interval(0.1, 50)
-    assert (interval.low, interval.high) == pytest.approx((0.0435, 0.2137), abs=2e-4)
-    assert share_interval(0.0, 50).low == 0.0
 
 
 def test_rows_of_the_same_kind_have_not_moved():

@@ -18,6 +18,7 @@ import numpy as np
 
 from tuner._metrics.metrics import Metric, decide
 from tuner._rows.data import Dataset
+from tuner._statistics.intervals import pseudo_values
 from tuner._types import FloatArray, IntArray
 
 
@@ -56,15 +57,11 @@ def together_values(
 ) -> list[float]:
     """Return a value a fold: their mean is the loss of all folds together, their spread what it owes to each.
 
-    Jackknife pseudo-values K T - (K - 1) T_k, where T_k is the loss without a fold, moved to have the mean T.
-    Folds whose loss alone is the same can be far from it together, and an interval from these would vanish.
+    Pseudo-values of the jackknife by folds, moved to have the loss as their mean. Folds whose loss alone is
+    the same can be far from it together, and an interval from these would vanish.
 
     Parameters are those of `together_loss`. Where one fold is needed for a loss at all, as it has the only
     positives, there is no telling: one value and NaN.
-
-    References
-    ----------
-    Tukey (1958), Bias and confidence in not quite large samples.
     """
     if not tests:
         return []
@@ -72,8 +69,8 @@ def together_values(
     y, weights = dataset.targets(np.concatenate(tests))
     kept = np.repeat(np.eye(n_folds) == 0, sizes, axis=1)  # all but one fold, one a row
     weightings = np.vstack([np.ones(len(y)), kept]) * (1.0 if weights is None else weights)
-    whole, *without = metric.losses(y, np.concatenate(judged), weightings)[:, 0]
-    pseudo = n_folds * whole - (n_folds - 1) * np.array(without)
+    losses = metric.losses(y, np.concatenate(judged), weightings)[:, 0]
+    pseudo = pseudo_values(losses)
     if not np.isfinite(pseudo).all():
-        return [float(whole), *[np.nan] * (n_folds - 1)]
-    return [float(each) for each in whole + pseudo - pseudo.mean()]
+        return [float(losses[0]), *[np.nan] * (n_folds - 1)]
+    return [float(each) for each in losses[0] + pseudo - pseudo.mean()]

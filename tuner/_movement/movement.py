@@ -11,14 +11,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
 from tuner._movement.column_drift import ColumnDrift, by_column, is_readable, told_apart
 from tuner._movement.promise import LEVEL, check_loss, explain_loss, is_measured
 from tuner._movement.reference import ColumnFacts, Reference
 from tuner._records import Finding
 from tuner._rows.columns import Column
-from tuner._statistics.intervals import Interval
+from tuner._statistics.intervals import Interval, wilson
 from tuner.checks import CLEAR, SLIGHT
 
 MORE_UNSEEN = 0.05  # of the rows, beyond what was to be expected
@@ -240,9 +239,9 @@ def _check_categories(
     shares = {
         each.name: each.outside
         for each in columns
-        if each.name in expected and share_interval(each.outside, n_new).low > expected[each.name]
+        if each.name in expected and wilson(each.outside, n_new).low > expected[each.name]
     }
-    much = [n for n, share in shares.items() if share_interval(share, n_new).low > expected[n] + MORE_UNSEEN]
+    much = [n for n, share in shares.items() if wilson(share, n_new).low > expected[n] + MORE_UNSEEN]
     return _about_columns("M004", "New rows have categories the champion does not know", shares, much,
                           "of the new rows; more than rare categories let expect")  # fmt: skip
 
@@ -253,7 +252,7 @@ def _check_missing(n_before: int, columns: Sequence[ColumnDrift], n_new: int) ->
     much = []
     for each in columns:
         change = each.missing_now - each.missing_before
-        before, now = share_interval(each.missing_before, n_before), share_interval(each.missing_now, n_new)
+        before, now = wilson(each.missing_before, n_before), wilson(each.missing_now, n_new)
         # Newcombe's interval of a difference, its end nearer to 0
         nearer = abs(change) - (
             np.hypot(now.value - now.low, before.high - before.value)
@@ -272,8 +271,8 @@ def _check_range(n_before: int, columns: Sequence[ColumnDrift], n_new: int) -> F
     """M006: numbers below the smallest or above the largest one of the training rows."""
     expected = 2 / (n_before + 1) + FEW  # so often a new row is the smallest or largest of all
     seen = [each for each in columns if each.kind == "numeric" and each.share is not None]
-    shares = {each.name: each.outside for each in seen if share_interval(each.outside, n_new).low > expected}
-    much = [name for name, share in shares.items() if share_interval(share, n_new).low > MORE_UNSEEN]
+    shares = {each.name: each.outside for each in seen if wilson(each.outside, n_new).low > expected}
+    much = [name for name, share in shares.items() if wilson(share, n_new).low > MORE_UNSEEN]
     return _about_columns("M006", "Numbers lie outside the range of the training rows", shares, much,
                           "of the new rows; trees say the same for all of them")  # fmt: skip
 
@@ -315,24 +314,6 @@ def _about_columns(
     more = f" and {len(ordered) - SHOWN} columns more" if len(ordered) > SHOWN else ""
     next_step = "Ask what changed where the table is made; tune again if it is there to stay."
     return Finding(code, "warning" if much else "info", f"{title}.", f"{evidence}{more} {unit}", next_step)
-
-
-def share_interval(share: float, n_rows: int) -> Interval:
-    """Return a share of rows with its 95% interval (Wilson).
-
-    Examples
-    --------
-    >>> share_interval(0.0, 96).high < 0.04
-    True
-    """
-    z = float(norm.ppf(0.5 + LEVEL / 2))
-    if n_rows == 0:
-        return Interval(share, 0.0, 1.0)
-    centre = (share + z**2 / (2 * n_rows)) / (1 + z**2 / n_rows)
-    half = z / (1 + z**2 / n_rows) * np.sqrt(share * (1 - share) / n_rows + z**2 / (4 * n_rows**2))
-    # Rounding must not keep an end off the share of no row, or of all.
-    low = 0.0 if share == 0 else max(0.0, float(centre - half))
-    return Interval(share, low, 1.0 if share == 1 else min(1.0, float(centre + half)))
 
 
 def _listed(names: Sequence[str]) -> str:

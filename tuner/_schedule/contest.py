@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy.stats import t as student
 
 from tuner._metrics.metrics import Metric
-from tuner._statistics.intervals import Interval
+from tuner._statistics.intervals import Interval, corrected_t, pseudo_values
 from tuner._types import FloatArray, IntArray
 
 LEVEL = 0.95  # two-sided: a challenger that is no better is promoted in 2.5% of contests
@@ -148,15 +147,10 @@ def hold_contest(
 
 def _jackknife(statistics: FloatArray, level: float) -> Interval:
     """Return the t interval of the pseudo-values: of a statistic of all rows, then without each block."""
-    n_blocks = len(statistics) - 1
-    pseudo = n_blocks * statistics[0] - (n_blocks - 1) * statistics[1:]
-    pseudo = pseudo[np.isfinite(pseudo)]  # without a block a class may be missing
-    if len(pseudo) < LEAST_BLOCKS:
+    pseudo = pseudo_values(statistics)
+    if np.isfinite(pseudo).sum() < LEAST_BLOCKS:  # without a block a class may be missing
         return Interval(float(statistics[0]), -np.inf, np.inf)
-    mean = float(pseudo.mean())
-    error = float(pseudo.std(ddof=1)) / np.sqrt(len(pseudo))
-    half = float(student.ppf(0.5 + level / 2, len(pseudo) - 1)) * error
-    return Interval(mean, mean - half, mean + half)
+    return corrected_t(pseudo.tolist(), test_share=0.0, level=level)
 
 
 def _is_smaller(champion: Contestant, challenger: Contestant) -> bool:

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import norm
 from scipy.stats import t as student
+
+from tuner._types import FloatArray
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its interval, on the loss scale (low <= value <= high)."""
+    """A mean with its interval (low <= value <= high); of losses, on the loss scale."""
 
     value: float
     low: float
@@ -90,6 +93,42 @@ def percentile(losses: Sequence[float], *, level: float = 0.95, squared: bool = 
     low, high = np.quantile(values, [0.5 - level / 2, 0.5 + level / 2])
     mean = float(values.mean())
     return _interval(mean, min(float(low), mean), max(float(high), mean), squared=squared)
+
+
+def pseudo_values(statistics: FloatArray) -> FloatArray:
+    """Return the jackknife's pseudo-values K T - (K - 1) T_k, of shape (n_blocks,).
+
+    Their mean and spread are about those of T, a mean over rows or not.
+
+    Parameters
+    ----------
+    statistics : array of shape (1 + n_blocks,)
+        T of all rows, then T_k without each of the K blocks.
+
+    References
+    ----------
+    Tukey (1958), Bias and confidence in not quite large samples.
+    """
+    n_blocks = len(statistics) - 1
+    return np.asarray(n_blocks * statistics[0] - (n_blocks - 1) * statistics[1:])
+
+
+def wilson(share: float, count: float, *, level: float = 0.95) -> Interval:
+    """Return a share of ``count`` rows with Wilson's interval: not empty where none or all have it.
+
+    Examples
+    --------
+    >>> wilson(0.0, 96).high < 0.04
+    True
+    """
+    if count == 0:
+        return Interval(share, 0.0, 1.0)
+    z = float(norm.ppf(0.5 + level / 2))
+    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    # Rounding must not keep an end off the share of no row, or of all.
+    low, high = max(0.0, float(middle - half)), min(1.0, float(middle + half))
+    return Interval(share, min(share, low), max(share, high))
 
 
 def _interval(mean: float, low: float, high: float, *, squared: bool) -> Interval:

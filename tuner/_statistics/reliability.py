@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from scipy.stats import norm
 
+from tuner._statistics.intervals import wilson
 from tuner._types import FloatArray, IntArray
 
 N_BINS = 10
@@ -114,17 +115,11 @@ def _bins(
         observed = float(np.average(happened[part], weights=w))
         count = float(w.sum() ** 2 / (w**2).sum())  # rows of equal weight that would be as certain
         if shares:
-            low, high = _wilson(observed, count)
+            interval = wilson(observed, count)
+            low, high = interval.low, interval.high
         else:
             spread = float(np.average((happened[part] - observed) ** 2, weights=w))
             half = Z * np.sqrt(spread / max(count - 1, 1.0))
             low, high = observed - half, observed + half
         predicted = float(np.average(prediction[part], weights=w))
         yield Bin(predicted, observed, float(low), float(high), len(part))
-
-
-def _wilson(share: float, count: float) -> tuple[float, float]:
-    """Return Wilson's 95% interval of a share of ``count`` rows: not empty where none or all have it."""
-    middle = (share + Z**2 / (2 * count)) / (1 + Z**2 / count)
-    half = Z / (1 + Z**2 / count) * np.sqrt(share * (1 - share) / count + Z**2 / (4 * count**2))
-    return min(share, max(0.0, float(middle - half))), max(share, min(1.0, float(middle + half)))
