@@ -10,7 +10,7 @@ import numpy as np
 
 from tuner._finals.finals import Assembled, Finals
 from tuner._finals.held_out import FoldScorer
-from tuner._folds.splits import Fold, FoldPlan, can_train
+from tuner._folds.splits import Fold, FoldPlan, can_train, folds_of
 from tuner._options.settings import Settings
 from tuner._process.deadline import Deadline
 from tuner._process.pool import cancellable_pool
@@ -59,10 +59,9 @@ class Probe:
         time or rows enough.
         """
         plan = self.finals.plan
-        folds = tuple(plan.folds[position] for position in plan.first_repeat)
-        parts = [tuple(self._part(fold, share) for fold in folds) for share in SHARES]
-        benches = [self._bench(FoldPlan(plan.kind, each, ())) for each in (*parts, folds)]
-        rows = [round(float(np.mean([len(fold.train) for fold in each]))) for each in (*parts, folds)]
+        parts = [tuple(self._part(fold, share) for fold in plan.first_folds) for share in SHARES]
+        benches = [self._bench(FoldPlan(plan.kind, each, ())) for each in (*parts, plan.first_folds)]
+        rows = [round(bench.plan.train_rows) for bench in benches]
         trains = all(self._can_train(bench.plan) for bench in benches)
         if not trains or len(set(rows)) < len(rows):  # a few large groups are no curve
             return None
@@ -190,9 +189,4 @@ def leave_groups_out(dataset: Dataset, seed: int, *, n_parts: int = MAX_GROUPS) 
     n_groups = int(groups.max()) + 1
     order: IntArray = np.random.default_rng(seed).permutation(n_groups)
     part = (order if n_groups > n_parts else np.arange(n_groups)) % n_parts
-    fold_of = part[groups]
-    folds = tuple(
-        Fold(0, index, np.flatnonzero(fold_of != index), np.flatnonzero(fold_of == index))
-        for index in range(int(fold_of.max()) + 1)
-    )
-    return FoldPlan("groups", folds, ())
+    return FoldPlan("groups", tuple(folds_of(part[groups])), ())

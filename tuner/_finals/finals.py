@@ -101,8 +101,7 @@ class Finals:
 
     def fit_rows(self, n_rows: int) -> float:
         """Return how many of ``n_rows`` each fit of the models saw: all where it was fitted once more."""
-        seen = float(np.mean([len(fold.train) for fold in self.plan.folds]))
-        return float(n_rows) if self.tuned.model.is_refitted else seen
+        return float(n_rows) if self.tuned.model.is_refitted else self.plan.train_rows
 
 
 def rescore(

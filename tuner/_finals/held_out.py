@@ -118,22 +118,21 @@ class FoldScorer:
         Before calibration, which is fitted to the average. None with one repeat, and for metrics that are no
         means over rows: of other repeats, predictions of several models would be pooled in a fold.
         """
-        dataset, folds, metric = self._bench.dataset, self._bench.plan.folds, self._metric
-        n_repeats = self._bench.plan.n_repeats
+        dataset, plan, metric = self._bench.dataset, self._bench.plan, self._metric
+        n_repeats = plan.n_repeats
         is_mean = metric.judges_rows and dataset.slice_masks is None
         if n_repeats < 2 or metric.thresholds is not None or not is_mean:
             return None
         held_out = np.full((n_repeats, dataset.n_rows, *predictions[0].shape[1:]), np.nan)
-        for fold, prediction in zip(folds, predictions, strict=True):
+        for fold, prediction in zip(plan.folds, predictions, strict=True):
             held_out[fold.repeat, fold.test] = prediction
         power = 2 if metric.squared_scale else 1
         alone, averaged = [], []
-        for fold in folds:
-            if fold.repeat == 0:
-                y, weights = dataset.targets(fold.test)
-                rows = held_out[:, fold.test]
-                alone.append(np.mean([metric.losses(y, each, weights)[0, 0] ** power for each in rows]))
-                averaged.append(metric.losses(y, rows.mean(axis=0), weights)[0, 0] ** power)
+        for fold in plan.first_folds:
+            y, weights = dataset.targets(fold.test)
+            rows = held_out[:, fold.test]
+            alone.append(np.mean([metric.losses(y, each, weights)[0, 0] ** power for each in rows]))
+            averaged.append(metric.losses(y, rows.mean(axis=0), weights)[0, 0] ** power)
         return BagLosses(n_repeats, tuple(map(float, alone)), tuple(map(float, averaged)))
 
     def _averaged(self, predictions: Sequence[FloatArray]) -> tuple[IntArray, FloatArray]:
@@ -153,9 +152,7 @@ class FoldScorer:
 
     def _parts(self, rows: IntArray) -> list[IntArray]:
         """Return where those of the rows lie that each fold of the first repeat tests."""
-        return [
-            np.flatnonzero(np.isin(rows, fold.test)) for fold in self._bench.plan.folds if not fold.repeat
-        ]
+        return [np.flatnonzero(np.isin(rows, fold.test)) for fold in self._bench.plan.first_folds]
 
     def _losses(self, predictions: Sequence[FloatArray]) -> FloatArray:
         losses = [

@@ -72,8 +72,18 @@ class FoldPlan:
         return digest.hexdigest()[:12]
 
     @property
+    def train_rows(self) -> float:
+        """How many rows a fold trains on, on average."""
+        return float(np.mean([len(fold.train) for fold in self.folds]))
+
+    @property
+    def first_folds(self) -> tuple[Fold, ...]:
+        """The folds that test every row once."""
+        return tuple(fold for fold in self.folds if fold.repeat == 0)
+
+    @property
     def first_repeat(self) -> list[int]:
-        """Positions of the folds that test every row once."""
+        """Positions of the first folds."""
         return [position for position, fold in enumerate(self.folds) if fold.repeat == 0]
 
     @property
@@ -232,7 +242,7 @@ def plan_reporting(dataset: Dataset, *, n_folds: int, seed: int) -> FoldPlan:
         parts = enumerate(windows(dataset.time, dataset.groups, size))
         folds = [Fold(0, index, train, test) for index, (train, test) in parts]
     else:
-        folds = _folds(next(draws(dataset, size, "reporting", seed)))
+        folds = folds_of(next(draws(dataset, size, "reporting", seed)))
     plan = _plan(dataset, kind, [folds], notes)
     if not plan.folds:
         raise InputError(
@@ -305,7 +315,7 @@ def _class_counts(dataset: Dataset) -> list[int]:
     return [int(n) for n in np.unique(dataset.y, return_counts=True)[1]]
 
 
-def _folds(fold_of: IntArray, repeat: int = 0) -> list[Fold]:
+def folds_of(fold_of: IntArray, repeat: int = 0) -> list[Fold]:
     """Return the folds of one repeat from the fold number of every row."""
     return [
         Fold(repeat, index, np.flatnonzero(fold_of != index), np.flatnonzero(fold_of == index))
@@ -331,7 +341,7 @@ def _accept(
     accepted: list[list[Fold]] = []
     vain = -len(seen)
     for fold_of in candidates:
-        folds = _folds(fold_of, repeat=len(accepted))
+        folds = folds_of(fold_of, repeat=len(accepted))
         signature = _signature(folds)
         if signature in seen or sum(can_train(dataset, fold) for fold in folds) < 2:
             vain += 1
