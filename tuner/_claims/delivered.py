@@ -72,7 +72,7 @@ def delivered_estimate(
     )
     if not steps or not all(math.isfinite(step.change) for step in steps):
         return None
-    power = 2 if metric.squared_scale else 1
+    power = metric.power
     ends = [metric.natural(end) ** power for end in (estimate.low, estimate.high)]  # its own inverse
     loss = estimate.loss**power
     half = math.hypot(max(abs(end - loss) for end in ends), *(step.half_width for step in steps))

@@ -62,15 +62,12 @@ def slice_scores(
         Slices too rare to be judged on a fold are not scored there, nor counted where they are so on all.
     """
     least_rows = LEAST_ROWS if simultaneous else 1
-    column_of_threshold = 0
-    if metric.thresholds is not None and threshold is not None:
-        column_of_threshold = metric.thresholds.index(threshold)
 
     def loss(rows: IntArray, prediction: FloatArray) -> float:
         if len(rows) < least_rows:
             return np.nan
         y, weights = dataset.targets(rows)
-        return float(metric.losses(y, prediction, weights)[0][column_of_threshold])
+        return float(metric.losses(y, prediction, weights)[0, metric.column(threshold)])
 
     share = float(np.mean([len(fold.test) / len(fold.train) for fold in folds]))
     slices: list[tuple[str, str, BoolArray]] = []

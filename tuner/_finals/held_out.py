@@ -126,13 +126,12 @@ class FoldScorer:
         held_out = np.full((n_repeats, dataset.n_rows, *predictions[0].shape[1:]), np.nan)
         for fold, prediction in zip(plan.folds, predictions, strict=True):
             held_out[fold.repeat, fold.test] = prediction
-        power = 2 if metric.squared_scale else 1
         alone, averaged = [], []
         for fold in plan.first_folds:
             y, weights = dataset.targets(fold.test)
             rows = held_out[:, fold.test]
-            alone.append(np.mean([metric.losses(y, each, weights)[0, 0] ** power for each in rows]))
-            averaged.append(metric.losses(y, rows.mean(axis=0), weights)[0, 0] ** power)
+            alone.append(np.mean([metric.losses(y, each, weights)[0, 0] ** metric.power for each in rows]))
+            averaged.append(metric.losses(y, rows.mean(axis=0), weights)[0, 0] ** metric.power)
         return BagLosses(n_repeats, tuple(map(float, alone)), tuple(map(float, averaged)))
 
     def _averaged(self, predictions: Sequence[FloatArray]) -> tuple[IntArray, FloatArray]:

@@ -96,6 +96,16 @@ class Metric:
         return self.row_mean or self.squared_scale
 
     @property
+    def power(self) -> int:
+        """To what power losses are means over rows, where they are: 2 on the squared scale."""
+        return 2 if self.squared_scale else 1
+
+    def column(self, threshold: float | None) -> int:
+        """Return the column of `losses` that a decision threshold has; the first where there is none."""
+        columns: tuple[float | None, ...] = self.thresholds or ()
+        return columns.index(threshold) if threshold in columns else 0
+
+    @property
     def is_scorer(self) -> bool:
         """Whether it is the score of a scikit-learn scorer, called once a weighting, with its sign turned."""
         return isinstance(self.kernel, ScorerKernel)

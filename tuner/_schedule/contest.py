@@ -130,7 +130,7 @@ def hold_contest(
     U-statistics.
     """
     level = 1 - (1 - LEVEL) / n_uses
-    power = 2 if metric.squared_scale else 1
+    power = metric.power
     losses = [_losses(metric, y, weights, blocks, each) for each in (champion, challenger)]
     old, new = (float(values[0]) for values in losses)
     paired = _jackknife(losses[1] ** power - losses[0] ** power, level)
@@ -169,9 +169,8 @@ def _losses(
     kept = np.vstack(
         [np.ones(len(y)), *(blocks != block for block in range(int(blocks.max(initial=-1)) + 1))]
     )
-    thresholds = metric.thresholds or (contestant.threshold,)
-    column = thresholds.index(contestant.threshold) if contestant.threshold in thresholds else 0
-    return np.asarray(metric.losses(y, contestant.prediction, kept * own)[:, column])
+    losses = metric.losses(y, contestant.prediction, kept * own)
+    return losses[:, metric.column(contestant.threshold)]
 
 
 def loss_interval(
