@@ -86,11 +86,6 @@ class Metric:
     guide: Metric | None = None
 
     @property
-    def higher_is_better(self) -> bool:
-        """Whether a higher natural value is better; a loss is always better when lower."""
-        return self.value != "loss"
-
-    @property
     def judges_rows(self) -> bool:
         """Whether the loss, or its square, is a weighted mean over rows, each judged by itself."""
         return self.row_mean or self.squared_scale

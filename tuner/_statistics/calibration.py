@@ -20,7 +20,6 @@ from scipy.special import expit, logit, softmax
 from tuner._types import FloatArray, IntArray
 
 LOG_RANGE = 1.5  # of the temperature: from .22 to 4.5
-MAX_FIT_ROWS = 20_000  # know two numbers well enough
 SMALLEST = 1e-12  # probability; a certain one has no logit
 
 
@@ -119,9 +118,7 @@ def recalibration_gains(parts: Sequence[tuple[IntArray, FloatArray, FloatArray |
 def _recalibrated(
     fitted_on: tuple[IntArray, FloatArray], weights: FloatArray | None, probabilities: FloatArray
 ) -> FloatArray:
-    step = -(-len(fitted_on[0]) // MAX_FIT_ROWS)
-    y, seen = fitted_on[0][::step], fitted_on[1][::step]
-    weights = None if weights is None else weights[::step]
+    y, seen = fitted_on
     if seen.ndim > 1:
         return tempered(probabilities, fit_temperature(y, seen, weights))
     scores = logit(np.clip(seen, SMALLEST, 1 - SMALLEST))
