@@ -11,13 +11,14 @@ from tuner._claims.delivered import delivered_estimate
 from tuner._claims.estimate import Estimates
 from tuner._claims.optimism import OptimismTable, ScoreRow, chance_loss, score_row
 from tuner._claims.slices import slice_scores
+from tuner._decisions.shares import Blend
 from tuner._diagnosis.diagnosis import Evidence, diagnose
-from tuner._finals.finals import Assembled, Finals
+from tuner._finals.finals import Assembled
 from tuner._line.choice import Choice
 from tuner._metrics.metrics import Metric
 from tuner._model import deliver, measure_latency
 from tuner._options.settings import Settings
-from tuner._records import GroupScores, LearningCurve
+from tuner._records import Finding, GroupScores, LearningCurve, SliceScore, TrialRecord
 from tuner._report.card import describe
 from tuner._report.result import Trials, TuningResult
 from tuner._rows.data import Dataset
@@ -33,49 +34,79 @@ class Probed:
     groups: GroupScores | None = None
 
 
-def conclude(
-    dataset: Dataset,
-    metric: Metric,
-    settings: Settings,
-    study_name: str,
-    choice: Choice,
-    estimates: Estimates | None,
-    probed: Probed,
-) -> TuningResult:
-    """Ship the tuned model, or the default where the estimate says it was not beaten; tell all."""
+@dataclass(frozen=True, eq=False)
+class Shipped:
+    """What is shipped of a choice, and what is claimed of it.
+
+    Attributes
+    ----------
+    choice : Choice
+    estimates : Estimates or None
+    winner : TrialRecord
+        The search trial of the shipped configuration.
+    finalist : TrialRecord
+        The same on the folds that elected.
+    model : Assembled
+        The tuned model, or the default's.
+    blend : Blend or None
+        None where the final form is no ensemble, and where the default is shipped.
+    is_default : bool
+        Whether the model is the default alone.
+    paid : Paid
+    estimate : Estimate or None
+        Of what is shipped.
+    selection_loss : float
+        The internal loss of what is claimed: on the rows of the search for bbc, else on fresh folds.
+    """
+
+    choice: Choice
+    estimates: Estimates | None
+    winner: TrialRecord
+    finalist: TrialRecord
+    model: Assembled
+    blend: Blend | None
+    is_default: bool
+    paid: Paid
+    estimate: Estimate | None
+    selection_loss: float
+
+
+def ship(choice: Choice, estimates: Estimates | None) -> Shipped:
+    """Ship the tuned model, or the default where the estimate says it was not beaten."""
     finals, search = choice.finals, choice.search
-    paid = estimates.paid if estimates else Paid("not judged")
-    position = shipped_position(choice, estimates)
-    fall_back = falls_back(estimates)
+    position, model, blend = finals.winner, finals.tuned, finals.blend
+    paid, estimate, apparent_loss = Paid("not judged"), None, None
+    if estimates is not None:
+        paid, estimate, apparent_loss = estimates.paid, estimates.tuned, estimates.apparent_loss
+        if paid.verdict == "did not pay":
+            position, model, blend = 0, finals.default, None
+            estimate, apparent_loss = estimates.default, estimates.default_apparent_loss
     winner = search.trials[finals.nominations[position].number]
-    shipped = finals.finalists[position]
-    assert shipped.scores is not None  # finalists are complete
-    blend = None if fall_back else finals.blend
-    estimate = _claimed(estimates) if estimates else None
-    selection_loss = _selection_loss(finals, estimates)
-    delivered = shipped_model(finals, estimates)
-    model = deliver(delivered.model, dataset)
-    slices = slice_scores(
-        dataset,
-        metric,
-        finals.plan.folds,
-        delivered.held_out,
-        columns=settings.slices,
-        threshold=delivered.model.threshold,
-        simultaneous=settings.aggregate == "worst_slice",
-    )
-    evidence = Evidence(
-        shipped=shipped,
-        finalists=finals.finalists,
+    is_alone = blend is None or blend.weights[position] == 1.0
+    return Shipped(
+        choice=choice,
+        estimates=estimates,
+        winner=winner,
+        finalist=finals.finalists[position],
+        model=model,
+        blend=blend,
+        is_default=winner.number == search.default and is_alone,
         paid=paid,
-        learning=probed.learning,
-        calibration_gains=delivered.calibration_gains(),
-        slices=slices,
-        groups=probed.groups,
+        estimate=estimate,
+        selection_loss=model.loss if apparent_loss is None else apparent_loss,
     )
+
+
+def conclude(
+    dataset: Dataset, metric: Metric, settings: Settings, study_name: str, shipped: Shipped, probed: Probed
+) -> TuningResult:
+    """Tell all of what is shipped."""
+    choice, estimates, estimate = shipped.choice, shipped.estimates, shipped.estimate
+    finals, search, winner = choice.finals, choice.search, shipped.winner
+    assert shipped.finalist.scores is not None  # finalists are complete
+    slices = _slice_scores(dataset, metric, settings, shipped)
     card = describe(dataset, metric, settings)
-    scores = _score_rows(dataset, metric, choice, estimates)
-    alone = blend is None or blend.weights[position] == 1.0
+    model = deliver(shipped.model.model, dataset)
     return TuningResult(
         metric=metric.name,
         task=dataset.task,
@@ -83,24 +114,24 @@ def conclude(
         estimate=estimate,
         default_estimate=estimates.default if estimates else None,
         tuned_estimate=estimates.tuned if estimates else None,
-        optimism=estimate.loss - selection_loss if estimate else None,
-        paid=paid,
-        best_params={**winner.configuration.flat(), "path_point": shipped.scores.path_point},
+        optimism=estimate.loss - shipped.selection_loss if estimate else None,
+        paid=shipped.paid,
+        best_params={**winner.configuration.flat(), "path_point": shipped.finalist.scores.path_point},
         winner=winner,
-        shipped=shipped,
-        selection_loss=selection_loss,
-        gap=shipped.scores.gap,
-        shipped_default=winner.number == search.default and alone,
+        shipped=shipped.finalist,
+        selection_loss=shipped.selection_loss,
+        gap=shipped.finalist.scores.gap,
+        shipped_default=shipped.is_default,
         trials=Trials(search.trials),
         finalists=finals.finalists,
         nominations=finals.nominations,
-        blend=blend,
-        diagnosis=diagnose(winner, search.trials, search.spaces, evidence),
+        blend=shipped.blend,
+        diagnosis=_diagnosed(shipped, slices, probed),
         study=search.study,
         study_name=study_name,
         model=model,
         latency=measure_latency(model, dataset),
-        reliability=delivered.reliability,
+        reliability=shipped.model.reliability,
         card=card,
         notes=dataset.notes + choice.notes + (estimates.notes if estimates else ()),
         seconds=0.0,
@@ -111,88 +142,71 @@ def conclude(
         slices=slices,
         path_name=FAMILIES[winner.configuration.family].path_name,
         learning_curve=probed.learning,
-        delivered_estimate=_delivered_estimate(dataset, metric, choice, estimates, probed.learning),
+        delivered_estimate=_delivered_estimate(dataset, metric, shipped, probed.learning),
         group_scores=probed.groups,
-        optimism_table=OptimismTable(card.score_name(metric.name), scores),
+        optimism_table=OptimismTable(card.score_name(metric.name), _score_rows(dataset, metric, shipped)),
         fold_plan=f"{len(choice.bench.plan.folds)} {choice.bench.plan.kind}",
     )
 
 
-def falls_back(estimates: Estimates | None) -> bool:
-    """Whether the default is shipped: the estimate says it was not beaten."""
-    return estimates is not None and estimates.paid.verdict == "did not pay"
+def _slice_scores(
+    dataset: Dataset, metric: Metric, settings: Settings, shipped: Shipped
+) -> tuple[SliceScore, ...]:
+    return slice_scores(
+        dataset,
+        metric,
+        shipped.choice.finals.plan.folds,
+        shipped.model.held_out,
+        columns=settings.slices,
+        threshold=shipped.model.model.threshold,
+        simultaneous=settings.aggregate == "worst_slice",
+    )
 
 
-def shipped_position(choice: Choice, estimates: Estimates | None) -> int:
-    """Return the place among the finalists of what is shipped."""
-    return 0 if falls_back(estimates) else choice.finals.winner
-
-
-def shipped_model(finals: Finals, estimates: Estimates | None) -> Assembled:
-    """Return the tuned model, or the default's."""
-    return finals.default if falls_back(estimates) else finals.tuned
-
-
-def _claimed(estimates: Estimates) -> Estimate:
-    """Return the estimate of what is shipped."""
-    return estimates.default if falls_back(estimates) else estimates.tuned
+def _diagnosed(shipped: Shipped, slices: tuple[SliceScore, ...], probed: Probed) -> tuple[Finding, ...]:
+    search = shipped.choice.search
+    evidence = Evidence(
+        shipped=shipped.finalist,
+        finalists=shipped.choice.finals.finalists,
+        paid=shipped.paid,
+        learning=probed.learning,
+        calibration_gains=shipped.model.calibration_gains(),
+        slices=slices,
+        groups=probed.groups,
+    )
+    return diagnose(shipped.winner, search.trials, search.spaces, evidence)
 
 
 def _delivered_estimate(
-    dataset: Dataset,
-    metric: Metric,
-    choice: Choice,
-    estimates: Estimates | None,
-    learning: LearningCurve | None,
+    dataset: Dataset, metric: Metric, shipped: Shipped, learning: LearningCurve | None
 ) -> Estimate | None:
     """Carry the claim over to what is shipped; not with `time`, where later rows are other rows."""
-    if estimates is None or dataset.time is not None:
+    if shipped.estimates is None or shipped.estimate is None or dataset.time is not None:
         return None
-    finals = choice.finals
-    shipped = shipped_model(finals, estimates)
+    finals, model = shipped.choice.finals, shipped.model
     shares = [len(fold.test) / len(fold.train) for fold in finals.plan.folds]
     return delivered_estimate(
-        _claimed(estimates),
+        shipped.estimate,
         metric,
-        before=estimates.build,
-        after=Build(finals.fit_rows(dataset.n_rows), shipped.model.n_averaged),
+        before=shipped.estimates.build,
+        after=Build(finals.fit_rows(dataset.n_rows), model.model.n_averaged),
         learning=learning,
-        bag=shipped.bag,
+        bag=model.bag,
         test_share=float(np.mean(shares)),
     )
 
 
-def _score_rows(
-    dataset: Dataset,
-    metric: Metric,
-    choice: Choice,
-    estimates: Estimates | None,
-) -> tuple[ScoreRow, ...]:
+def _score_rows(dataset: Dataset, metric: Metric, shipped: Shipped) -> tuple[ScoreRow, ...]:
     """Line up what the search, the fresh folds and the estimate say of what is shipped."""
-    position = shipped_position(choice, estimates)
-    searched = choice.search.trials[choice.finals.nominations[position].number].scores
+    choice, searched = shipped.choice, shipped.winner.scores
     assert searched is not None  # finalists are complete trials
     is_fresh = choice.finals.plan is not choice.bench.plan
     rows = [
         score_row("search folds", metric, pooled(searched.fold_losses, squared=metric.squared_scale)),
-        score_row(
-            "fresh folds" if is_fresh else "search folds again",
-            metric,
-            shipped_model(choice.finals, estimates).loss,
-        ),
+        score_row("fresh folds" if is_fresh else "search folds again", metric, shipped.model.loss),
     ]
-    if estimates:
-        claimed = _claimed(estimates)
-        rows.append(score_row("estimate", metric, claimed.loss, (claimed.low, claimed.high)))
-        default = estimates.default
-        rows.append(score_row("default", metric, default.loss, (default.low, default.high)))
+    if shipped.estimates and shipped.estimate:
+        for label, each in (("estimate", shipped.estimate), ("default", shipped.estimates.default)):
+            rows.append(score_row(label, metric, each.loss, (each.low, each.high)))
     rows.append(score_row("chance", metric, chance_loss(dataset, metric)))
     return tuple(rows)
-
-
-def _selection_loss(finals: Finals, estimates: Estimates | None) -> float:
-    """Return the internal loss of what is claimed: on the rows of the search for bbc, else on fresh folds."""
-    apparent = None
-    if estimates:
-        apparent = estimates.default_apparent_loss if falls_back(estimates) else estimates.apparent_loss
-    return shipped_model(finals, estimates).loss if apparent is None else apparent

@@ -18,7 +18,7 @@ from tuner._finals.pace import crossfit_passes
 from tuner._folds.splits import FoldPlan
 from tuner._line.choice import Choice, choose, choosing_plan, elect_without
 from tuner._line.listeners import Listeners, RunContext, parent_of
-from tuner._line.outcome import Probed, conclude, shipped_model, shipped_position
+from tuner._line.outcome import Probed, conclude, ship
 from tuner._line.study import begun, check_same, held, study_hash, to_go_on_with
 from tuner._metrics.metrics import Metric, resolve_metric
 from tuner._options.config import TuningConfig, check_config
@@ -297,17 +297,10 @@ class _Line:
         choice = replace(choice, notes=choice.notes + notes)
         if estimates is not None and choice.is_default_alone:
             estimates = estimates.of_default()
-        shipped = choice.finals.nominations[shipped_position(choice, estimates)].number
-        probe = Probe(
-            choice.search.trials[shipped],
-            choice.finals,
-            shipped_model(choice.finals, estimates),
-            choice.bench,
-            self.settings,
-            clock.probes,
-        )
+        shipped = ship(choice, estimates)
+        probe = Probe(shipped.winner, choice.finals, shipped.model, choice.bench, self.settings, clock.probes)
         probed = Probed(probe.learning_curve(), probe.groups())
-        return conclude(self.dataset, self.metric, self.settings, self.study_name, choice, estimates, probed)
+        return conclude(self.dataset, self.metric, self.settings, self.study_name, shipped, probed)
 
     def _estimates(self, choice: Choice, end: Deadline) -> tuple[Estimates | None, tuple[str, ...]]:
         """Estimate in the way asked for, or say why that is not possible."""
