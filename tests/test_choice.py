@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tuner._line import choice as _choice
-from tuner._line.choice import choose, choosing_plan, elect_without
+from tuner._line.choice import Turn, choose, choosing_plan, elect_without
 from tuner._metrics.metrics import resolve_metric
 from tuner._options.config import TuningConfig
 from tuner._options.settings import resolve
@@ -31,7 +31,7 @@ def settings(**options):
 def chosen(dataset, metric, how):
     """Choose without a clock."""
     plan = choosing_plan(dataset, how)
-    return choose(dataset, metric, how, plan, place=PLACE, deadline=Deadline(), notify=lambda _: None)
+    return choose(dataset, metric, how, plan, turn=Turn(PLACE, Deadline(), lambda _: None))
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +46,9 @@ def choice():
 
 def without(choice, outer, heard=None, **options):
     """Elect without one fold."""
-    return elect_without(
-        choice,
-        settings(**options),
-        outer,
-        place=Place("s", "outer_fold", outer),
-        deadline=Deadline(),
-        notify=(lambda _: None) if heard is None else heard.append,
-    )
+    notify = (lambda _: None) if heard is None else heard.append
+    turn = Turn(PLACE, Deadline(), notify).of_fold(outer, Deadline())
+    return elect_without(choice, settings(**options), outer, turn=turn)
 
 
 # Electing without a fold
@@ -147,15 +142,8 @@ def test_finalists_of_two_benches_are_heard_once(monkeypatch):
     monkeypatch.setattr(_choice, "rescore", without_default_at_first)
     monkeypatch.setattr(_choice.Pace, "has_time_for", lambda *_: True)
     metric = resolve_metric(None, "binary")
-    choice = choose(
-        dataset,
-        metric,
-        how,
-        choosing_plan(dataset, how),
-        place=PLACE,
-        deadline=Deadline(),
-        notify=heard.append,
-    )
+    turn = Turn(PLACE, Deadline(), heard.append)
+    choice = choose(dataset, metric, how, choosing_plan(dataset, how), turn=turn)
     assert len(benches) == 2
     finalists = [record for record in heard if record.phase == "finalist"]
     assert len({record.trial_key for record in finalists}) == len(finalists)

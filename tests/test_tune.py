@@ -265,11 +265,11 @@ def test_outer_folds_that_cannot_be_scored_cost_no_model(monkeypatch, failing):
     choose = _tune.choose
     begun = []
 
-    def fail_at_times(*arguments, place, **options):
-        begun.append(place.phase)
-        if place.phase == "outer_fold" and begun.count("outer_fold") in failing:
+    def fail_at_times(*arguments, turn, **options):
+        begun.append(turn.place.phase)
+        if turn.place.phase == "outer_fold" and begun.count("outer_fold") in failing:
             raise TrialsFailedError("No default configuration could be scored, so no other will.")
-        return choose(*arguments, place=place, **options)
+        return choose(*arguments, turn=turn, **options)
 
     monkeypatch.setattr(_tune, "choose", fail_at_times)
     X, y = load_breast_cancer(return_X_y=True)

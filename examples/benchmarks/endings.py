@@ -196,7 +196,7 @@ def recorded() -> Iterator[list[Seen]]:
         def run(self) -> SearchOutcome:
             seen = runs[-1]
             seen.search = super().run()
-            seen.seconds_left = seen.options["deadline"].left
+            seen.seconds_left = seen.options["turn"].deadline.left
             return seen.search
 
     def keep_choice(*arguments: Any, **options: Any) -> Choice:
@@ -226,7 +226,8 @@ def end_again(seen: Seen, ending: Ending) -> Choice:
     """Return the choice that the same search comes to with levers off, in as many seconds."""
     same_search = mock.Mock()
     same_search.return_value.run.return_value = seen.search
-    options = {**seen.options, "deadline": Deadline.after(seen.seconds_left), "notify": mock.Mock()}
+    turn = replace(seen.options["turn"], deadline=Deadline.after(seen.seconds_left), notify=mock.Mock())
+    options = {**seen.options, "turn": turn}
     settings = replace(seen.settings, **ending.settings)
     same = mock.patch.object(_choice, "Search", same_search)
     with one_thread_a_fit(), same, switched_off(ending.levers):

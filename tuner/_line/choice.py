@@ -27,6 +27,34 @@ from tuner._trials.trials import Place, Trial
 from tuner.exceptions import TrialsFailedError
 
 
+@dataclass(frozen=True)
+class Turn:
+    """Whose choice it is: the main run's, or that of an outer fold.
+
+    Attributes
+    ----------
+    place : Place
+        Phase "search" in the main run, "outer_fold" inside the estimate.
+    deadline : Deadline
+        When the model must be there, and in the main run an estimate by crossfit.
+    notify : callable
+        Hears every judged record.
+    """
+
+    place: Place
+    deadline: Deadline
+    notify: Notify
+
+    @property
+    def is_main(self) -> bool:
+        """Whether it is the main run's."""
+        return self.place.phase == "search"
+
+    def of_fold(self, outer: int, deadline: Deadline) -> Turn:
+        """Return an outer fold's turn in the same study."""
+        return Turn(Place(self.place.study, "outer_fold", outer), deadline, self.notify)
+
+
 @dataclass(frozen=True, eq=False)
 class Choice:
     """The outcome of one choice.
@@ -62,9 +90,7 @@ def choose(
     settings: Settings,
     plan: FoldPlan,
     *,
-    place: Place,
-    deadline: Deadline,
-    notify: Notify,
+    turn: Turn,
     known: Mapping[int, TrialRecord] | None = None,
 ) -> Choice:
     """Search on the choosing folds, elect on fresh ones, assemble the final model.
@@ -73,67 +99,76 @@ def choose(
     ----------
     plan : FoldPlan
         The folds that choose: `choosing_plan`.
-    place : Place
-        Phase "search" in the main run, "outer_fold" inside the estimate.
-    deadline : Deadline
-        When the model must be there, and in the main run an estimate by crossfit.
-    notify : callable
-        Hears every judged record.
     known : mapping or None
         Search trials of an interrupted run.
     """
-    is_main = place.phase == "search"
-    n_threads = threads_a_fit(dataset, settings.n_jobs)
-    bench = Bench(dataset, plan, metric, settings.seed, n_threads)
-    pace = Pace(
-        settings,
-        deadline,
-        n_workers=settings.n_jobs // n_threads,
-        refits=is_refitted(dataset, settings),
-        wanted_repeats=wanted_repeats(dataset.n_rows),
-        finest=finest_folds(dataset, metric, settings),
-        crossfits=settings.estimate == "crossfit" and is_main,
-    )
-    search = Search(
-        bench,
-        settings,
-        place,
-        deadline=deadline,
-        reserve=pace.reserve,
-        notify=notify,
-        known=known,
-        keep_predictions=(settings.estimate == "bbc" or settings.or_bbc) and is_main,
-    ).run()
+    bench = Bench(dataset, plan, metric, settings.seed, threads_a_fit(dataset, settings.n_jobs))
+    pace = _pace(bench, settings, turn)
+    search = _searched(bench, pace, turn, known)
     nominated = _nominated(search, settings)
     finalists = [search.trials[each.number] for each in nominated]
     pace = pace.before_crossfit(finalists)
+    benches = _electing(bench, pace, finalists)
+    failpoint("finals.before")
+    finals, notes = _elected(search, nominated, benches, pace, turn)
+    failpoint("finals.after")
+    bench.let_go()
+    folds = tuple(dict.fromkeys(plan.notes + benches[0][0].plan.notes)) + skipped_slices(dataset, plan.folds)
+    ended = _how_it_ended(search, finals) + _what_was_widened(settings.spaces, search.spaces)
+    return Choice(bench, search, finals, folds + ended + notes)
+
+
+def _pace(bench: Bench, settings: Settings, turn: Turn) -> Pace:
+    dataset = bench.dataset
+    return Pace(
+        settings,
+        turn.deadline,
+        n_workers=settings.n_jobs // bench.n_threads,
+        refits=is_refitted(dataset, settings),
+        wanted_repeats=wanted_repeats(dataset.n_rows),
+        finest=finest_folds(dataset, bench.metric, settings),
+        crossfits=settings.estimate == "crossfit" and turn.is_main,
+    )
+
+
+def _searched(bench: Bench, pace: Pace, turn: Turn, known: Mapping[int, TrialRecord] | None) -> SearchOutcome:
+    settings = pace.settings
+    return Search(
+        bench,
+        settings,
+        turn.place,
+        deadline=turn.deadline,
+        reserve=pace.reserve,
+        notify=turn.notify,
+        known=known,
+        keep_predictions=(settings.estimate == "bbc" or settings.or_bbc) and turn.is_main,
+    ).run()
+
+
+def _electing(bench: Bench, pace: Pace, finalists: Sequence[TrialRecord]) -> list[tuple[Bench, float]]:
+    """Return the benches to elect on, the fresh folds where they can be drawn, then the search folds.
+
+    Each with how many times the work of one search repeat it is.
+    """
+    settings = pace.settings
+    again = (bench, float(settings.n_repeats))
     n_folds, n_repeats = pace.fresh_folds(finalists)
     fresh = plan_fresh(
-        dataset,
+        bench.dataset,
         n_folds=n_folds,
         n_repeats=n_repeats,
         seed=settings.seed,
         n_choosing_folds=settings.n_folds,
         n_choosing_repeats=settings.n_repeats,
     )
-    benches = [(bench, float(settings.n_repeats))]
-    if fresh is not None:
-        bench.let_go()
-        finals_bench = Bench(dataset, fresh, metric, settings.seed, n_threads)
-        benches = [(finals_bench, pace.passes(n_folds, n_repeats)), *benches]
-    failpoint("finals.before")
-    finals, notes = _elected(search, nominated, benches, pace, place, notify)
-    failpoint("finals.after")
+    if fresh is None:
+        return [again]
     bench.let_go()
-    known_notes = plan.notes if fresh is None else tuple(dict.fromkeys(plan.notes + fresh.notes))
-    known_notes += skipped_slices(dataset, plan.folds)
-    notes = _how_it_ended(search, finals) + _what_was_widened(settings.spaces, search.spaces) + notes
-    return Choice(bench, search, finals, known_notes + notes)
+    fresh_bench = Bench(bench.dataset, fresh, bench.metric, settings.seed, bench.n_threads)
+    return [(fresh_bench, pace.passes(n_folds, n_repeats)), again]
 
 
-def elect_without(
-    choice: Choice, settings: Settings, outer: int, *, place: Place, deadline: Deadline, notify: Notify
-) -> Finals | None:
+def elect_without(choice: Choice, settings: Settings, outer: int, *, turn: Turn) -> Finals | None:
     """Nominate, elect and assemble as if the rows of one choosing fold did not exist; the search stays.
 
     Nominations are by the stored losses of the other folds of the first repeat. Their models have seen the
@@ -165,7 +200,7 @@ def elect_without(
         return None
     pace = Pace(
         settings,
-        deadline,
+        turn.deadline,
         n_workers=settings.n_jobs // bench.n_threads,
         refits=is_refitted(rows, settings),
         wanted_repeats=1,
@@ -173,12 +208,10 @@ def elect_without(
     search = replace(search, trials=trials, default_trial=None)
     nominated = _nominated(search, settings)
     nominations = pace.affordable(nominated, trials, crossfit_passes(n_folds))
-    scored = _rescored(search, nominations, inner, pace, place)
-    for trial in scored:
-        notify(trial.record)
-    if scored[0].evaluation is None:
-        return None
-    return _assembled(scored, nominations, inner, pace, n_nominated=len(nominated))
+    scored = _rescored(search, nominations, inner, pace, turn)
+    for trial in scored.trials:
+        turn.notify(trial.record)
+    return _assembled(scored, pace, n_nominated=len(nominated)) if scored.has_default else None
 
 
 def _within(fold: Fold, left_out: Fold) -> Fold:
@@ -207,67 +240,91 @@ def _scored_on(trial: TrialRecord, positions: Sequence[int]) -> TrialRecord:
         return replace(trial, scores=None, state="PRUNED", reason=str(error))
 
 
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    """The nominated, judged on one bench; the first is the default."""
+
+    nominations: Sequence[Nomination]
+    trials: Sequence[Trial]
+    bench: Bench
+
+    @property
+    def has_default(self) -> bool:
+        return self.trials[0].evaluation is not None
+
+
 def _elected(
     search: SearchOutcome,
     nominated: Sequence[Nomination],
     benches: Sequence[tuple[Bench, float]],
     pace: Pace,
-    place: Place,
-    notify: Notify,
+    turn: Turn,
 ) -> tuple[Finals, tuple[str, ...]]:
     """Elect on the first bench that can score the default: the fresh folds, else the search folds."""
+    search_bench, _ = benches[-1]
+    scored = _scored_first(search, nominated, benches, pace, turn)
+    if scored is not None:
+        finals = _assembled(scored, pace, n_nominated=len(nominated))
+        return finals, _notes(finals, is_fresh=scored.bench is not search_bench)
     default = search.default_trial
-    scored: Sequence[Trial] = ()
+    if default is None:
+        raise TrialsFailedError("The default could be scored once but not again: its fits do not repeat.")
+    finals = assemble(
+        [default], [Nomination(search.default, ())], search_bench, pace.settings, deadline=pace.deadline
+    )
+    return finals, ("No time was left for fresh folds: the default is delivered as it was searched.",)
+
+
+def _scored_first(
+    search: SearchOutcome,
+    nominated: Sequence[Nomination],
+    benches: Sequence[tuple[Bench, float]],
+    pace: Pace,
+    turn: Turn,
+) -> _Scored | None:
+    """Judge the nominated on the first bench that can score the default; None where none can in time."""
+    default = search.default_trial
     heard: dict[str, TrialRecord] = {}  # on both benches a trial has one key: of two records the later
     try:
         for bench, passes in benches:
             if default is not None and not pace.has_time_for(default.record):
-                break
+                return None
             nominations = pace.affordable(nominated, search.trials, passes)
-            scored = _rescored(search, nominations, bench, pace, place)
-            heard |= {trial.record.trial_key: trial.record for trial in scored}
-            if scored[0].evaluation is not None:
-                break
+            scored = _rescored(search, nominations, bench, pace, turn)
+            heard |= {trial.record.trial_key: trial.record for trial in scored.trials}
+            if scored.has_default:
+                return scored
+        return None
     finally:  # of a run that is stopped on the second bench, what the first one said
         for record in heard.values():
-            notify(record)
-    if scored and scored[0].evaluation is not None:
-        finals = _assembled(scored, nominations, bench, pace, n_nominated=len(nominated))
-        return finals, _notes(finals, is_fresh=bench is not benches[-1][0])
-    if default is None:
-        raise TrialsFailedError("The default could be scored once but not again: its fits do not repeat.")
-    nominated = [Nomination(search.default, ())]
-    note = "No time was left for fresh folds: the default is delivered as it was searched."
-    return assemble([default], nominated, benches[-1][0], pace.settings, deadline=pace.deadline), (note,)
+            turn.notify(record)
 
 
 def _rescored(
-    search: SearchOutcome, nominations: Sequence[Nomination], bench: Bench, pace: Pace, place: Place
-) -> list[Trial]:
+    search: SearchOutcome, nominations: Sequence[Nomination], bench: Bench, pace: Pace, turn: Turn
+) -> _Scored:
     """Re-score the nominated; the default, the first, may fail or miss the deadline."""
-    main = place.phase == "search"
-    return rescore(
+    trials = rescore(
         nominations,
         search.trials,
         bench,
         pace.settings,
-        place=Place(place.study, "finalist") if main else place,
+        place=Place(turn.place.study, "finalist") if turn.is_main else turn.place,
         cap=search.cap,
-        first_number=None if main else len(search.trials),
+        first_number=None if turn.is_main else len(search.trials),
         may_cut_default=search.default_trial is not None,
         deadline=pace.deadline.earlier(
             pace.assembly_seconds([search.trials[each.number] for each in nominations])
         ),
     )
+    return _Scored(nominations, trials, bench)
 
 
-def _assembled(
-    scored: Sequence[Trial], nominations: Sequence[Nomination], bench: Bench, pace: Pace, *, n_nominated: int
-) -> Finals:
+def _assembled(scored: _Scored, pace: Pace, *, n_nominated: int) -> Finals:
     """Elect and assemble; those for whom no time was reserved count as missed."""
     deadline = pace.deadline.earlier(ASSEMBLY_SECONDS)
-    finals = assemble(scored, nominations, bench, pace.settings, deadline=deadline)
-    return replace(finals, n_missed=finals.n_missed + n_nominated - len(nominations))
+    finals = assemble(scored.trials, scored.nominations, scored.bench, pace.settings, deadline=deadline)
+    return replace(finals, n_missed=finals.n_missed + n_nominated - len(scored.nominations))
 
 
 def _nominated(search: SearchOutcome, settings: Settings) -> tuple[Nomination, ...]:

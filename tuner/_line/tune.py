@@ -16,7 +16,7 @@ from tuner._decisions.edges import reaching
 from tuner._finals.finals import Finals
 from tuner._finals.pace import crossfit_passes
 from tuner._folds.splits import FoldPlan
-from tuner._line.choice import Choice, choose, choosing_plan, elect_without
+from tuner._line.choice import Choice, Turn, choose, choosing_plan, elect_without
 from tuner._line.listeners import Listeners, RunContext, parent_of
 from tuner._line.outcome import Probed, conclude, ship
 from tuner._line.study import begun, check_same, held, study_hash, to_go_on_with
@@ -286,9 +286,7 @@ class _Line:
             self.metric,
             _begun_with(self.settings, self.begin_with),
             self.plan,
-            place=Place(self.study_name, "search"),
-            deadline=clock.choice,
-            notify=self.notify,
+            turn=Turn(Place(self.study_name, "search"), clock.choice, self.notify),
             known=known,
         )
         if self.begin_with and self.settings.estimate in ("bbc", "crossfit"):
@@ -344,10 +342,8 @@ class _Line:
             return None, (f"No estimate: crossfit needs at least 3 folds, and there were {len(plan.folds)}.",)
 
         def elect(outer: int, deadline: Deadline) -> Elected | None:
-            place = Place(self.study_name, "outer_fold", outer)
-            finals = elect_without(
-                choice, self.settings, outer, place=place, deadline=deadline, notify=self.notify
-            )
+            turn = Turn(Place(self.study_name, "outer_fold", outer), deadline, self.notify)
+            finals = elect_without(choice, self.settings, outer, turn=turn)
             return None if finals is None else _elected(finals, len(plan.folds[outer].train))
 
         return _if_scored(crossfit(self.dataset, self.metric, plan, elect, end))
@@ -361,9 +357,7 @@ class _Line:
                 self.metric,
                 settings,
                 choosing_plan(rows, settings),
-                place=Place(self.study_name, "outer_fold", outer),
-                deadline=deadline,
-                notify=self.notify,
+                turn=Turn(Place(self.study_name, "outer_fold", outer), deadline, self.notify),
             )
         except TrialsFailedError:
             return None
