@@ -13,8 +13,8 @@ from tuner import tune
 from tuner._decisions.selection import Nomination
 from tuner._finals import finals as _finals
 from tuner._finals.finals import N_REFITS, is_refitted, n_refits, rescore
+from tuner._line.checked import check_run
 from tuner._line.promise import recipe_of_result
-from tuner._line.tune import check_run
 from tuner._options.config import TuningConfig
 from tuner._process.deadline import Deadline
 from tuner._rows.data import make_dataset

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tuner._line.checked import check_run
 from tuner._line.listeners import RunContext
 from tuner._line.promise import recipe_of_result
-from tuner._line.tune import check_run, tune_checked
+from tuner._line.tune import tune_checked
 from tuner._options.config import TuningConfig
 from tuner._process.threads import one_thread_a_fit
 from tuner._records import Configuration

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from tuner._jobs.file import load_job
-from tuner._line.tune import check_run
+from tuner._line.checked import check_run
 from tuner._metrics.metrics import METRICS
 from tuner._movement.movement import Movement
 from tuner._movement.reference import Reference, remember

@@ -13,8 +13,11 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 
 from search_spaces import Int
 from tuner import InputError, TrialsFailedError, TuningConfig, tune
+from tuner._line import claim as _claim
 from tuner._line import tune as _tune
-from tuner._line.tune import _begun_with, _Clock, check_run
+from tuner._line.checked import check_run
+from tuner._line.clock import Clock
+from tuner._line.tune import _begun_with
 from tuner._records import Configuration, TrialRecord
 from tuner._rows.data import make_dataset
 from tuner.exceptions import TimeBudgetWarning
@@ -262,7 +265,7 @@ def test_a_time_budget_holds_and_leaves_a_model():
 @pytest.mark.parametrize("failing", [{1}, {1, 2, 3}])
 def test_outer_folds_that_cannot_be_scored_cost_no_model(monkeypatch, failing):
     """Few positives in few groups may leave an outer fold without a scorable division of its own."""
-    choose = _tune.choose
+    choose = _claim.choose
     begun = []
 
     def fail_at_times(*arguments, turn, **options):
@@ -271,7 +274,7 @@ def test_outer_folds_that_cannot_be_scored_cost_no_model(monkeypatch, failing):
             raise TrialsFailedError("No default configuration could be scored, so no other will.")
         return choose(*arguments, turn=turn, **options)
 
-    monkeypatch.setattr(_tune, "choose", fail_at_times)
+    monkeypatch.setattr(_claim, "choose", fail_at_times)
     X, y = load_breast_cancer(return_X_y=True)
     result = tune(X[:150], y[:150], config=config(estimate="nested"))
     assert np.isfinite(result.model.predict_proba(X)).all()
@@ -458,6 +461,6 @@ def test_a_stored_study_is_not_continued_with_something_else(tmp_path, change):
 )
 def test_every_stage_has_its_reserve(make_settings, estimate, choice, end, probes):
     """Of 100 s, 5 are for tracking, 3 to conclude, 3 for probes, 5 for bootstraps, 50 for outer choices."""
-    clock = _Clock(0.0, make_settings("binary", time_budget=100.0, estimate=estimate), tracking=True)
+    clock = Clock(0.0, make_settings("binary", time_budget=100.0, estimate=estimate), tracking=True)
     found = [deadline.at for deadline in (clock.choice, clock.end, clock.probes)]
     assert found == pytest.approx([choice, end, probes])

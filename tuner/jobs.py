@@ -16,10 +16,11 @@ from search_spaces import SPACES, Dimension, SpaceError, dimension_from_toml
 from tuner._jobs.file import KEYS, Job, absolute_uri, check_run_key, load_job, unknown_key_error
 from tuner._jobs.outcome import JobOutcome, make_outcome, sync_outcome
 from tuner._jobs.table import JobRows, read_raw_rows, read_rows, read_table
+from tuner._line.checked import check_run
 from tuner._line.listeners import RunContext, replay, start_tracker
 from tuner._line.progress import say
 from tuner._line.study import begun, study_hash
-from tuner._line.tune import check_run, tune_checked
+from tuner._line.tune import tune_checked
 from tuner._movement.reference import remember
 from tuner._options.config import TuningConfig, check_config
 from tuner._process.failpoints import failpoint

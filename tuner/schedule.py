@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from tuner._jobs.file import Job, check_run_key
 from tuner._jobs.outcome import plain
+from tuner._line.checked import check_run
 from tuner._line.study import study_hash
-from tuner._line.tune import check_run
 from tuner._process.failpoints import failpoint
 from tuner._process.lock import StudyLock
 from tuner._schedule.outcome import (

@@ -14,14 +14,12 @@ from tuner._claims.slices import slice_scores
 from tuner._decisions.shares import Blend
 from tuner._diagnosis.diagnosis import Evidence, diagnose
 from tuner._finals.finals import Assembled
+from tuner._line.checked import Checked
 from tuner._line.choice import Choice
-from tuner._metrics.metrics import Metric
 from tuner._model import deliver, measure_latency
-from tuner._options.settings import Settings
 from tuner._records import Finding, GroupScores, LearningCurve, SliceScore, TrialRecord
 from tuner._report.card import describe
 from tuner._report.result import Trials, TuningResult
-from tuner._rows.data import Dataset
 from tuner._statistics.intervals import pooled
 from tuner.families import FAMILIES
 
@@ -97,14 +95,13 @@ def ship(choice: Choice, estimates: Estimates | None) -> Shipped:
     )
 
 
-def conclude(
-    dataset: Dataset, metric: Metric, settings: Settings, study_name: str, shipped: Shipped, probed: Probed
-) -> TuningResult:
+def conclude(checked: Checked, study_name: str, shipped: Shipped, probed: Probed) -> TuningResult:
     """Tell all of what is shipped."""
+    dataset, metric, settings = checked.dataset, checked.metric, checked.settings
     choice, estimates, estimate = shipped.choice, shipped.estimates, shipped.estimate
     finals, search, winner = choice.finals, choice.search, shipped.winner
     assert shipped.finalist.scores is not None  # finalists are complete
-    slices = _slice_scores(dataset, metric, settings, shipped)
+    slices = _slice_scores(checked, shipped)
     card = describe(dataset, metric, settings)
     model = deliver(shipped.model.model, dataset)
     return TuningResult(
@@ -126,6 +123,7 @@ def conclude(
         finalists=finals.finalists,
         nominations=finals.nominations,
         blend=shipped.blend,
+        checks=checked.findings,
         diagnosis=_diagnosed(shipped, slices, probed),
         study=search.study,
         study_name=study_name,
@@ -142,24 +140,22 @@ def conclude(
         slices=slices,
         path_name=FAMILIES[winner.configuration.family].path_name,
         learning_curve=probed.learning,
-        delivered_estimate=_delivered_estimate(dataset, metric, shipped, probed.learning),
+        delivered_estimate=_delivered_estimate(checked, shipped, probed.learning),
         group_scores=probed.groups,
-        optimism_table=OptimismTable(card.score_name(metric.name), _score_rows(dataset, metric, shipped)),
+        optimism_table=OptimismTable(card.score_name(metric.name), _score_rows(checked, shipped)),
         fold_plan=f"{len(choice.bench.plan.folds)} {choice.bench.plan.kind}",
     )
 
 
-def _slice_scores(
-    dataset: Dataset, metric: Metric, settings: Settings, shipped: Shipped
-) -> tuple[SliceScore, ...]:
+def _slice_scores(checked: Checked, shipped: Shipped) -> tuple[SliceScore, ...]:
     return slice_scores(
-        dataset,
-        metric,
+        checked.dataset,
+        checked.metric,
         shipped.choice.finals.plan.folds,
         shipped.model.held_out,
-        columns=settings.slices,
+        columns=checked.settings.slices,
         threshold=shipped.model.model.threshold,
-        simultaneous=settings.aggregate == "worst_slice",
+        simultaneous=checked.settings.aggregate == "worst_slice",
     )
 
 
@@ -178,27 +174,27 @@ def _diagnosed(shipped: Shipped, slices: tuple[SliceScore, ...], probed: Probed)
 
 
 def _delivered_estimate(
-    dataset: Dataset, metric: Metric, shipped: Shipped, learning: LearningCurve | None
+    checked: Checked, shipped: Shipped, learning: LearningCurve | None
 ) -> Estimate | None:
     """Carry the claim over to what is shipped; not with `time`, where later rows are other rows."""
-    if shipped.estimates is None or shipped.estimate is None or dataset.time is not None:
+    if shipped.estimates is None or shipped.estimate is None or checked.dataset.time is not None:
         return None
     finals, model = shipped.choice.finals, shipped.model
     shares = [len(fold.test) / len(fold.train) for fold in finals.plan.folds]
     return delivered_estimate(
         shipped.estimate,
-        metric,
+        checked.metric,
         before=shipped.estimates.build,
-        after=Build(finals.fit_rows(dataset.n_rows), model.model.n_averaged),
+        after=Build(finals.fit_rows(checked.dataset.n_rows), model.model.n_averaged),
         learning=learning,
         bag=model.bag,
         test_share=float(np.mean(shares)),
     )
 
 
-def _score_rows(dataset: Dataset, metric: Metric, shipped: Shipped) -> tuple[ScoreRow, ...]:
+def _score_rows(checked: Checked, shipped: Shipped) -> tuple[ScoreRow, ...]:
     """Line up what the search, the fresh folds and the estimate say of what is shipped."""
-    choice, searched = shipped.choice, shipped.winner.scores
+    metric, choice, searched = checked.metric, shipped.choice, shipped.winner.scores
     assert searched is not None  # finalists are complete trials
     is_fresh = choice.finals.plan is not choice.bench.plan
     rows = [
@@ -208,5 +204,5 @@ def _score_rows(dataset: Dataset, metric: Metric, shipped: Shipped) -> tuple[Sco
     if shipped.estimates and shipped.estimate:
         for label, each in (("estimate", shipped.estimate), ("default", shipped.estimates.default)):
             rows.append(score_row(label, metric, each.loss, (each.low, each.high)))
-    rows.append(score_row("chance", metric, chance_loss(dataset, metric)))
+    rows.append(score_row("chance", metric, chance_loss(checked.dataset, metric)))
     return tuple(rows)

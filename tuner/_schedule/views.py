@@ -9,8 +9,8 @@ from typing import Any
 
 from tuner._jobs.file import check_run_key, load_job
 from tuner._jobs.outcome import JobOutcome
+from tuner._line.checked import gate
 from tuner._line.study import study_hash
-from tuner._line.tune import gate
 from tuner._schedule.outcome import (
     CHAMPION_AFTER,
     check_items,

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from time import monotonic
 
 from tuner._jobs.table import JobRows
+from tuner._line.checked import Checked, check_run
 from tuner._line.listeners import PATIENT_FLUSH_SECONDS
 from tuner._line.study import study_hash
-from tuner._line.tune import Checked, check_run, tune_checked
+from tuner._line.tune import tune_checked
 from tuner._model import Blended, Delivered, deliver
 from tuner._movement.reference import Promise, remember
 from tuner._options.config import TuningConfig
