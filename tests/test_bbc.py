@@ -9,8 +9,10 @@ import pytest
 from scipy.special import expit
 
 from tuner._claims import bbc as _bbc
-from tuner._claims.bbc import _bootstrap_counts, bbc, flatters, within_reach
+from tuner._claims import replay as _replay
+from tuner._claims.bbc import _bootstrap_counts, bbc, flatters
 from tuner._claims.claims import Build
+from tuner._claims.replay import within_reach
 from tuner._folds.splits import Fold, FoldPlan, plan_choosing
 from tuner._metrics.metrics import resolve_metric
 from tuner._rows.data import make_dataset
@@ -223,10 +225,10 @@ def test_bbc_is_the_same_without_trials_beyond_reach(noise, monkeypatch, make_se
         kept.append(within_reach(objectives))
         return kept[-1]
 
-    monkeypatch.setattr(_bbc, "within_reach", noted)
+    monkeypatch.setattr(_replay, "within_reach", noted)
     short = bbc(trials, predictions, bench, make_settings("binary", final="refit"), default=0)
     assert kept == [list(range(20))]
-    monkeypatch.setattr(_bbc, "within_reach", lambda each: list(range(len(each))))
+    monkeypatch.setattr(_replay, "within_reach", lambda each: list(range(len(each))))
     assert bbc(trials, predictions, bench, make_settings("binary", final="refit"), default=0) == short
 
 
