@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tuner._line import choice as _choice
-from tuner._line.choice import Turn, choose, choosing_plan, elect_without
+from tuner._line import election as _election
+from tuner._line.choice import choose, choosing_plan, elect_without
+from tuner._line.election import Turn
 from tuner._metrics.metrics import resolve_metric
 from tuner._options.config import TuningConfig
 from tuner._options.settings import resolve
@@ -129,7 +130,7 @@ def test_finalists_of_two_benches_are_heard_once(monkeypatch):
     X = rng.normal(size=(N_ROWS, 3))
     dataset = make_dataset(X, (X[:, 0] > 0).astype(int))
     how, benches, heard = settings(max_trials=3), [], []
-    rescore = _choice.rescore
+    rescore = _election.rescore
 
     def without_default_at_first(*arguments, **options):
         scored = rescore(*arguments, **options)
@@ -139,8 +140,8 @@ def test_finalists_of_two_benches_are_heard_once(monkeypatch):
             scored[0] = replace(scored[0], record=failed, evaluation=None)
         return scored
 
-    monkeypatch.setattr(_choice, "rescore", without_default_at_first)
-    monkeypatch.setattr(_choice.Pace, "has_time_for", lambda *_: True)
+    monkeypatch.setattr(_election, "rescore", without_default_at_first)
+    monkeypatch.setattr(_election.Pace, "has_time_for", lambda *_: True)
     metric = resolve_metric(None, "binary")
     turn = Turn(PLACE, Deadline(), heard.append)
     choice = choose(dataset, metric, how, choosing_plan(dataset, how), turn=turn)

@@ -27,7 +27,7 @@ from tuner import TunedClassifier, TunedRegressor
 from tuner._decisions import shares as _shares
 from tuner._decisions.shares import Fits, blend
 from tuner._finals import finals as _finals
-from tuner._line import choice as _choice
+from tuner._line import election as _election
 from tuner._metrics.metrics import Metric, resolve_metric
 
 SETTLE = {"breast_cancer": 100, "credit_data": 100, "ames": 60, "nass_cds": 80}  # trials
@@ -166,7 +166,7 @@ def record(problem: Problem, trials: int) -> Finals:
         seen.update(scored=scored, bench=bench)
         return original(scored, nominations, bench, settings, **options)
 
-    original = _choice.assemble
+    original = _election.assemble
     estimator = (TunedRegressor if problem.kind == "regression" else TunedClassifier)(
         metric=problem.metric,
         max_trials=trials,
@@ -177,7 +177,7 @@ def record(problem: Problem, trials: int) -> Finals:
         verbose=0,
     )
     bags = mock.patch.object(_finals, "REFITTED_TASKS", ())  # regressions too keep their fold models
-    with bags, mock.patch.object(_choice, "assemble", assemble):
+    with bags, mock.patch.object(_election, "assemble", assemble):
         estimator.fit(problem.X, problem.y, **problem.roles)
     bench = seen["bench"]
     dataset = bench.dataset

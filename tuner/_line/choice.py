@@ -10,49 +10,18 @@ import numpy as np
 from search_spaces import Float, Int, SearchSpace
 from tuner._claims.slices import skipped_slices
 from tuner._decisions.objective import nested_scores
-from tuner._decisions.selection import N_FINALISTS, Nomination, nominate
-from tuner._finals.finals import Finals, assemble, is_refitted, rescore
-from tuner._finals.pace import ASSEMBLY_SECONDS, Pace, crossfit_passes, finest_folds, wanted_repeats
+from tuner._finals.finals import Finals, is_refitted
+from tuner._finals.pace import Pace, crossfit_passes, finest_folds, wanted_repeats
 from tuner._folds.splits import Fold, FoldPlan, can_train, plan_choosing, plan_fresh
+from tuner._line.election import Turn, assembled, elected, nominations_of, rescored
 from tuner._metrics.metrics import Metric
 from tuner._options.settings import Settings
-from tuner._process.deadline import Deadline
 from tuner._process.failpoints import failpoint
 from tuner._records import TrialRecord
 from tuner._rows.data import Dataset
-from tuner._search.search import Notify, Search, SearchOutcome
+from tuner._search.search import Search, SearchOutcome
 from tuner._seeds import child_seed
 from tuner._trials.bench import Bench, threads_a_fit
-from tuner._trials.trials import Place, Trial
-from tuner.exceptions import TrialsFailedError
-
-
-@dataclass(frozen=True)
-class Turn:
-    """Whose choice it is: the main run's, or that of an outer fold.
-
-    Attributes
-    ----------
-    place : Place
-        Phase "search" in the main run, "outer_fold" inside the estimate.
-    deadline : Deadline
-        When the model must be there, and in the main run an estimate by crossfit.
-    notify : callable
-        Hears every judged record.
-    """
-
-    place: Place
-    deadline: Deadline
-    notify: Notify
-
-    @property
-    def is_main(self) -> bool:
-        """Whether it is the main run's."""
-        return self.place.phase == "search"
-
-    def of_fold(self, outer: int, deadline: Deadline) -> Turn:
-        """Return an outer fold's turn in the same study."""
-        return Turn(Place(self.place.study, "outer_fold", outer), deadline, self.notify)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,12 +74,12 @@ def choose(
     bench = Bench(dataset, plan, metric, settings.seed, threads_a_fit(dataset, settings.n_jobs))
     pace = _pace(bench, settings, turn)
     search = _searched(bench, pace, turn, known)
-    nominated = _nominated(search, settings)
+    nominated = nominations_of(search, settings)
     finalists = [search.trials[each.number] for each in nominated]
     pace = pace.before_crossfit(finalists)
     benches = _electing(bench, pace, finalists)
     failpoint("finals.before")
-    finals, notes = _elected(search, nominated, benches, pace, turn)
+    finals, notes = elected(search, nominated, benches, pace, turn)
     failpoint("finals.after")
     bench.let_go()
     folds = tuple(dict.fromkeys(plan.notes + benches[0][0].plan.notes)) + skipped_slices(dataset, plan.folds)
@@ -206,12 +175,12 @@ def elect_without(choice: Choice, settings: Settings, outer: int, *, turn: Turn)
         wanted_repeats=1,
     )
     search = replace(search, trials=trials, default_trial=None)
-    nominated = _nominated(search, settings)
+    nominated = nominations_of(search, settings)
     nominations = pace.affordable(nominated, trials, crossfit_passes(n_folds))
-    scored = _rescored(search, nominations, inner, pace, turn)
+    scored = rescored(search, nominations, inner, pace, turn)
     for trial in scored.trials:
         turn.notify(trial.record)
-    return _assembled(scored, pace, n_nominated=len(nominated)) if scored.has_default else None
+    return assembled(scored, pace, n_nominated=len(nominated)) if scored.has_default else None
 
 
 def _within(fold: Fold, left_out: Fold) -> Fold:
@@ -240,103 +209,6 @@ def _scored_on(trial: TrialRecord, positions: Sequence[int]) -> TrialRecord:
         return replace(trial, scores=None, state="PRUNED", reason=str(error))
 
 
-@dataclass(frozen=True, eq=False)
-class _Scored:
-    """The nominated, judged on one bench; the first is the default."""
-
-    nominations: Sequence[Nomination]
-    trials: Sequence[Trial]
-    bench: Bench
-
-    @property
-    def has_default(self) -> bool:
-        return self.trials[0].evaluation is not None
-
-
-def _elected(
-    search: SearchOutcome,
-    nominated: Sequence[Nomination],
-    benches: Sequence[tuple[Bench, float]],
-    pace: Pace,
-    turn: Turn,
-) -> tuple[Finals, tuple[str, ...]]:
-    """Elect on the first bench that can score the default: the fresh folds, else the search folds."""
-    search_bench, _ = benches[-1]
-    scored = _scored_first(search, nominated, benches, pace, turn)
-    if scored is not None:
-        finals = _assembled(scored, pace, n_nominated=len(nominated))
-        return finals, _notes(finals, is_fresh=scored.bench is not search_bench)
-    default = search.default_trial
-    if default is None:
-        raise TrialsFailedError("The default could be scored once but not again: its fits do not repeat.")
-    finals = assemble(
-        [default], [Nomination(search.default, ())], search_bench, pace.settings, deadline=pace.deadline
-    )
-    return finals, ("No time was left for fresh folds: the default is delivered as it was searched.",)
-
-
-def _scored_first(
-    search: SearchOutcome,
-    nominated: Sequence[Nomination],
-    benches: Sequence[tuple[Bench, float]],
-    pace: Pace,
-    turn: Turn,
-) -> _Scored | None:
-    """Judge the nominated on the first bench that can score the default; None where none can in time."""
-    default = search.default_trial
-    heard: dict[str, TrialRecord] = {}  # on both benches a trial has one key: of two records the later
-    try:
-        for bench, passes in benches:
-            if default is not None and not pace.has_time_for(default.record):
-                return None
-            nominations = pace.affordable(nominated, search.trials, passes)
-            scored = _rescored(search, nominations, bench, pace, turn)
-            heard |= {trial.record.trial_key: trial.record for trial in scored.trials}
-            if scored.has_default:
-                return scored
-        return None
-    finally:  # of a run that is stopped on the second bench, what the first one said
-        for record in heard.values():
-            turn.notify(record)
-
-
-def _rescored(
-    search: SearchOutcome, nominations: Sequence[Nomination], bench: Bench, pace: Pace, turn: Turn
-) -> _Scored:
-    """Re-score the nominated; the default, the first, may fail or miss the deadline."""
-    trials = rescore(
-        nominations,
-        search.trials,
-        bench,
-        pace.settings,
-        place=Place(turn.place.study, "finalist") if turn.is_main else turn.place,
-        cap=search.cap,
-        first_number=None if turn.is_main else len(search.trials),
-        may_cut_default=search.default_trial is not None,
-        deadline=pace.deadline.earlier(
-            pace.assembly_seconds([search.trials[each.number] for each in nominations])
-        ),
-    )
-    return _Scored(nominations, trials, bench)
-
-
-def _assembled(scored: _Scored, pace: Pace, *, n_nominated: int) -> Finals:
-    """Elect and assemble; those for whom no time was reserved count as missed."""
-    deadline = pace.deadline.earlier(ASSEMBLY_SECONDS)
-    finals = assemble(scored.trials, scored.nominations, scored.bench, pace.settings, deadline=deadline)
-    return replace(finals, n_missed=finals.n_missed + n_nominated - len(scored.nominations))
-
-
-def _nominated(search: SearchOutcome, settings: Settings) -> tuple[Nomination, ...]:
-    return nominate(
-        search.trials,
-        weights=settings.nominating_weights,
-        cap=search.cap,
-        n_finalists=N_FINALISTS,
-        default=search.default,
-    )
-
-
 def _how_it_ended(search: SearchOutcome, finals: Finals) -> tuple[str, ...]:
     default = search.trials[search.default]
     if default.shortened and default.curves is not None:
@@ -361,15 +233,3 @@ def _what_was_widened(before: Sequence[SearchSpace], after: Sequence[SearchSpace
         for name, dimension in new.dimensions.items()
         if dimension != old.dimensions[name] and isinstance(dimension, Float | Int)
     )
-
-
-def _notes(finals: Finals, *, is_fresh: bool) -> tuple[str, ...]:
-    notes = []
-    if not is_fresh:
-        notes.append("Fresh folds could not be used here: finalists were re-scored on the search folds.")
-    if finals.n_missed:
-        missed = f"{finals.n_missed} nominated trial(s)"
-        notes.append(f"{missed} had no time left for the fresh folds, or failed on them.")
-    if finals.refit_failure:
-        notes.append(f"Fold models are delivered: a fit on all rows failed ({finals.refit_failure}).")
-    return tuple(notes)

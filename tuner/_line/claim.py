@@ -10,7 +10,8 @@ from tuner._claims.estimate import Elected, Estimates, crossfit, nested
 from tuner._finals.finals import Finals
 from tuner._finals.pace import crossfit_passes
 from tuner._line.checked import Checked
-from tuner._line.choice import Choice, Turn, choose, choosing_plan, elect_without
+from tuner._line.choice import Choice, choose, choosing_plan, elect_without
+from tuner._line.election import Turn
 from tuner._options.settings import LEAST_CROSSFIT_FOLDS, Settings
 from tuner._process.deadline import Deadline
 from tuner._rows.data import Dataset

@@ -11,9 +11,10 @@ from typing import Any
 from tuner._claims.learning import Probe
 from tuner._decisions.edges import reaching
 from tuner._line.checked import Checked, check_run
-from tuner._line.choice import Turn, choose
+from tuner._line.choice import choose
 from tuner._line.claim import claim
 from tuner._line.clock import Clock
+from tuner._line.election import Turn
 from tuner._line.listeners import Listeners, RunContext, parent_of
 from tuner._line.outcome import Probed, conclude, ship
 from tuner._line.study import begun, check_same, held, study_hash, to_go_on_with
