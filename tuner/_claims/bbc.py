@@ -85,7 +85,7 @@ def bbc(
         )
         for mixture, losses in zip((chosen, plain), left_out, strict=True)
     )
-    train_rows = float(np.mean([len(fold.train) for fold in bench.plan.folds]))
+    train_rows = bench.plan.train_rows
     trained = f"trained on about {round(train_rows)} rows"
     what = "the procedure" if settings.final == "ensemble" else "the selected configuration"
     return Estimates(
@@ -144,8 +144,7 @@ def _left_out(replay: Replay, draws: Iterable[IntArray], plain: Mixture) -> tupl
 
 def _compared(tuned: _Arm, default: _Arm, metric: Metric, *, is_same: bool) -> Paid:
     """Judge tuning by the losses of the same bootstraps, and of the same groups where they are few."""
-    power = 2 if metric.squared_scale else 1
-    interval = _interval(tuned.of_units**power - default.of_units**power)
+    interval = _interval(tuned.of_units**metric.power - default.of_units**metric.power)
     return compare(tuned.left_out.tolist(), default.left_out.tolist(), metric, interval, is_same=is_same)
 
 

@@ -266,11 +266,10 @@ def compare(
     is_same : bool
         Nothing but the default was chosen: there is no verdict. Another model with equal losses has one.
     """
-    power = 2 if metric.squared_scale else 1
     scale: Scale = "squared loss" if metric.squared_scale else "loss"
     if is_same:
         return Paid("not judged", scale=scale)
-    differences = np.power(tuned, power) - np.power(default, power)
+    differences = np.power(tuned, metric.power) - np.power(default, metric.power)
     return replace(judge_tuning(interval(differences.tolist(), level=LEVEL)), scale=scale)
 
 

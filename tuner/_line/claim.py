@@ -83,8 +83,7 @@ def _nested(checked: Checked, turn: Turn) -> Claim:
 
 
 def _crossfit(checked: Checked, choice: Choice, turn: Turn) -> Claim:
-    plan = choice.bench.plan
-    plan = replace(plan, folds=tuple(plan.folds[position] for position in plan.first_repeat), notes=())
+    plan = replace(choice.bench.plan, folds=choice.bench.plan.first_folds, notes=())
     if len(plan.folds) < LEAST_CROSSFIT_FOLDS:
         return None, (f"No estimate: crossfit needs at least 3 folds, and there were {len(plan.folds)}.",)
 
