@@ -20,10 +20,11 @@ from tuner._metrics.metrics import resolve_metric
 from tuner._options.config import TuningConfig
 from tuner._options.settings import resolve
 from tuner._process.deadline import Deadline
+from tuner._process.pool import cancellable_pool
 from tuner._rows.data import make_dataset
 from tuner._search import search as _search
 from tuner._search.proposals import first_proposals
-from tuner._search.search import LAG, Search
+from tuner._search.search import LAG, Interrupted, Search
 from tuner._seeds import child_seed
 from tuner._trials.bench import Bench
 from tuner._trials.evaluation import Effort, evaluate
@@ -62,7 +63,7 @@ def settings(**options):
 INITIAL = 2 + sum(map(len, settings().portfolios.values()))
 
 
-def search(bench, chosen, *, deadline=None, reserve=0.0, heard=None, known=None, **options):
+def search(bench, chosen, *, deadline=None, reserve=0.0, heard=None, known=None, n_kills=0, **options):
     """Return a search that leaves ``reserve`` seconds."""
     return Search(
         bench,
@@ -71,7 +72,7 @@ def search(bench, chosen, *, deadline=None, reserve=0.0, heard=None, known=None,
         deadline=deadline or Deadline(),
         reserve=lambda _: reserve,
         notify=(lambda _: None) if heard is None else heard.append,
-        known=known,
+        interrupted=Interrupted(known or {}, n_kills),
         **options,
     )
 
@@ -638,3 +639,31 @@ def test_known_trials_are_taken_whatever_their_number(bench, fake_fits):
     asked = fake_fits()
     again = search(bench, settings(max_trials=5), known=known).run()
     assert (asked, timeless(again.trials)) == ([], timeless(known.values()))
+
+
+@pytest.mark.parametrize(("n_kills", "n_at_once"), [(1, 2), (2, 1)])
+def test_after_two_kills_trials_run_one_at_a_time(bench, fake_fits, monkeypatch, n_kills, n_at_once):
+    """Whichever kills the process next is then the first that is not stored; no record depends on it."""
+    fake_fits()
+    whole = search(bench, settings()).run().trials
+    known = dict(enumerate(whole[:9]))
+    pools = []
+    monkeypatch.setattr(
+        _search, "cancellable_pool", lambda *args: pools.append(args[0]) or cancellable_pool(*args)
+    )
+    again = search(bench, settings(n_jobs=2), known=known, n_kills=n_kills).run()
+    assert (pools, timeless(again.trials)) == ([n_at_once], timeless(whole))
+
+
+@pytest.mark.parametrize(("n_known", "n_kills", "fails"), [(9, 4, False), (9, 5, True), (0, 5, False)])
+def test_a_trial_that_kills_run_after_run_has_failed(bench, fake_fits, n_known, n_kills, fails):
+    """Five runs ended before trial 9 was stored: it has failed; of the defaults none is singled out."""
+    fake_fits()
+    whole = search(bench, settings()).run().trials
+    asked = fake_fits()
+    known = dict(enumerate(whole[:n_known]))
+    again = search(bench, settings(n_jobs=2), known=known, n_kills=n_kills).run()
+    failed = [trial for trial in again.trials if trial.state == "FAIL"]
+    assert [trial.number for trial in failed] == [9] * fails
+    assert sorted(number for number, _ in asked) == [n for n in range(n_known, 20) if not fails or n != 9]
+    assert all(trial.reason.startswith("5 runs in a row were killed over it") for trial in failed)

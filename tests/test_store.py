@@ -27,7 +27,7 @@ from tuner._process.lock import StudyLock
 from tuner._records import Configuration
 from tuner._rows.data import make_dataset
 from tuner._search import search as _search
-from tuner._search.search import LAG, Search
+from tuner._search.search import LAG, Interrupted, Search
 from tuner._store import TrialStore
 from tuner._trials.bench import Bench
 from tuner._trials.trials import Place
@@ -269,7 +269,7 @@ def test_an_interrupted_search_resumes_identically(url, monkeypatch, stopped_aft
             deadline=Deadline(),
             reserve=lambda _: 0.0,
             notify=notify,
-            known=known,
+            interrupted=Interrupted(known or {}),
             **options,
         )
         return search.run()

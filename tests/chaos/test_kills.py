@@ -17,6 +17,8 @@ import optuna
 import pandas as pd
 import pytest
 
+from tuner._search.search import KILLS_BEFORE_FAILED
+
 pytestmark = [
     pytest.mark.chaos,
     pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning"),
@@ -181,6 +183,19 @@ def test_killed_at_a_write_and_run_again(tmp_path, whole, place):
     _, err = process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL, err
     assert_equal(finish(job), whole)
+
+
+def test_killed_over_one_trial_again_and_again(tmp_path):
+    """Run after run dies before trial 4 is stored, as where memory is short: then that one has failed."""
+    job = make_job(tmp_path)
+    for passing in (5, *[1] * KILLS_BEFORE_FAILED):
+        process = start(job, failpoint=f"store.before_save:{passing}")
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == -signal.SIGKILL, err
+    assert f"The last {KILLS_BEFORE_FAILED - 1} runs of this study were killed" in err
+    left = finish(job)
+    assert left.trials[4] is None
+    assert [key[-10:] for key, status in left.runs.items() if status == "FAILED"] == ["search/0/4"]
 
 
 @pytest.mark.parametrize("number", range(N_ROUNDS))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,7 +19,7 @@ from tuner._options.settings import Settings
 from tuner._process.failpoints import failpoint
 from tuner._records import TrialRecord
 from tuner._rows.data import Dataset
-from tuner._search.search import Search, SearchOutcome
+from tuner._search.search import Interrupted, Search, SearchOutcome
 from tuner._seeds import child_seed
 from tuner._trials.bench import Bench, threads_a_fit
 
@@ -60,7 +60,7 @@ def choose(
     plan: FoldPlan,
     *,
     turn: Turn,
-    known: Mapping[int, TrialRecord] | None = None,
+    interrupted: Interrupted | None = None,
 ) -> Choice:
     """Search on the choosing folds, elect on fresh ones, assemble the final model.
 
@@ -68,12 +68,12 @@ def choose(
     ----------
     plan : FoldPlan
         The folds that choose: `choosing_plan`.
-    known : mapping or None
-        Search trials of an interrupted run.
+    interrupted : Interrupted or None
+        What earlier runs of the study have left.
     """
     bench = Bench(dataset, plan, metric, settings.seed, threads_a_fit(dataset, settings.n_jobs))
     pace = _pace(bench, settings, turn)
-    search = _searched(bench, pace, turn, known)
+    search = _searched(bench, pace, turn, interrupted)
     nominated = nominations_of(search, settings)
     finalists = [search.trials[each.number] for each in nominated]
     pace = pace.before_crossfit(finalists)
@@ -100,7 +100,7 @@ def _pace(bench: Bench, settings: Settings, turn: Turn) -> Pace:
     )
 
 
-def _searched(bench: Bench, pace: Pace, turn: Turn, known: Mapping[int, TrialRecord] | None) -> SearchOutcome:
+def _searched(bench: Bench, pace: Pace, turn: Turn, interrupted: Interrupted | None) -> SearchOutcome:
     settings = pace.settings
     return Search(
         bench,
@@ -109,7 +109,7 @@ def _searched(bench: Bench, pace: Pace, turn: Turn, known: Mapping[int, TrialRec
         deadline=turn.deadline,
         reserve=pace.reserve,
         notify=turn.notify,
-        known=known,
+        interrupted=interrupted,
         keep_predictions=(settings.estimate == "bbc" or settings.or_bbc) and turn.is_main,
     ).run()
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
@@ -17,14 +17,15 @@ from tuner._line.clock import Clock
 from tuner._line.election import Turn
 from tuner._line.listeners import Listeners, RunContext, parent_of
 from tuner._line.outcome import Probed, conclude, ship
+from tuner._line.progress import say
 from tuner._line.study import begun, check_same, held, study_hash, to_go_on_with
 from tuner._options.config import TuningConfig, check_config
 from tuner._options.settings import Settings
 from tuner._process.threads import one_thread_a_fit
-from tuner._records import Configuration, TrialRecord
+from tuner._records import Configuration
 from tuner._report.result import TuningResult
 from tuner._rows.data import Dataset, make_dataset
-from tuner._search.search import LAG
+from tuner._search.search import KILLS_BEFORE_ALONE, LAG, Interrupted
 from tuner._store import TrialStore
 from tuner._trials.trials import Place
 
@@ -107,10 +108,10 @@ def tune_checked(
 
 @dataclass(frozen=True)
 class _Earlier:
-    """What the search begins with: what earlier studies of the job have elected, this one's known trials."""
+    """What the search begins with: what earlier studies of the job have elected, what is left of this one."""
 
     winners: Sequence[Configuration]
-    trials: Mapping[int, TrialRecord] = field(default_factory=dict)
+    interrupted: Interrupted | None = None
 
 
 def _gone_on_with(
@@ -125,7 +126,13 @@ def _gone_on_with(
     if not winners and context.job_key:
         winner = store.old_winner(context.name)
         winners = () if winner is None else (winner,)
-    return checked, _Earlier(winners, to_go_on_with(store.load()))
+    interrupted = Interrupted(to_go_on_with(store.load()), store.begin_run())
+    if interrupted.n_kills >= KILLS_BEFORE_ALONE:
+        say(
+            f"The last {interrupted.n_kills} runs of this study were killed before another trial was stored, "
+            "as where memory is short: trials run one at a time now."
+        )
+    return checked, _Earlier(winners, interrupted)
 
 
 def _line(checked: Checked, earlier: _Earlier, clock: Clock, turn: Turn) -> TuningResult:
@@ -136,7 +143,7 @@ def _line(checked: Checked, earlier: _Earlier, clock: Clock, turn: Turn) -> Tuni
         _begun_with(checked.settings, earlier.winners),
         checked.plan,
         turn=turn,
-        known=earlier.trials,
+        interrupted=earlier.interrupted,
     )
     if earlier.winners and checked.settings.estimate in ("bbc", "crossfit"):
         choice = replace(choice, notes=(*choice.notes, OLD_WINNER))

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import count
 from threading import Event
-from time import monotonic
+from time import monotonic, time
 
 import numpy as np
 import optuna
@@ -41,6 +42,9 @@ from tuner.exceptions import InputError, TrialsFailedError
 MAX_PREDICTION_BYTES = 2**28  # kept of all trials; beyond it, of those that can still be nominated
 LAG = 4  # trials in flight; a constant of the method, not of the machine
 RUNAWAY_SHARE = 0.25  # of a search's time: a trial that takes more is cut, so that one alone cannot eat it
+# Runs in a row that were killed before another trial was stored, as where memory is short: then trials run
+# one at a time, so that the next one is the cause; and in the end that one has failed.
+KILLS_BEFORE_ALONE, KILLS_BEFORE_FAILED = 2, 5
 ASKS = 8  # one of the sampler, then random ones, before a configuration is judged a second time
 
 Notify = Callable[[TrialRecord], None]
@@ -82,6 +86,29 @@ class SearchOutcome:
     spaces: tuple[SearchSpace, ...] = ()
 
 
+@dataclass(frozen=True)
+class Interrupted:
+    """What earlier runs of a study have left.
+
+    Attributes
+    ----------
+    trials : mapping of int to TrialRecord
+        Their judged search trials.
+    n_kills : int
+        How many of the last runs in a row were killed before they had stored another record.
+    """
+
+    trials: Mapping[int, TrialRecord] = field(default_factory=dict)
+    n_kills: int = 0
+
+    @property
+    def fails(self) -> int | None:
+        """Number of the trial that they were killed over, where they were too often."""
+        if self.n_kills < KILLS_BEFORE_FAILED:
+            return None
+        return next(number for number in count() if number not in self.trials)
+
+
 class Search:
     """One search on one bench.
 
@@ -98,8 +125,8 @@ class Search:
         Seconds to leave before the deadline, given the records so far.
     notify : callable
         Hears every judged record, in trial order.
-    known : mapping of int to TrialRecord
-        Trials of an interrupted run of the same study; they are fitted again for their predictions alone, and
+    interrupted : Interrupted
+        Trials of interrupted runs of the same study; they are fitted again for their predictions alone, and
         while there is time.
     keep_predictions : bool
         Keep held-out predictions of complete trials.
@@ -114,7 +141,7 @@ class Search:
         deadline: Deadline,
         reserve: Reserve,
         notify: Notify,
-        known: Mapping[int, TrialRecord] | None = None,
+        interrupted: Interrupted | None = None,
         keep_predictions: bool = False,
     ) -> None:
         self._bench = bench
@@ -123,7 +150,8 @@ class Search:
         self._deadline = deadline
         self._reserve = reserve
         self._notify = notify
-        self._known = known or {}
+        self._interrupted = interrupted or Interrupted()
+        self._known = self._interrupted.trials
         self._keep_predictions = keep_predictions
         self._initial = first_proposals(settings)
         self._n_defaults = len(settings.spaces)
@@ -152,6 +180,8 @@ class Search:
             If no default could be scored: the dataset, not a configuration, is at fault.
         """
         n_workers = self._settings.n_jobs // self._bench.n_threads
+        if self._interrupted.n_kills >= KILLS_BEFORE_ALONE:
+            n_workers = 1
         with cancellable_pool(n_workers, "trial", self._cancelled) as pool:
             self._run(pool)
         default = _named_default(self._judged)
@@ -235,9 +265,9 @@ class Search:
         is_fitted_again = self._keep_predictions and not (number and self._limit.reached)
         n_points = known.n_points if known is not None and is_fitted_again else None
         if known is not None and n_points is None:
-            done: Future[Trial] = Future()
-            done.set_result(Trial(known, None))
-            return done
+            return _done(known)
+        if number == self._interrupted.fails and number >= self._n_defaults:
+            return _done(self._killed(number, configuration))
         effort = Effort(
             stop=self._stopped if number < self._n_defaults else self._stopped_or_runaway(),
             # The named default ends where time does: whatever the budget, there is a model to deliver.
@@ -247,6 +277,23 @@ class Search:
             keep_models=number == 0 and self._deadline.at is not None,
         )
         return pool.submit(run_trial, configuration, self._bench, effort, place=self._place, number=number)
+
+    def _killed(self, number: int, configuration: Configuration) -> TrialRecord:
+        """Return the record of a trial over which run after run was killed."""
+        now = time()
+        reason = f"{self._interrupted.n_kills} runs in a row were killed over it: too little memory?"
+        return TrialRecord(
+            study=self._place.study,
+            phase=self._place.phase,
+            outer=self._place.outer,
+            number=number,
+            state="FAIL",
+            configuration=configuration,
+            fit_seconds=0.0,
+            started=now,
+            completed=now,
+            reason=reason,
+        )
 
     def _ask(self, number: int) -> Configuration:
         """Ask for a configuration not judged before; a small space may be exhausted, then one is repeated.
@@ -308,8 +355,8 @@ class Search:
     def _judge_next(self) -> None:
         """Judge trials in order; the defaults together, as their best sets the cap."""
         if self._cap is None:
-            count = min(self._n_defaults, len(self._running))
-            batch = [self._running.popleft().result() for _ in range(count)]
+            n_defaults = min(self._n_defaults, len(self._running))
+            batch = [self._running.popleft().result() for _ in range(n_defaults)]
             self._first = batch[0]
             self._cap = penalty_cap([trial.record for trial in batch])
             if all(trial.record.scores is None for trial in batch):
@@ -352,6 +399,12 @@ class Search:
         )
         kept = {each.number for each in nominated}
         self._predictions = {n: folds for n, folds in self._predictions.items() if n in kept}
+
+
+def _done(record: TrialRecord) -> Future[Trial]:
+    done: Future[Trial] = Future()
+    done.set_result(Trial(record, None))
+    return done
 
 
 def _named_default(records: Sequence[TrialRecord]) -> int:
