@@ -19,8 +19,8 @@ from sklearn.metrics import check_scoring
 from sklearn.utils.validation import check_is_fitted
 
 from tuner._model import LATENCY_ROWS, Blended, Delivered, Member, deliver, measure_latency
-from tuner._rows.data import Dataset, make_dataset
-from tuner._rows.table import Schema
+from tuner._rows.data import SAMPLE_ROWS, Dataset, make_dataset
+from tuner._rows.table import Schema, Table
 from tuner.exceptions import InputError
 
 X = np.random.default_rng(0).normal(size=(20, 3))
@@ -71,6 +71,43 @@ def test_the_serving_time_is_that_of_raw_rows(table: Any, monkeypatch: pytest.Mo
     assert sizes == [1, LATENCY_ROWS]
     assert latency.row_milliseconds >= 20
     assert latency.rows_per_second <= LATENCY_ROWS / 0.02
+
+
+@pytest.mark.parametrize(
+    ("n_gaps", "read"),
+    [(1, [1, LATENCY_ROWS]), (SAMPLE_ROWS, [])],
+    ids=["the first row", "the whole sample"],
+)
+def test_rows_that_cannot_be_read_alone_fail_no_measurement(
+    n_gaps: int, read: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A text with digits is a gap among dates, but refused alone: a later row or encoded ones are timed."""
+    days = [str(day.date()) for day in pd.date_range("2024-01-01", periods=20)]
+    frame = pd.DataFrame({"a": np.arange(20.0), "day": ["0000-00-00"] * n_gaps + days[n_gaps:]})
+    frame = pd.concat([frame, pd.DataFrame({"a": np.arange(5.0), "day": days[:5]})])
+    dataset = make_dataset(frame, np.arange(25.0))
+    assert [column.kind for column in dataset.schema.columns] == ["numeric", "datetime"]
+    model = delivered(dataset)
+    with pytest.raises(InputError, match="held dates"):
+        model.predict(frame[:1])
+    encode, sizes, predicted = Schema.encode, [], []
+
+    def counted(schema: Schema, rows: Any) -> Any:
+        encoded = encode(schema, rows)
+        sizes.append(encoded.n_rows)
+        return encoded
+
+    def seen(blended: Blended, table: Table) -> Any:
+        predicted.append(table.n_rows)
+        return predict(blended, table)
+
+    predict = Blended.predict
+    monkeypatch.setattr(Schema, "encode", counted)
+    monkeypatch.setattr(Blended, "predict", seen)
+    latency = measure_latency(model, dataset)
+    assert (sizes, predicted) == (read, [1, 1, LATENCY_ROWS])
+    assert latency.row_milliseconds > 0
+    assert 0 < latency.rows_per_second < np.inf
 
 
 def named(task: str) -> tuple[pd.DataFrame, Any, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -13,7 +14,7 @@ from tuner._metrics.metrics import Metric, decide
 from tuner._rows.data import Dataset
 from tuner._rows.table import Schema, Table
 from tuner._statistics.calibration import tempered
-from tuner._types import FloatArray
+from tuner._types import FloatArray, IntArray
 from tuner.exceptions import InputError
 from tuner.families import Predictor
 
@@ -252,21 +253,33 @@ class Latency:
 
 
 def measure_latency(model: Delivered, dataset: Dataset) -> Latency:
-    """Time predictions of a few raw rows, encoding included, after one call that loads the models."""
-    _ready(model.blended).predict(dataset.table.part(0, 1))
-    one, many = (_raw_rows(dataset.sample, count) for count in (1, LATENCY_ROWS))
+    """Time predictions of a raw row, encoding included, and of copies of it, after one that loads the models.
+
+    It is the first of the sample that can be read alone: a text among dates may not be. Where none can,
+    encoded rows are timed.
+    """
+    blended, table, sample = _ready(model.blended), dataset.table, dataset.sample
+    blended.predict(table.part(0, 1))
+    for row in range(sample.shape[0]):
+        rows = np.full(LATENCY_ROWS, row)
+        try:
+            return _timed(model.predict, _raw_rows(sample, rows[:1]), _raw_rows(sample, rows))
+        except InputError:
+            continue
+    return _timed(blended.predict, table.part(0, 1), table.take(np.arange(LATENCY_ROWS) % table.n_rows))
+
+
+def _raw_rows(sample: Any, rows: IntArray) -> Any:
+    return sample.iloc[rows] if hasattr(sample, "iloc") else sample[rows]
+
+
+def _timed(predict: Callable[[Any], Any], one: Any, many: Any) -> Latency:
     started = perf_counter()
-    model.predict(one)
+    predict(one)
     between = perf_counter()
-    model.predict(many)
+    predict(many)
     ended = perf_counter()
     return Latency(1e3 * (between - started), LATENCY_ROWS / max(ended - between, 1e-9))
-
-
-def _raw_rows(sample: Any, count: int) -> Any:
-    """Return as many raw rows, those of the sample in turn."""
-    rows = np.arange(count) % sample.shape[0]
-    return sample.iloc[rows] if hasattr(sample, "iloc") else sample[rows]
 
 
 def _ready(blended: Blended | None) -> Blended:
