@@ -176,6 +176,14 @@ def test_a_column_knows_its_zone_by_name():
     assert repr(old) == "Column(name='a', kind='datetime', categories=())"
 
 
+def test_the_clock_of_a_machine_is_no_zone():
+    """Another machine's would show another hour: such dates are read in UTC, here New Year's midnight."""
+    local = pd.Series(pd.to_datetime(["2020-01-01", None, "2020-07-01"])).dt.tz_localize("UTC")
+    column, numeric, _ = read(local.dt.tz_convert("tzlocal()"))
+    assert column.zone is None
+    np.testing.assert_allclose(numeric[0], [18262, 2020, 1, 1, 2, 0])
+
+
 def test_object_dates_are_dates():
     """`datetime.date` cells are a datetime column."""
     column, numeric, _ = read(pd.Series([dt.date(2020, 1, 2), None, dt.date(2020, 1, 1)], dtype=object))

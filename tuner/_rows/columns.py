@@ -73,13 +73,15 @@ def read_column(name: str, values: pd.Series) -> Column | None:
 
 
 def _zone(dtype: Any) -> str | None:
-    """Return the name of a type's time zone; None where it has none, or none that can be found by name."""
+    """Return the name of a type's time zone; None where it has none, or none that means the same anywhere."""
     name = str(getattr(getattr(dtype, "pyarrow_dtype", dtype), "tz", None) or "UTC")
+    if name in ("UTC", "tzlocal()"):
+        return None
     try:
         pd.Timestamp(0, tz=name)
     except (KeyError, ValueError, OSError):
         return None
-    return None if name == "UTC" else name
+    return name
 
 
 def _are_iso_dates(distinct: Iterable[Any]) -> bool:
