@@ -114,7 +114,9 @@ IN_BERLIN = pd.Series(pd.to_datetime(["2020-01-01 00:00", None, "2020-07-01 00:3
 
 
 @pytest.mark.parametrize(
-    "dtype", [IN_BERLIN.dtype, f"timestamp[us, tz={BERLIN}][pyarrow]"], ids=["pandas", "arrow"]
+    "dtype",
+    [IN_BERLIN.dtype, f"timestamp[us, tz={BERLIN}][pyarrow]", object],
+    ids=["pandas", "arrow", "object"],
 )
 def test_dates_of_a_zone_have_the_parts_of_its_clock(dtype):
     """New Year's midnight in Berlin is one, though 23:00 of day 18261 since 1970 in UTC."""

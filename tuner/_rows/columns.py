@@ -59,24 +59,27 @@ def read_column(name: str, values: pd.Series) -> Column | None:
         On cells of an unusable type.
     """
     is_category = isinstance(values.dtype, pd.CategoricalDtype)
-    values = _plain(name, values)
-    distinct = values.dropna().unique()
-    if len(distinct) == 0 or (len(distinct) == 1 and not values.isna().any()):
+    plain = _plain(name, values)
+    distinct = plain.dropna().unique()
+    if len(distinct) == 0 or (len(distinct) == 1 and not plain.isna().any()):
         return None
-    if isinstance(values.dtype, pd.DatetimeTZDtype) or values.dtype.kind == "M":
-        return Column(name, "datetime", zone=_zone(values.dtype))
-    if values.dtype.kind in "biuf":
+    if isinstance(plain.dtype, pd.DatetimeTZDtype) or plain.dtype.kind == "M":
+        return Column(name, "datetime", zone=_zone(values))
+    if plain.dtype.kind in "biuf":
         return Column(name, "numeric")
     if not is_category and _are_iso_dates(distinct):
         return Column(name, "datetime")
-    return Column(name, "categorical", tuple(sorted(set(category_names(values.dropna())))))
+    return Column(name, "categorical", tuple(sorted(set(category_names(plain.dropna())))))
 
 
-def _zone(dtype: Any) -> str | None:
-    """Return the name of a type's time zone; None where it has none, or none that means the same anywhere."""
-    name = str(getattr(getattr(dtype, "pyarrow_dtype", dtype), "tz", None) or "UTC")
-    if name in ("UTC", "tzlocal()"):
+def _zone(values: pd.Series) -> str | None:
+    """Return the name of the zone that dates share; None where no name means the same on any machine."""
+    dtype = getattr(values.dtype, "pyarrow_dtype", values.dtype)
+    cells = values.dropna() if values.dtype == object else ()
+    names = {str(getattr(value, "tzinfo", None)) for value in cells} or {str(getattr(dtype, "tz", None))}
+    if len(names) > 1 or not names.isdisjoint(("None", "UTC", "tzlocal()")):
         return None
+    [name] = names
     try:
         pd.Timestamp(0, tz=name)
     except (KeyError, ValueError, OSError):
