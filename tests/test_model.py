@@ -134,9 +134,13 @@ def test_scikit_learn_inspects_the_model(task: str) -> None:
 
 
 def test_columns_without_names_have_none() -> None:
-    """An array has a number of columns; an empty model not even that, and says that it is not fitted."""
-    model = delivered(make_dataset(X, Y))
-    assert (model.n_features_in_, hasattr(model, "feature_names_in_")) == (3, False)
+    """An array has a number of columns, as a frame of numbered ones; an empty model has not even that."""
+    for table in (X, pd.DataFrame(X), pd.DataFrame(X, columns=["a", "b", 2])):
+        model = delivered(make_dataset(table, Y))
+        assert (model.n_features_in_, hasattr(model, "feature_names_in_")) == (3, False)
+    frame, _, saved = named("regression")
+    del saved.blended.schema.__dict__["names_are_texts"]  # as one of an earlier release
+    assert saved.feature_names_in_.tolist() == list(frame)
     assert not hasattr(type(model)(), "n_features_in_")
     with pytest.raises(NotFittedError):
         check_is_fitted(type(model)())

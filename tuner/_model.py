@@ -116,11 +116,11 @@ class _Fitted(BaseEstimator):
 
     @property
     def feature_names_in_(self) -> Any:
-        """Names of the columns at fit, where they had names."""
-        names = self._schema().input_names
-        if names is None:
-            raise AttributeError("The columns had no names at fit.")
-        return np.array(names, dtype=object)
+        """Names of the columns at fit, where all of them were texts."""
+        schema = self._schema()
+        if schema.input_names is None or not schema.names_are_texts:
+            raise AttributeError("The columns had no names at fit, or not all of them were texts.")
+        return np.array(schema.input_names, dtype=object)
 
     def fit(self, X: Any, y: Any = None) -> Any:  # noqa: ARG002
         """Refuse to be fitted.

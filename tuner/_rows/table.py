@@ -136,6 +136,8 @@ class Schema:
         Columns of the input that were the target, groups, time or weight: ignored where present.
     is_sparse : bool
         Whether the input was a sparse matrix.
+    names_are_texts : bool
+        Whether all names were texts in the input, too.
     """
 
     columns: tuple[Column, ...]
@@ -144,6 +146,7 @@ class Schema:
     image_shape: tuple[int, ...] | None = None
     roles: tuple[str, ...] = ()
     is_sparse: bool = False
+    names_are_texts: bool = field(default=True, repr=False)  # as a saved schema, which lacks it, was taken
 
     def places(self) -> Iterator[tuple[Column, int]]:
         """Yield each column and where it begins in an encoded table, among the numbers or among the codes."""
@@ -370,7 +373,8 @@ def read_schema(X: Any) -> tuple[Schema, Table, tuple[str, ...]]:
     if not columns:
         raise no_columns(frame.shape)
     used = [index for index, column in enumerate(read) if column is not None]
-    schema = Schema(columns, tuple(names) if is_named(X) else None, len(names))
+    texts = all(isinstance(name, str) for name in frame.columns)
+    schema = Schema(columns, tuple(names) if is_named(X) else None, len(names), names_are_texts=texts)
     table = Table(*encode_columns(frame.iloc[:, used], columns))
     notes = _dropped_note(names, columns)
     for column, dtype in zip(columns, frame.dtypes.iloc[used], strict=True):
