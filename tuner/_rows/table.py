@@ -26,10 +26,10 @@ from tuner._rows.columns import (
     check_finite,
     encode_columns,
     no_columns,
-    parse_dates,
     read_column,
     varying_columns,
 )
+from tuner._rows.dates import parse_dates
 from tuner._types import FloatArray, IntArray
 from tuner.exceptions import InputError
 
