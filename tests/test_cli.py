@@ -617,6 +617,8 @@ def test_a_job_that_is_done_is_not_run_again(job, capsys, monkeypatch):
     longer = json.loads(capsys.readouterr().out)
     assert (first["trials"]["finished"], longer["trials"]["finished"]) == (2, 3)
     assert longer["run_id"] == first["run_id"]  # one tuning run, continued
+    assert main(["run", path, "--json", "--run-key", "W48-2"]) == 0  # of another key that begins alike
+    capsys.readouterr()
     assert main(["run", path, "--json", "--run-key", "W48"]) == 0
     other = json.loads(capsys.readouterr().out)
     assert (other["study"], other["run_id"] != first["run_id"]) == (first["study"], True)
@@ -625,8 +627,9 @@ def test_a_job_that_is_done_is_not_run_again(job, capsys, monkeypatch):
     assert main(["report", path, "--json", "--run-key", "W48", "--out", str(page)]) == 0
     assert json.loads(capsys.readouterr().out) == {"status": "done", "job": "churn", "path": str(page)}
     assert page.read_text() == other["run_id"]
-    assert main(["report", path, "--json", "--run-key", "W4", "--out", str(page)]) == 78
-    assert "with run key 'W4'" in json.loads(capsys.readouterr().out)["value"]
+    for key in ("W4", "W_8", "W48-0123456789ab"):  # a beginning, a wildcard of SQL, and more than the key
+        assert main(["report", path, "--json", "--run-key", key, "--out", str(page)]) == 78
+        assert f"with run key '{key}'" in json.loads(capsys.readouterr().out)["value"]
 
 
 def test_a_job_whose_model_mlflow_lacks_is_not_done(job, capsys, monkeypatch):

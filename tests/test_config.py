@@ -99,7 +99,7 @@ def test_the_defaults_are_those_of_the_contract():
             for value in ("yes", 1, None)
         ],
         *[
-            ({"verbose": value}, "`verbose` must be an integer of at least 0.")
+            ({"verbose": value}, "`verbose` must be True, False or an integer of at least 0.")
             for value in (-1, 1.0, "1", None)
         ],
         ({"gap_weight": "weak"}, "`gap_weight` must be one of its known values."),
@@ -122,7 +122,15 @@ def test_the_defaults_are_those_of_the_contract():
         *[({"slices": value}, "`slices` must be a list of names.") for value in ("a", {"a"}, iter(["a"]))],
         *[
             ({"tracking_uri": value}, "`tracking_uri` must be the address of a server or a database.")
-            for value in ("mlruns", "/data/mlruns", "file:///data/mlruns", "localhost:5000", "127.0.0.1:5000")
+            for value in (
+                "mlruns",
+                "uc_runs",
+                "C:/runs",
+                "/data/mlruns",
+                "file:///data/mlruns",
+                "localhost:5000",
+                "127.0.0.1:5000",
+            )
         ],
         ({"families": ["lightgbn"]}, "A family must be a known one."),
         ({"families": ["linear", "linear"]}, "`families` must name each family once."),
@@ -194,6 +202,8 @@ def test_folders_may_be_allowed_as_mlflow_allows_them(monkeypatch):
     """MLflow keeps runs in folders where its own variable says so."""
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     check_config(TuningConfig(tracking_uri="mlruns"))
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "false")
+    refused(tracking_uri="mlruns")
 
 
 @pytest.mark.parametrize("estimate", ["bbc", "crossfit"])
@@ -214,7 +224,8 @@ def test_with_time_only_windows_report(estimate):
         {"n_jobs": 1, "families": ("linear",), "estimate": None},
         {"families": np.array(["linear"])},
         {"tracking_uri": "http://127.0.0.1:5000"},
-        {"tracking_uri": "databricks"},
+        *[{"tracking_uri": uri} for uri in ("databricks", "databricks://me", "uc:http://x", "arn:aws:x:y")],
+        {"tracking": np.True_, "widen": np.False_, "verbose": np.True_},
         {"tracking_uri": "mlruns", "tracking": False},
         {"search_space": {}},
         *[{"verbose": value} for value in (True, False, 0, 2, np.int64(1))],

@@ -492,6 +492,16 @@ def test_a_call_that_goes_on_draws_as_the_killed_one_did(tmp_path):
     assert first == again != fewer
 
 
+def test_a_class_of_one_row_is_left_out_of_what_is_fitted(tmp_path, capsys):
+    """Row 59 alone has its class among the rows taken; with both of its rows it is there."""
+    job = load_job(write_job(tmp_path, NAMED, label=[*["a", "b"] * 29, "c", "c"]))
+    scheduled = Scheduled(job, job_config(job), read_scheduled(job), None)
+    rows = np.r_[:58, 59]
+    assert list(Workshop.of(scheduled, rows).checked.dataset.classes) == ["a", "b"]
+    assert "class there: 1 row(s)." in capsys.readouterr().err
+    assert list(Workshop.of(scheduled).checked.dataset.classes) == ["a", "b", "c"]
+
+
 def test_choosing_when_to_retune_by_the_champions_loss_lets_few_equals_through():
     """Of 400 pairs of equal models only contests are held where the champion looks bad; 2.5% of all are 10.
 

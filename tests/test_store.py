@@ -6,7 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import numpy as np
@@ -415,19 +415,22 @@ def test_a_study_that_was_killed_at_its_birth_is_begun(url):
 def test_runs_that_were_killed_are_counted(url, records):
     """In a row, and without another record: one more record, or an end of its own, begins the count anew."""
 
-    def begun(*saved, ends=False):
+    def killed_after(*saved):
         with held(url) as store:
-            store.load()
-            n_kills = store.begin_run()
+            count = store.counted()  # never left
+            n_kills = count.__enter__()
             for record in saved:
                 store.save(record)
-            if ends:
-                store.end_run()
+            counts.append(count)
             return n_kills
 
-    assert [begun(), begun(), begun()] == [0, 1, 2]
-    assert [begun(records[0]), begun(), begun()] == [3, 0, 1]
-    assert [begun(ends=True), begun(), begun()] == [2, 0, 1]
+    counts = []
+    assert [killed_after(), killed_after(), killed_after()] == [0, 1, 2]
+    assert [killed_after(records[0]), killed_after(), killed_after()] == [3, 0, 1]
+    with held(url) as store, suppress(KeyError), store.counted() as n_kills:
+        assert n_kills == 2
+        raise KeyError
+    assert [killed_after(), killed_after()] == [0, 1]
 
 
 def test_a_database_locked_by_another_process_is_a_clear_error(url, records, tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -156,23 +156,24 @@ class TrialStore:
         self._saved[record.trial_key] = record
         failpoint("store.after_save")
 
-    def begin_run(self) -> int:
-        """Note that a run begins, once records are loaded.
+    @contextmanager
+    def counted(self) -> Iterator[int]:
+        """Count a run that is killed inside; one that ends by itself, well or not, is none.
 
-        Returns
-        -------
+        Yields
+        ------
         int
             Number of the last runs in a row that were killed before they had stored another record.
         """
-        n_records = len(self._saved)
+        n_records = len(self.records())
         known, n_kills = json.loads(self.kept(STARTS) or "[0, 0]")
         n_kills = n_kills if known == n_records else 0
         self.keep(STARTS, json.dumps([n_records, n_kills + 1]))
-        return n_kills
-
-    def end_run(self) -> None:
-        """Note that a run ends by itself, well or not: nobody has killed it."""
-        self.keep(STARTS, json.dumps([len(self._saved), 0]))
+        try:
+            yield n_kills
+        finally:
+            with suppress(StoreError):  # it may be what ends the run
+                self.keep(STARTS, json.dumps([len(self._saved), 0]))
 
     def keep(self, name: str, text: str) -> None:
         """Keep a text with the study, such as what came out of a job."""

@@ -46,6 +46,10 @@ class Checked:
         settings = replace(self.settings, seed=seed)
         return replace(self, settings=settings, plan=choosing_plan(self.dataset, settings))
 
+    def on_one_thread(self) -> Checked:
+        """Return the same for one fit at a time: slower, and with the least memory."""
+        return replace(self, settings=replace(self.settings, n_jobs=1))
+
 
 def check_run(dataset: Dataset, config: TuningConfig) -> Checked:
     """Check the rows against the options, and draw the folds that choose.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from time import monotonic
 from types import TracebackType
@@ -97,9 +96,6 @@ class Listeners:
     ) -> None:
         if error is not None and not isinstance(error, Exception):
             error.add_note(self._so_far())
-        if self.store is not None:
-            with suppress(StoreError):  # it may be what ends the run
-                self.store.end_run()
         if kind is not None and self._tracker is not None:
             status = "FAILED" if issubclass(kind, Exception) else "KILLED"
             self._tracker.abort(status, f"{kind.__name__}: {error}")

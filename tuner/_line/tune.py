@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any
 
@@ -30,6 +30,7 @@ from tuner._store import TrialStore
 from tuner._trials.trials import Place
 
 # Outer folds of "nested" begin without it.
+ONE_AT_A_TIME = "Memory may be short: fits run one at a time now."
 OLD_WINNER = (
     "The search began with the winner of an earlier study of this job, which may have been chosen on rows "
     'that score it here: this estimate may flatter. estimate="nested" does not.'
@@ -100,7 +101,12 @@ def tune_checked(
         if store is not None and context.job_key:
             store.keep(begun(context.job_key), parent.to_json())
         listeners = Listeners(checked.dataset, checked.metric, config, context, parent, store, started)
-        with one_thread_a_fit(), listeners:
+        counted = nullcontext(0) if store is None else store.counted()
+        with counted as n_kills, one_thread_a_fit(), listeners:
+            if n_kills >= KILLS_BEFORE_ALONE:
+                say(f"The last {n_kills} runs were killed before another trial was stored. {ONE_AT_A_TIME}")
+                checked = checked.on_one_thread()
+            earlier = replace(earlier, interrupted=replace(earlier.interrupted, n_kills=n_kills))
             clock = Clock(started, checked.settings, tracking=config.tracking)
             turn = Turn(Place(study_name, "search"), clock.choice, listeners.notify)
             return listeners.finish(_line(checked, earlier, clock, turn))
@@ -111,7 +117,7 @@ class _Earlier:
     """What the search begins with: what earlier studies of the job have elected, what is left of this one."""
 
     winners: Sequence[Configuration]
-    interrupted: Interrupted | None = None
+    interrupted: Interrupted = field(default_factory=Interrupted)
 
 
 def _gone_on_with(
@@ -126,13 +132,7 @@ def _gone_on_with(
     if not winners and context.job_key:
         winner = store.old_winner(context.name)
         winners = () if winner is None else (winner,)
-    interrupted = Interrupted(to_go_on_with(store.load()), store.begin_run())
-    if interrupted.n_kills >= KILLS_BEFORE_ALONE:
-        say(
-            f"The last {interrupted.n_kills} runs of this study were killed before another trial was stored, "
-            "as where memory is short: trials run one at a time now."
-        )
-    return checked, _Earlier(winners, interrupted)
+    return checked, _Earlier(winners, Interrupted(to_go_on_with(store.load())))
 
 
 def _line(checked: Checked, earlier: _Earlier, clock: Clock, turn: Turn) -> TuningResult:

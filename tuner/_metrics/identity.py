@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping
-from functools import partial
-from inspect import getattr_static
-from types import CellType, CodeType, FunctionType, MethodType
+from pickle import PicklingError
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
+from joblib.hashing import NumpyHasher
+
 _PARTS: dict[type, tuple[str, ...]] = {
-    partial: ("func", "args", "keywords"),
     MethodType: ("__func__", "__self__"),
-    FunctionType: ("__code__", "__defaults__", "__kwdefaults__", "__closure__"),
+    FunctionType: ("__qualname__", "__code__", "__defaults__", "__kwdefaults__", "__closure__"),
     CellType: ("cell_contents",),
     CodeType: ("co_code", "co_names", "co_consts"),
 }
@@ -21,35 +19,50 @@ _PARTS: dict[type, tuple[str, ...]] = {
 def identity(metric: object) -> str:
     """Return a text that two processes agree on, and that changes with what a callable metric does.
 
-    Seen are its code, its defaults, what it encloses and, of an object such as a scorer, its attributes; not
-    seen is what it calls by a global name.
+    Seen are its code, its defaults, what it encloses and, of an object such as a scorer, its attributes and
+    the code of its class. Not seen are what it calls by a global name, modules, what cannot be pickled, and
+    what lies too deep in itself for that.
     """
     if not callable(metric):
         return str(metric)
-    named: Any = metric
-    name = f"{named.__module__}.{getattr(named, '__qualname__', type(metric).__qualname__)}"
-    return f"{name} {hashlib.sha256(repr(_told(metric, ())).encode()).hexdigest()}"
+    try:
+        return f"{_name(metric)} {_Hasher('sha256').hash(metric)}"
+    except RecursionError:
+        return _name(metric)
 
 
-def _told(value: Any, around: tuple[int, ...]) -> object:
-    """Return what a value is made of, in plain types; ``around`` are the ids of what it lies in."""
-    if id(value) in around:  # a function that calls itself encloses itself
-        return "itself"
-    inside = (*around, id(value))
+class _Hasher(NumpyHasher):
+    """Hashes functions by what they do, where joblib goes by their names, and all else as joblib does."""
 
-    def told(values: Iterable[Any]) -> list[object]:
-        return [_told(each, inside) for each in values]
+    def save(self, obj: Any) -> None:
+        """Add an object to the hash."""
+        names = next((names for kind, names in _PARTS.items() if isinstance(obj, kind)), None)
+        if isinstance(obj, ModuleType) or (names and id(obj) in self._begun):  # a function may enclose itself
+            obj = _name(obj)
+        elif names:
+            self._begun[id(obj)] = obj
+            obj = tuple(getattr(obj, name) for name in names)
+        elif isinstance(obj, frozenset):  # of which joblib keeps the order, another one in each process
+            obj = set(obj)
+        elif callable(obj) and not isinstance(obj, type | BuiltinFunctionType):
+            super().save(_methods(type(obj)))
+        try:
+            super().save(obj)
+        except (PicklingError, TypeError, AttributeError):
+            super().save(_name(obj))
 
-    for kind, names in _PARTS.items():
-        if isinstance(value, kind):
-            return told(getattr(value, name) for name in names)
-    if isinstance(value, Mapping):
-        return sorted((str(key), repr(_told(item, inside))) for key, item in value.items())
-    if isinstance(value, list | tuple):
-        return told(value)
-    if isinstance(value, set | frozenset):
-        return sorted(map(repr, told(value)))
-    if isinstance(value, type) or not hasattr(value, "__dict__"):
-        return getattr(value, "__qualname__", None) or repr(value)
-    call = getattr_static(type(value), "__call__", None)
-    return [type(value).__qualname__, *told([getattr(call, "__code__", None), vars(value)])]
+    @property
+    def _begun(self) -> dict[int, Any]:
+        begun: dict[int, Any] = self.__dict__.setdefault("begun", {})
+        return begun
+
+
+def _methods(kind: type) -> list[tuple[str, CodeType]]:
+    """Return the code of a class and its bases, as far as they are Python."""
+    found = ((name, each) for base in kind.__mro__ for name, each in vars(base).items())
+    return [(name, each.__code__) for name, each in found if isinstance(each, FunctionType)]
+
+
+def _name(value: Any) -> str:
+    named = value if hasattr(value, "__qualname__") else type(value)
+    return value.__name__ if isinstance(value, ModuleType) else f"{named.__module__}.{named.__qualname__}"

@@ -96,9 +96,14 @@ class Metric:
         return 2 if self.squared_scale else 1
 
     def column(self, threshold: float | None) -> int:
-        """Return the column of `losses` that a decision threshold has; the first where there is none."""
-        columns: tuple[float | None, ...] = self.thresholds or ()
-        return columns.index(threshold) if threshold in columns else 0
+        """Return the column of `losses` that a decision threshold has; the first where nothing is decided.
+
+        Raises
+        ------
+        ValueError
+            If the metric does not try this threshold.
+        """
+        return 0 if self.thresholds is None or threshold is None else self.thresholds.index(threshold)
 
     @property
     def is_scorer(self) -> bool:

@@ -136,12 +136,11 @@ def check_config(config: TuningConfig) -> None:
         )
     for name in ("widen", "tracking"):
         value = getattr(config, name)
-        if not isinstance(value, bool):
+        if not isinstance(value, bool | np.bool_):
             raise InputError(f"`{name}` must be True or False.", repr(value), f"Try `{name}=True`.")
-    if not isinstance(config.verbose, int | np.integer) or config.verbose < 0:
-        raise InputError(
-            "`verbose` must be an integer of at least 0.", repr(config.verbose), "Try `verbose=1`."
-        )
+    if not isinstance(config.verbose, int | np.integer | np.bool_) or config.verbose < 0:
+        rule = "`verbose` must be True, False or an integer of at least 0."
+        raise InputError(rule, repr(config.verbose), "Try `verbose=1`.")
     check_names("slices", config.slices, None, 'slices=["country"]')
     _check_aggregate(config)
     check_names("allow", config.allow, [code for code in codes() if code.startswith("G")], 'allow=["G003"]')
@@ -217,10 +216,13 @@ def _check_texts(config: TuningConfig) -> None:
 
 def _check_tracking_uri(uri: str) -> None:
     """Refuse what MLflow refuses whenever it is asked: a folder, or a server without its protocol."""
-    is_address = "://" in uri or uri.startswith(("databricks", "uc"))
-    if (is_address and not uri.startswith("file:")) or os.environ.get("MLFLOW_ALLOW_FILE_STORE"):
-        return
     is_server = re.fullmatch(r"[\w.-]+:\d+/?", uri)
+    scheme = uri.partition(":")[0] if ":" in uri and not is_server else ""
+    is_folder = len(scheme) < 2 or scheme == "file"  # the letter of a drive is no scheme
+    if not is_folder or uri in ("databricks", "databricks-uc", "uc"):
+        return
+    if os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() in ("true", "1"):
+        return
     cure = (
         f'Try "http://{uri}".' if is_server else 'MLflow keeps no runs in folders: try "sqlite:///mlflow.db".'
     )

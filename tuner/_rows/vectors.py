@@ -16,7 +16,7 @@ from tuner._types import FloatArray, IntArray
 from tuner.exceptions import InputError
 
 MAX_CLASSES_WITHOUT_ASKING = 20
-_TIME_OF_DAY = re.compile(r"\s*\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?\s*")
+_TIME_OF_DAY = re.compile(r"\s*\d{1,2}:\d{2}")  # at the beginning of a text, where a date would stand
 
 
 def resolve_task(target: Any, task: str) -> str:
@@ -230,9 +230,10 @@ def time_numbers(values: Any) -> FloatArray:
         If a text is no date.
     """
     if values.dtype.kind in "OU":
-        if all(_TIME_OF_DAY.fullmatch(str(value)) for value in values):  # would be of the day of the call
+        undated = next((str(value) for value in values if _TIME_OF_DAY.match(str(value))), None)
+        if undated is not None:  # would be read as of the day of the call
             cure = "Put the date before it, or pass seconds."
-            raise InputError("`time` must be numbers or dates.", f"the time of day {str(values[0])!r}", cure)
+            raise InputError("`time` must be numbers or dates.", f"the time of day {undated!r}", cure)
         try:
             values = parse_dates(pd.Series(values)).dt.tz_localize(None).to_numpy()
         except (TypeError, ValueError) as error:

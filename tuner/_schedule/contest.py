@@ -170,7 +170,8 @@ def _losses(
         [np.ones(len(y)), *(blocks != block for block in range(int(blocks.max(initial=-1)) + 1))]
     )
     losses = metric.losses(y, contestant.prediction, kept * own)
-    return losses[:, metric.column(contestant.threshold)]
+    is_known = contestant.threshold in (metric.thresholds or ())  # a champion may be of another version
+    return losses[:, metric.column(contestant.threshold) if is_known else 0]
 
 
 def loss_interval(

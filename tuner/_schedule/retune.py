@@ -112,7 +112,7 @@ def decide(scheduled: Scheduled, begun: DecisionRun, key: str) -> Verdict:
         if scheduled.registry.version(CHAMPION) is None:  # it is registered first: the alias may have failed
             scheduled.registry.point(CHAMPION, version)
         n_unlabelled = len(scheduled.rows.unlabelled)
-        aside = f"; {n_unlabelled} rows without a target were set aside" if n_unlabelled else ""
+        aside = f"; rows without a target, set aside: {n_unlabelled}" if n_unlabelled else ""
         return Verdict("first", f"there was no champion{aside}", challenger=version)
     champion = load_champion(scheduled, scheduled.registry.numbered(begun.tags[BEFORE]))
     is_new = unseen_rows(champion, scheduled)

@@ -8,6 +8,7 @@ from time import monotonic
 from tuner._jobs.table import JobRows
 from tuner._line.checked import Checked, check_run
 from tuner._line.listeners import PATIENT_FLUSH_SECONDS
+from tuner._line.progress import say
 from tuner._line.study import study_hash
 from tuner._line.tune import tune_checked
 from tuner._model import Blended, Delivered, deliver
@@ -109,7 +110,9 @@ class Workshop:
 def _taken(scheduled: Scheduled, rows: IntArray) -> JobRows:
     """Return rows that a model can be fitted on."""
     if scheduled.dataset.classes is not None:
-        rows = without_lone_classes(rows, scheduled.dataset.y)
+        n_rows, rows = len(rows), without_lone_classes(rows, scheduled.dataset.y)
+        if len(rows) < n_rows:
+            say(f"Left out of the fit, as each alone has its class there: {n_rows - len(rows)} row(s).")
     return scheduled.rows.labelled.take(rows)
 
 

@@ -42,8 +42,8 @@ from tuner.exceptions import InputError, TrialsFailedError
 MAX_PREDICTION_BYTES = 2**28  # kept of all trials; beyond it, of those that can still be nominated
 LAG = 4  # trials in flight; a constant of the method, not of the machine
 RUNAWAY_SHARE = 0.25  # of a search's time: a trial that takes more is cut, so that one alone cannot eat it
-# Runs in a row that were killed before another trial was stored, as where memory is short: then trials run
-# one at a time, so that the next one is the cause; and in the end that one has failed.
+# Runs in a row that were killed before another trial was stored, as where memory is short: then fits run one
+# at a time (the line sees to it), so that the next trial is the cause; and in the end that one has failed.
 KILLS_BEFORE_ALONE, KILLS_BEFORE_FAILED = 2, 5
 ASKS = 8  # one of the sampler, then random ones, before a configuration is judged a second time
 
@@ -152,6 +152,7 @@ class Search:
         self._notify = notify
         self._interrupted = interrupted or Interrupted()
         self._known = self._interrupted.trials
+        self._last_known = max(self._known, default=0)
         self._keep_predictions = keep_predictions
         self._initial = first_proposals(settings)
         self._n_defaults = len(settings.spaces)
@@ -180,8 +181,6 @@ class Search:
             If no default could be scored: the dataset, not a configuration, is at fault.
         """
         n_workers = self._settings.n_jobs // self._bench.n_threads
-        if self._interrupted.n_kills >= KILLS_BEFORE_ALONE:
-            n_workers = 1
         with cancellable_pool(n_workers, "trial", self._cancelled) as pool:
             self._run(pool)
         default = _named_default(self._judged)
@@ -210,7 +209,7 @@ class Search:
         self._tell_up_to(number - 1)
 
     def _wants(self, number: int) -> bool:
-        if number == 0 or number in self._known:  # what is stored is taken, whatever the limits
+        if number <= self._last_known:  # what is stored is taken, whatever the limits, beyond gaps, too
             return True
         if self._settings.max_trials is not None and number >= self._settings.max_trials:
             return False

@@ -5,6 +5,7 @@ Everything goes through one `MlflowClient`. What MLflow raises becomes a `Regist
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -327,13 +328,22 @@ class Registry:
                 self._client.set_terminated(run_id, "KILLED")
 
     def last_report(self, key: str = "") -> bytes | None:
-        """Return the report of the experiment's latest finished run whose key begins so, if there is one."""
+        """Return the report of the experiment's latest finished run, if there is one.
+
+        Parameters
+        ----------
+        key : str
+            What the run's job key is, but for the digest at its end; empty: any.
+        """
         condition = f"tags.`{ROLE}` = 'parent' and attributes.status = 'FINISHED'"
-        if key:
+        if key:  # where a wildcard of SQL matches more, the newest is looked for among them
             condition += f" and tags.`tuner.job_key` LIKE {quoted(key + '%')}"
         with _clear_errors():
-            runs = self._client.search_runs([self._experiment_id], condition, max_results=1)
-        return self.report(str(runs[0].info.run_id)) if runs else None
+            runs = self._client.search_runs([self._experiment_id], condition, max_results=MAX_DECISIONS)
+        wanted = re.compile(f"{re.escape(key)}[0-9a-f]{{12}}" if key else ".*", re.DOTALL)
+        found = (each for each in runs if wanted.fullmatch(each.data.tags.get("tuner.job_key", "")))
+        newest = next(found, None)
+        return None if newest is None else self.report(str(newest.info.run_id))
 
     def report(self, run_id: str) -> bytes | None:
         """Return a run's report, if it has one."""
