@@ -192,7 +192,7 @@ def test_killed_over_one_trial_again_and_again(tmp_path):
         process = start(job, failpoint=f"store.before_save:{passing}")
         _, err = process.communicate(timeout=120)
         assert process.returncode == -signal.SIGKILL, err
-    assert f"The last {KILLS_BEFORE_FAILED - 1} runs of this study were killed" in err
+    assert f"The last {KILLS_BEFORE_FAILED - 1} runs were killed before" in err
     left = finish(job)
     assert left.trials[4] is None
     assert [key[-10:] for key, status in left.runs.items() if status == "FAILED"] == ["search/0/4"]
