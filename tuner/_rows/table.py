@@ -29,7 +29,6 @@ from tuner._rows.columns import (
     read_column,
     varying_columns,
 )
-from tuner._rows.dates import parse_dates
 from tuner._types import FloatArray, IntArray
 from tuner.exceptions import InputError
 
@@ -43,7 +42,6 @@ __all__ = [
     "as_frame",
     "check_finite",
     "is_named",
-    "parse_dates",
     "read_schema",
     "unlisted",
 ]

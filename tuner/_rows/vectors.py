@@ -11,7 +11,7 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import column_or_1d
 
 from tuner._rows.columns import LARGEST
-from tuner._rows.table import parse_dates
+from tuner._rows.dates import parse_dates
 from tuner._types import FloatArray, IntArray
 from tuner.exceptions import InputError
 
