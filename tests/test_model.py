@@ -83,7 +83,7 @@ def test_rows_that_cannot_be_read_alone_fail_no_measurement(
 ) -> None:
     """A text with digits is a gap among dates, but refused alone: a later row or encoded ones are timed."""
     days = [str(day.date()) for day in pd.date_range("2024-01-01", periods=20)]
-    frame = pd.DataFrame({"a": np.arange(20.0), "day": ["0000-00-00"] * n_gaps + days[n_gaps:]})
+    frame = pd.DataFrame({"a": np.arange(20.0), "day": ["00/00/0000"] * n_gaps + days[n_gaps:]})
     frame = pd.concat([frame, pd.DataFrame({"a": np.arange(5.0), "day": days[:5]})])
     dataset = make_dataset(frame, np.arange(25.0))
     assert [column.kind for column in dataset.schema.columns] == ["numeric", "datetime"]

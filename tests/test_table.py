@@ -238,7 +238,8 @@ def test_texts_among_dates_are_missing_later():
     np.testing.assert_array_equal(schema.encode(later).numeric[:, 0], [2, NAN, NAN, 1.5])
     stamps = pd.DataFrame({"a": pd.to_datetime(["1970-01-03"])})
     assert schema.encode(stamps).numeric[0, 0] == 2
-    assert np.isnan(schema.encode(pd.DataFrame({"a": ["unknown"]})).numeric).all()
+    for gaps in (["unknown"], ["0000-00-00", "2024-02-30", "unknown"]):  # or what looks like a date
+        assert np.isnan(schema.encode(pd.DataFrame({"a": gaps})).numeric).all()
     for others in (["red", "blue"], [True]):
         assert "held dates" in refused(lambda: schema.encode(pd.DataFrame({"a": others}))).rule  # noqa: B023
 

@@ -74,11 +74,11 @@ def column_dates(values: pd.Series, name: str) -> pd.Series:
     rule = f"Column {name!r} held dates at fit and must do so now."
     if _are_texts(values):
         stamps = _iso_dates(values)
-        texts = values.dropna().unique()
-        is_gap = len(texts) == 1 and not re.search(r"\d", str(texts[0]))  # one word for what is not known
-        if stamps.isna().all() and not is_gap:
+        others = [text for text in values.dropna().unique() if not ISO_DATE.match(text)]  # as 0000-00-00 does
+        is_gap = len(others) == 1 and not re.search(r"\d", others[0])  # one word for what is not known
+        if stamps.isna().all() and others and not is_gap:
             cure = "Parse it, or write dates as in 2024-02-29."
-            raise InputError(rule, f"texts such as {str(texts[0])!r}", cure)
+            raise InputError(rule, f"texts such as {others[0]!r}", cure)
         return stamps
     if values.notna().any() and pd.api.types.is_numeric_dtype(values.infer_objects()):
         raise InputError(rule, f"numbers such as {values.dropna().iloc[0]}", "Parse it.")
