@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from generalization_report import log_ratio
 
 from tuner._metrics.metrics import Metric, resolve_metric
 
@@ -41,7 +42,6 @@ MAX_TEST_ROWS = 10_000
 CUT_SHARE, CUT_RANGE = 0.7, (0.6, 0.8)  # where time is cut: seed 0, and what other seeds draw from
 TEST_SHARE = 0.3  # of all rows in time, right after the cut
 N_BOOTSTRAPS = 200  # of the test rows
-TINY = 1e-6  # a loss of 0 has no logarithm
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +131,7 @@ class Problem:
         for _ in range(N_BOOTSTRAPS):
             rows = rng.integers(len(self.y_test), size=len(self.y_test))
             losses = [self.loss(self.y_test[rows], each[rows]) for each in (prediction, other)]
-            ratios.append(np.log(np.maximum(losses[0], TINY) / np.maximum(losses[1], TINY)))
+            ratios.append(log_ratio(*losses))
         return float(np.nanstd(ratios, ddof=1))
 
     @property

@@ -248,8 +248,7 @@ def share_worse(
 ) -> tuple[float, tuple[float, float]]:
     """Return the share of runs with a larger test loss than another method's, and its 95% interval."""
     mine, other = losses(results, method), losses(results, than)
-    worse = [mine[key] > other[key] for key in mine.keys() & other.keys()]
-    return (float(np.mean(worse)) if worse else np.nan), share_interval(sum(worse), len(worse))
+    return _share([mine[key] > other[key] for key in mine.keys() & other.keys()])
 
 
 def share_clearly_worse(results: Sequence[Result], method: str) -> tuple[float, tuple[float, float]]:
@@ -259,12 +258,17 @@ def share_clearly_worse(results: Sequence[Result], method: str) -> tuple[float, 
     unknown 1% is enough.
     """
     default = losses(results, "default")
-    worse = [
+    return _share(
         log_ratio(each.loss, default[each.table, each.seed]) > max(NOTICEABLE, 2 * (each.noise or 0.0))
         for each in results
         if each.method == method and each.loss is not None and (each.table, each.seed) in default
-    ]
-    return (float(np.mean(worse)) if worse else np.nan), share_interval(sum(worse), len(worse))
+    )
+
+
+def _share(found: Iterable[bool]) -> tuple[float, tuple[float, float]]:
+    """Return the share of runs in which something is so, and its 95% interval; NaN without any."""
+    each = list(found)
+    return (float(np.mean(each)) if each else np.nan), share_interval(sum(each), len(each))
 
 
 def share_interval(n_found: int, n_runs: int) -> tuple[float, float]:
