@@ -22,8 +22,9 @@ from tuner._options.settings import resolve
 from tuner._process.deadline import Deadline
 from tuner._rows.data import make_dataset
 from tuner._search import search as _search
+from tuner._search.interrupted import Interrupted
 from tuner._search.proposals import first_proposals
-from tuner._search.search import LAG, Interrupted, Search
+from tuner._search.search import LAG, Search
 from tuner._seeds import child_seed
 from tuner._trials.bench import Bench
 from tuner._trials.evaluation import Effort, evaluate

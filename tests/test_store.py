@@ -27,7 +27,8 @@ from tuner._process.lock import StudyLock
 from tuner._records import Configuration
 from tuner._rows.data import make_dataset
 from tuner._search import search as _search
-from tuner._search.search import LAG, Interrupted, Search
+from tuner._search.interrupted import Interrupted
+from tuner._search.search import LAG, Search
 from tuner._store import TrialStore
 from tuner._trials.bench import Bench
 from tuner._trials.trials import Place
@@ -417,6 +418,7 @@ def test_runs_that_were_killed_are_counted(url, records):
 
     def killed_after(*saved):
         with held(url) as store:
+            store.load()
             count = store.counted()  # never left
             n_kills = count.__enter__()
             for record in saved:
@@ -427,9 +429,11 @@ def test_runs_that_were_killed_are_counted(url, records):
     counts = []
     assert [killed_after(), killed_after(), killed_after()] == [0, 1, 2]
     assert [killed_after(records[0]), killed_after(), killed_after()] == [3, 0, 1]
-    with held(url) as store, suppress(KeyError), store.counted() as n_kills:
-        assert n_kills == 2
-        raise KeyError
+    with held(url) as store:
+        store.load()
+        with suppress(KeyError), store.counted() as n_kills:
+            assert n_kills == 2
+            raise KeyError
     assert [killed_after(), killed_after()] == [0, 1]
 
 

@@ -229,11 +229,9 @@ def score_held_out(blended: Blended, dataset: Dataset, metric: Metric) -> HeldOu
     """Score a model on rows it never saw, at its own decision threshold."""
     prediction = blended.predict(dataset.table)
     y, weights = dataset.judged(np.arange(dataset.n_rows))
-    losses = metric.worst_loss(y, prediction, weights)
-    if metric.thresholds is None or blended.threshold is None:
-        return HeldOut(float(losses[0]), prediction, None)
-    loss = losses[metric.thresholds.index(blended.threshold)]
-    return HeldOut(float(loss), prediction, blended.threshold)
+    threshold = None if metric.thresholds is None else blended.threshold
+    loss = metric.worst_loss(y, prediction, weights)[metric.column(threshold)]
+    return HeldOut(float(loss), prediction, threshold)
 
 
 @dataclass(frozen=True)

@@ -158,14 +158,14 @@ class TrialStore:
 
     @contextmanager
     def counted(self) -> Iterator[int]:
-        """Count a run that is killed inside; one that ends by itself, well or not, is none.
+        """Count a run that is killed inside, once records are loaded; one that ends by itself is none.
 
         Yields
         ------
         int
             Number of the last runs in a row that were killed before they had stored another record.
         """
-        n_records = len(self.records())
+        n_records = len(self._saved)
         known, n_kills = json.loads(self.kept(STARTS) or "[0, 0]")
         n_kills = n_kills if known == n_records else 0
         self.keep(STARTS, json.dumps([n_records, n_kills + 1]))

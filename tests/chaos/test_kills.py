@@ -17,7 +17,7 @@ import optuna
 import pandas as pd
 import pytest
 
-from tuner._search.search import KILLS_BEFORE_FAILED
+from tuner._search.interrupted import KILLS_BEFORE_FAILED
 
 pytestmark = [
     pytest.mark.chaos,

@@ -73,11 +73,10 @@ class Replay:
 
         def objective(position: int) -> FloatArray:
             trial, predictions = self._trials[position], self._predictions[position]
-            assert trial.scores is not None  # only complete trials have predictions
             losses = [
                 self._metric.losses(y, prediction, drawn)[:, point % n_thresholds]
                 for (y, drawn), prediction, point in zip(
-                    folds, predictions, trial.scores.fold_points, strict=True
+                    folds, predictions, trial.known_scores.fold_points, strict=True
                 )
             ]
             return fold_mean(np.stack(losses)) + (trial.gap_penalty or 0.0)

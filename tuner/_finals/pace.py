@@ -74,9 +74,9 @@ class Pace:
         """
         if not np.isfinite(self.total):
             return 0.0
-        complete = [trial for trial in trials if trial.objective is not None]
-        ranked = best_first(complete)
-        likely = {trial.number: trial for trial in (*complete[:1], *family_bests(ranked), *ranked)}
+        ranked = best_first(trials)
+        default = sorted(ranked, key=lambda trial: trial.number)[:1]
+        likely = {trial.number: trial for trial in (*default, *family_bests(ranked), *ranked)}
         finalists = list(likely.values())[:N_FINALISTS]
         crossfit = self.crossfit_seconds(finalists)
         finals = min(self._cost(finalists, self.wanted_repeats), FINALS_SHARE * (self.total - crossfit))

@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from tuner._options.rules import is_path
 from tuner.exceptions import InputError
 
 _KINDS = {  # pydantic's error type -> what the key must hold
@@ -317,10 +318,7 @@ def absolute_uri(uri: str, folder: Path) -> str:
         return uri if kept else f"{prefix}{Path(os.path.abspath(folder / path)).as_posix()}{query}"
     if re.match(r"file:[^/]", uri):
         return Path(os.path.abspath(folder / uri.removeprefix("file:"))).as_uri()
-    is_address = re.match(r"[A-Za-z][\w+.-]+:|[\d.]+:\d+", uri)
-    if not uri or is_address or uri in ("databricks", "databricks-uc", "uc"):
-        return uri
-    return os.path.abspath(folder / uri)
+    return os.path.abspath(folder / uri) if uri and is_path(uri) else uri
 
 
 def _first_error(errors: ValidationError) -> InputError:

@@ -19,7 +19,8 @@ from tuner._options.settings import Settings
 from tuner._process.failpoints import failpoint
 from tuner._records import TrialRecord
 from tuner._rows.data import Dataset
-from tuner._search.search import Interrupted, Search, SearchOutcome
+from tuner._search.interrupted import Interrupted
+from tuner._search.search import Search, SearchOutcome
 from tuner._seeds import child_seed
 from tuner._trials.bench import Bench, threads_a_fit
 

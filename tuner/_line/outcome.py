@@ -100,7 +100,7 @@ def conclude(checked: Checked, study_name: str, shipped: Shipped, probed: Probed
     dataset, metric, settings = checked.dataset, checked.metric, checked.settings
     choice, estimates, estimate = shipped.choice, shipped.estimates, shipped.estimate
     finals, search, winner = choice.finals, choice.search, shipped.winner
-    assert shipped.finalist.scores is not None  # finalists are complete
+    elected = shipped.finalist.known_scores
     slices = _slice_scores(checked, shipped)
     card = describe(dataset, metric, settings)
     model = deliver(shipped.model.model, dataset)
@@ -113,11 +113,11 @@ def conclude(checked: Checked, study_name: str, shipped: Shipped, probed: Probed
         tuned_estimate=estimates.tuned if estimates else None,
         optimism=estimate.loss - shipped.selection_loss if estimate else None,
         paid=shipped.paid,
-        best_params={**winner.configuration.flat(), "path_point": shipped.finalist.scores.path_point},
+        best_params={**winner.configuration.flat(), "path_point": elected.path_point},
         winner=winner,
         shipped=shipped.finalist,
         selection_loss=shipped.selection_loss,
-        gap=shipped.finalist.scores.gap,
+        gap=elected.gap,
         shipped_default=shipped.is_default,
         trials=Trials(search.trials),
         finalists=finals.finalists,
@@ -194,8 +194,7 @@ def _delivered_estimate(
 
 def _score_rows(checked: Checked, shipped: Shipped) -> tuple[ScoreRow, ...]:
     """Line up what the search, the fresh folds and the estimate say of what is shipped."""
-    metric, choice, searched = checked.metric, shipped.choice, shipped.winner.scores
-    assert searched is not None  # finalists are complete trials
+    metric, choice, searched = checked.metric, shipped.choice, shipped.winner.known_scores
     is_fresh = choice.finals.plan is not choice.bench.plan
     rows = [
         score_row("search folds", metric, pooled(searched.fold_losses, squared=metric.squared_scale)),

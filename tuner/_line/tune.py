@@ -25,7 +25,8 @@ from tuner._process.threads import one_thread_a_fit
 from tuner._records import Configuration
 from tuner._report.result import TuningResult
 from tuner._rows.data import Dataset, make_dataset
-from tuner._search.search import KILLS_BEFORE_ALONE, LAG, Interrupted
+from tuner._search.interrupted import KILLS_BEFORE_ALONE, Interrupted
+from tuner._search.search import LAG
 from tuner._store import TrialStore
 from tuner._trials.trials import Place
 

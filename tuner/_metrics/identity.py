@@ -26,13 +26,17 @@ def identity(metric: object) -> str:
     if not callable(metric):
         return str(metric)
     try:
-        return f"{_name(metric)} {_Hasher('sha256').hash(metric)}"
+        return f"{_name(metric)} {_Hasher().hash(metric)}"
     except RecursionError:
         return _name(metric)
 
 
 class _Hasher(NumpyHasher):
     """Hashes functions by what they do, where joblib goes by their names, and all else as joblib does."""
+
+    def __init__(self) -> None:
+        super().__init__("sha256")
+        self._begun: dict[int, Any] = {}  # by id: what is taken apart, and must live as long as its id counts
 
     def save(self, obj: Any) -> None:
         """Add an object to the hash."""
@@ -50,11 +54,6 @@ class _Hasher(NumpyHasher):
             super().save(obj)
         except (PicklingError, TypeError, AttributeError):
             super().save(_name(obj))
-
-    @property
-    def _begun(self) -> dict[int, Any]:
-        begun: dict[int, Any] = self.__dict__.setdefault("begun", {})
-        return begun
 
 
 def _methods(kind: type) -> list[tuple[str, CodeType]]:

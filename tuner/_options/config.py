@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tuner._options.rules import check_choice, check_names, is_number
+from tuner._options.rules import check_choice, check_names, is_number, is_path
 from tuner._options.spaces import SpaceChanges, resolve_spaces
 from tuner._process.secrets import mask_secrets
 from tuner.exceptions import InputError
@@ -217,9 +217,7 @@ def _check_texts(config: TuningConfig) -> None:
 def _check_tracking_uri(uri: str) -> None:
     """Refuse what MLflow refuses whenever it is asked: a folder, or a server without its protocol."""
     is_server = re.fullmatch(r"[\w.-]+:\d+/?", uri)
-    scheme = uri.partition(":")[0] if ":" in uri and not is_server else ""
-    is_folder = len(scheme) < 2 or scheme == "file"  # the letter of a drive is no scheme
-    if not is_folder or uri in ("databricks", "databricks-uc", "uc"):
+    if not (is_server or is_path(uri) or uri.startswith("file:")):
         return
     if os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() in ("true", "1"):
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from difflib import get_close_matches
 from typing import TypeGuard
@@ -57,6 +58,12 @@ def nearest(name: object, valid: Sequence[str]) -> str:
 def _hint(name: object, valid: Sequence[str]) -> str:
     close = get_close_matches(name, valid, n=1, cutoff=0.0) if isinstance(name, str) else []
     return f"Did you mean {close[0]!r}? " if close else ""
+
+
+def is_path(uri: str) -> bool:
+    """Whether MLflow takes a URI for the path of a folder: no scheme (a drive's letter is none), no host."""
+    has_scheme = re.match(r"[A-Za-z][\w+.-]+:|[\d.]+:\d+", uri)
+    return not has_scheme and uri not in ("databricks", "databricks-uc", "uc")
 
 
 def is_number(value: object) -> bool:

@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from itertools import count
+from dataclasses import dataclass, replace
 from threading import Event
 from time import monotonic, time
 
@@ -30,6 +29,7 @@ from tuner._options.settings import Settings
 from tuner._process.deadline import Deadline, Stop
 from tuner._process.pool import cancellable_pool
 from tuner._records import Configuration, TrialRecord
+from tuner._search.interrupted import Interrupted
 from tuner._search.proposals import first_proposals, suggest, suggested, with_best_augmentation
 from tuner._search.sampler import Ranges, Ranking, ThinnedTPE, in_ranges, moved_ranges
 from tuner._seeds import child_seed
@@ -42,9 +42,6 @@ from tuner.exceptions import InputError, TrialsFailedError
 MAX_PREDICTION_BYTES = 2**28  # kept of all trials; beyond it, of those that can still be nominated
 LAG = 4  # trials in flight; a constant of the method, not of the machine
 RUNAWAY_SHARE = 0.25  # of a search's time: a trial that takes more is cut, so that one alone cannot eat it
-# Runs in a row that were killed before another trial was stored, as where memory is short: then fits run one
-# at a time (the line sees to it), so that the next trial is the cause; and in the end that one has failed.
-KILLS_BEFORE_ALONE, KILLS_BEFORE_FAILED = 2, 5
 ASKS = 8  # one of the sampler, then random ones, before a configuration is judged a second time
 
 Notify = Callable[[TrialRecord], None]
@@ -84,29 +81,6 @@ class SearchOutcome:
     default_trial: Trial | None = None
     is_settled: bool = False
     spaces: tuple[SearchSpace, ...] = ()
-
-
-@dataclass(frozen=True)
-class Interrupted:
-    """What earlier runs of a study have left.
-
-    Attributes
-    ----------
-    trials : mapping of int to TrialRecord
-        Their judged search trials.
-    n_kills : int
-        How many of the last runs in a row were killed before they had stored another record.
-    """
-
-    trials: Mapping[int, TrialRecord] = field(default_factory=dict)
-    n_kills: int = 0
-
-    @property
-    def fails(self) -> int | None:
-        """Number of the trial that they were killed over, where they were too often."""
-        if self.n_kills < KILLS_BEFORE_FAILED:
-            return None
-        return next(number for number in count() if number not in self.trials)
 
 
 class Search:
@@ -266,7 +240,8 @@ class Search:
         if known is not None and n_points is None:
             return _done(known)
         if number == self._interrupted.fails and number >= self._n_defaults:
-            return _done(self._killed(number, configuration))
+            reason = f"{self._interrupted.n_kills} runs in a row were killed over it: too little memory?"
+            return _done(self._place.record(number, configuration, "FAIL", reason, started=time()))
         effort = Effort(
             stop=self._stopped if number < self._n_defaults else self._stopped_or_runaway(),
             # The named default ends where time does: whatever the budget, there is a model to deliver.
@@ -276,23 +251,6 @@ class Search:
             keep_models=number == 0 and self._deadline.at is not None,
         )
         return pool.submit(run_trial, configuration, self._bench, effort, place=self._place, number=number)
-
-    def _killed(self, number: int, configuration: Configuration) -> TrialRecord:
-        """Return the record of a trial over which run after run was killed."""
-        now = time()
-        reason = f"{self._interrupted.n_kills} runs in a row were killed over it: too little memory?"
-        return TrialRecord(
-            study=self._place.study,
-            phase=self._place.phase,
-            outer=self._place.outer,
-            number=number,
-            state="FAIL",
-            configuration=configuration,
-            fit_seconds=0.0,
-            started=now,
-            completed=now,
-            reason=reason,
-        )
 
     def _ask(self, number: int) -> Configuration:
         """Ask for a configuration not judged before; a small space may be exhausted, then one is repeated.

@@ -335,13 +335,15 @@ class Registry:
         key : str
             What the run's job key is, but for the digest at its end; empty: any.
         """
-        condition = f"tags.`{ROLE}` = 'parent' and attributes.status = 'FINISHED'"
+        condition, most, wanted = f"tags.`{ROLE}` = 'parent' and attributes.status = 'FINISHED'", 1, ".*"
         if key:  # where a wildcard of SQL matches more, the newest is looked for among them
             condition += f" and tags.`tuner.job_key` LIKE {quoted(key + '%')}"
+            most, wanted = MAX_DECISIONS, f"{re.escape(key)}[0-9a-f]{{12}}"
         with _clear_errors():
-            runs = self._client.search_runs([self._experiment_id], condition, max_results=MAX_DECISIONS)
-        wanted = re.compile(f"{re.escape(key)}[0-9a-f]{{12}}" if key else ".*", re.DOTALL)
-        found = (each for each in runs if wanted.fullmatch(each.data.tags.get("tuner.job_key", "")))
+            runs = self._client.search_runs([self._experiment_id], condition, max_results=most)
+        found = (
+            run for run in runs if re.fullmatch(wanted, run.data.tags.get("tuner.job_key", ""), re.DOTALL)
+        )
         newest = next(found, None)
         return None if newest is None else self.report(str(newest.info.run_id))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 
 from sklearn import config_context
 
@@ -30,6 +31,30 @@ class Place:
     phase: Phase
     outer: int = 0
 
+    def record(
+        self,
+        number: int,
+        configuration: Configuration,
+        state: State,
+        reason: str | None = None,
+        *,
+        started: float,
+    ) -> TrialRecord:
+        """Return the record of a trial that ends now, without what it was judged by."""
+        completed = time.time()
+        return TrialRecord(
+            study=self.study,
+            phase=self.phase,
+            outer=self.outer,
+            number=number,
+            state=state,
+            configuration=configuration,
+            fit_seconds=completed - started,
+            started=started,
+            completed=completed,
+            reason=reason,
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Trial:
@@ -48,23 +73,7 @@ def run_trial(
     number: int,
 ) -> Trial:
     """Judge a configuration; a failure becomes a FAIL record, a lost race or too little time a PRUNED one."""
-    started = time.time()
-
-    def ended(state: State, reason: str | None = None) -> TrialRecord:
-        completed = time.time()
-        return TrialRecord(
-            study=place.study,
-            phase=place.phase,
-            outer=place.outer,
-            number=number,
-            state=state,
-            configuration=configuration,
-            fit_seconds=completed - started,
-            started=started,
-            completed=completed,
-            reason=reason,
-        )
-
+    ended = partial(place.record, number, configuration, started=time.time())
     try:
         # Rows and parameters were checked at the door; scikit-learn's own checks are 5% of a short trial.
         with config_context(assume_finite=True, skip_parameter_validation=True):

@@ -140,8 +140,7 @@ def _draw_gap(axes: Axes, result: TuningResult) -> None:
 
 
 def _gap_and_loss(trial: TrialRecord) -> tuple[float, float]:
-    assert trial.scores is not None  # complete trials only
-    return trial.scores.gap, trial.scores.nested_loss
+    return trial.known_scores.gap, trial.loss
 
 
 def _mark(axes: Axes, x: float, y: float) -> None:
@@ -162,9 +161,8 @@ def _has_path(result: TuningResult) -> bool:
 
 def _draw_path(axes: Axes, result: TuningResult) -> None:
     """Draw the winner's curves along its path: every fold, their mean and its standard error."""
-    curves, scores = result.winner.curves, result.winner.scores
+    curves, scores = result.winner.curves, result.winner.known_scores
     assert curves is not None  # the caller looked
-    assert scores is not None
     step = len(curves.thresholds or (None,))
     offset = scores.path_point % step  # the chosen threshold's column
     sizes = np.asarray(curves.path_values)
