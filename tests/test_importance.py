@@ -39,6 +39,20 @@ def test_the_parameter_that_matters_comes_first():
     assert shares["toy.size"] > 0.8
 
 
+def test_a_family_is_looked_at_alone():
+    """Another family is better throughout: none of its own trials is among the best tenth of all."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = study_of(*["toy"] * 40)
+    for number in range(40):
+        better = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=number))
+        better.enqueue_trial({"family": "other"})
+        better.optimize(lambda trial: objective(trial) - 10, n_trials=1)
+        study.add_trials(better.trials)
+    shares = importances(study, "toy")
+    assert shares["toy.size"] > 0.8
+    assert shares == importances(study_of(*["toy"] * 40), "toy")
+
+
 def test_few_trials_say_nothing():
     """One complete trial less than asked for, and no share is claimed."""
     study = study_of(*["toy"] * (LEAST_TRIALS - 1))

@@ -26,6 +26,7 @@ from tuner._process.lock import StudyLock
 from tuner._process.secrets import mask_secrets
 from tuner._records import Configuration, TrialRecord
 from tuner._search.sampler import range_of
+from tuner._search.studies import quiet
 from tuner.exceptions import InputError, StoreError
 
 BUSY_SECONDS = 10.0  # to wait for an SQLite file that another process is writing
@@ -41,7 +42,7 @@ def studies_with(url: str, pattern: str) -> list[tuple[str, str]]:
     -------
     list of (study name, name of the text)
     """
-    with _quiet(), _clear_errors():
+    with quiet(), _clear_errors():
         storage = _connect(url)
         try:
             found = optuna.get_all_study_summaries(storage, include_best_trial=False)
@@ -88,7 +89,7 @@ class TrialStore:
         """
         self._lock.acquire()
         try:
-            with _quiet(), _clear_errors():
+            with quiet(), _clear_errors():
                 self._storage = _connect(self._url)
         except BaseException:
             self._lock.release()
@@ -109,7 +110,7 @@ class TrialStore:
             If another program has made a study of this name; it is left as it is.
         """
         self._spaces = tuple(spaces)
-        with _quiet(), _clear_errors():
+        with quiet(), _clear_errors():
             for is_search in (True, False):
                 name = self._study_name if is_search else f"{self._study_name}{REST}"
                 self._studies[is_search] = optuna.create_study(
@@ -191,7 +192,7 @@ class TrialStore:
     def attach(self) -> bool:
         """Look for a study begun earlier; return whether there is one."""
         names = {True: self._study_name, False: f"{self._study_name}{REST}"}
-        with _quiet(), _clear_errors():
+        with quiet(), _clear_errors():
             there = set(optuna.get_all_study_names(self._storage))
             for is_search, name in names.items():
                 if name in there and is_search not in self._studies:
@@ -204,7 +205,7 @@ class TrialStore:
         It is kept with the study, so that a continued run begins as the first did.
         """
         search = self._studies[True]
-        with _quiet(), _clear_errors():
+        with quiet(), _clear_errors():
             if "old_winner" not in search.user_attrs:
                 search.set_user_attr("old_winner", self._find_old_winner(job))
             text = search.user_attrs["old_winner"]
@@ -241,17 +242,6 @@ def _is_same(one: TrialRecord, other: TrialRecord) -> bool:
     if one.phase == "search" and not one.was_cut and one.state != "FAIL":
         return True
     return one.digest == other.digest
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Optuna from announcing studies."""
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(verbosity)
 
 
 @contextmanager

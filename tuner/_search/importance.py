@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, cast
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState
 
+from tuner._search.studies import make_study
+
 if TYPE_CHECKING:
     import optuna
 
@@ -16,6 +18,8 @@ LEAST_TRIALS = 20  # of one family; fewer have no tenth to look at
 
 def importances(study: optuna.Study, family: str) -> Mapping[str, float]:
     """Return the shares of a family's parameters, largest first; empty with too few complete trials.
+
+    The family's trials are looked at alone: its best tenth need not be among the best of all.
 
     It says where the search's good trials lie, by the internal objective, not what a parameter would do on
     new rows. Parameters that only some of the family's trials have are left out.
@@ -40,5 +44,7 @@ def importances(study: optuna.Study, family: str) -> Mapping[str, float]:
     )
     if not params:
         return {}
-    shares = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(), params=params)
+    own = make_study(study.study_name)
+    own.add_trials(complete)
+    shares = get_param_importances(own, evaluator=PedAnovaImportanceEvaluator(), params=params)
     return cast("Mapping[str, float]", shares)

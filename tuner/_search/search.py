@@ -32,6 +32,7 @@ from tuner._records import Configuration, TrialRecord
 from tuner._search.interrupted import Interrupted
 from tuner._search.proposals import first_proposals, suggest, suggested, with_best_augmentation
 from tuner._search.sampler import Ranges, Ranking, ThinnedTPE, in_ranges, moved_ranges
+from tuner._search.studies import make_study
 from tuner._seeds import child_seed
 from tuner._trials.bench import Bench
 from tuner._trials.evaluation import Effort
@@ -132,7 +133,7 @@ class Search:
         self._n_defaults = len(settings.spaces)
         self._ranges: Ranges = {}  # that have been widened
         self._n_before_widening = 0  # trials judged when a range last moved
-        self._study = _make_study(place.study)
+        self._study = make_study(place.study)
         self._ranking = Ranking()
         self._asked: list[optuna.Trial] = []
         self._running: deque[Future[Trial]] = deque()  # asked, not judged
@@ -299,7 +300,7 @@ class Search:
 
     def _published(self) -> optuna.Study:
         """Return the study of our trials alone, numbered as they are."""
-        study = _make_study(self._place.study)
+        study = make_study(self._place.study)
         asked = self._study.get_trials(deepcopy=False)
         # In one range each: Optuna's importances count trials on a grid over a parameter's range.
         study.add_trials([in_ranges(asked[trial.number], self._ranges) for trial in self._asked])
@@ -386,12 +387,3 @@ def _check_same(number: int, asked: Configuration, stored: Configuration) -> Non
             f"trial {number} is {asked.flat()} now and {stored.flat()} in the store",
             "Use another `study_name`, or leave it out: the derived name changes with them.",
         )
-
-
-def _make_study(name: str) -> optuna.Study:
-    previous = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        return optuna.create_study(study_name=name, direction="minimize")
-    finally:
-        optuna.logging.set_verbosity(previous)
