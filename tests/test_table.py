@@ -244,6 +244,17 @@ def test_texts_among_dates_are_missing_later():
         assert "held dates" in refused(lambda: schema.encode(pd.DataFrame({"a": others}))).rule  # noqa: B023
 
 
+def test_gaps_that_stood_among_dates_at_fit_are_known_again():
+    """A row whose date is still open is predicted alone as it is among others; another format is refused."""
+    days = [str(day.date()) for day in pd.date_range("2024-01-01", periods=60)]
+    schema, *_ = read_schema(pd.DataFrame({"a": [*days, "00/00/0000", "not yet", "00/00/0000"]}))
+    assert schema.columns[0].gaps == ("00/00/0000", "not yet")
+    for gaps in (["00/00/0000"], ["not yet", "00/00/0000", None]):
+        assert np.isnan(schema.encode(pd.DataFrame({"a": gaps})).numeric).all()
+    others = pd.DataFrame({"a": ["00/00/0000", "03/04/2024"]})
+    assert refused(lambda: schema.encode(others)).value == "texts such as '03/04/2024'"
+
+
 def test_a_few_texts_do_not_make_categories_of_dates():
     """One of twenty distinct texts that is no date is a gap; of nineteen it makes categories."""
     days = [str(day.date()) for day in pd.date_range("2024-01-01", periods=19)]

@@ -29,6 +29,7 @@ MAX_SAMPLE = 2_000
 N_LEVELS = 20  # a number is looked at in twentieths of the rows
 CLOCK_SHARE = 0.5  # of the variance of the rows' order: such a column tells when a row was made
 ID_SHARE = 0.5  # of the rows have a category of their own: it names rows
+TEXTS = ("categories", "gaps")  # facts that JSON makes lists of
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class ColumnFacts:
 
     Attributes
     ----------
-    name, kind, categories
+    name, kind, categories, gaps
         As in `Column`.
     missing : float
         Share of the rows.
@@ -58,11 +59,12 @@ class ColumnFacts:
     low: float | None
     high: float | None
     tells_rows_apart: bool
+    gaps: tuple[str, ...] = ()  # none in references of earlier versions
 
     @property
     def column(self) -> Column:
         """How the column was read."""
-        return Column(self.name, self.kind, self.categories)  # type: ignore[arg-type]
+        return Column(self.name, self.kind, self.categories, gaps=self.gaps)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -200,10 +202,11 @@ class Reference:
         promise, recipe = facts["promise"], facts["recipe"]
         return cls(
             columns=tuple(
-                ColumnFacts(**{**each, "categories": tuple(each["categories"])}) for each in facts["columns"]
+                ColumnFacts(**{**each, **{name: tuple(each.get(name, ())) for name in TEXTS}})
+                for each in facts["columns"]
             ),
             inputs=tuple(facts["inputs"]),
-            target=Column(**{**facts["target"], "categories": tuple(facts["target"]["categories"])}),
+            target=Column(facts["target"]["name"], facts["target"]["kind"]),
             rows=pd.read_parquet(io.BytesIO(files[ROWS]), engine="pyarrow"),
             hashes=np.load(io.BytesIO(files[HASHES])),
             n_rows=facts["n_rows"],
@@ -307,6 +310,7 @@ def _facts(column: Column, values: pd.Series, time: FloatArray | None) -> Column
         low=float(values.min()) if is_number else None,
         high=float(values.max()) if is_number else None,
         tells_rows_apart=bool(apart),
+        gaps=column.gaps,
     )
 
 

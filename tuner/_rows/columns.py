@@ -13,7 +13,15 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from tuner._rows.dates import are_iso_dates, column_dates, object_dates, of_zone, on_the_clock, zone_name
+from tuner._rows.dates import (
+    are_iso_dates,
+    column_dates,
+    gap_texts,
+    object_dates,
+    of_zone,
+    on_the_clock,
+    zone_name,
+)
 from tuner._types import FloatArray, IntArray
 from tuner.exceptions import InputError
 
@@ -37,12 +45,15 @@ class Column:
         Names whose index is the code; a name not in it gets ``len(categories)``.
     zone : str or None
         Whose clock the parts of a date are read off, and naive dates are of; None: UTC.
+    gaps : tuple of str
+        Texts among its dates that were none: what stands where a date is not known.
     """
 
     name: str
     kind: Literal["numeric", "categorical", "datetime"]
     categories: tuple[str, ...] = ()
     zone: str | None = field(default=None, repr=False)  # by the text, a dataset is known again
+    gaps: tuple[str, ...] = field(default=(), repr=False)
 
 
 def read_column(name: str, values: pd.Series) -> Column | None:
@@ -63,7 +74,7 @@ def read_column(name: str, values: pd.Series) -> Column | None:
     if plain.dtype.kind in "biuf":
         return Column(name, "numeric")
     if not is_category and are_iso_dates(distinct):
-        return Column(name, "datetime")
+        return Column(name, "datetime", gaps=gap_texts(plain))
     return Column(name, "categorical", tuple(sorted(set(category_names(plain.dropna())))))
 
 
@@ -211,7 +222,7 @@ def _codes(values: pd.Series, column: Column) -> IntArray:
 
 
 def _date_parts(values: pd.Series, column: Column) -> list[FloatArray]:
-    stamps = column_dates(values, column.name)
+    stamps = column_dates(values, column.name, column.gaps)
     stamps = stamps.astype("datetime64[us, UTC]") if isinstance(values.dtype, pd.ArrowDtype) else stamps
     if column.zone is not None and not isinstance(values.dtype, pd.DatetimeTZDtype):
         stamps = of_zone(stamps, values, column.zone)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from tuner.exceptions import InputError
 ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 OFFSET = re.compile(r"[T ].*(Z|[+-]\d\d(:?\d\d)?)$")  # of a date and time from UTC
 DATES_SHARE = 0.95  # of distinct texts: a few that a form was left open with are gaps
+MAX_GAPS = 20  # that are known again
 ZONE_RULES = (pd.Timestamp("0001-01-03", tz="UTC"), pd.Timestamp("9999-12-29", tz="UTC"))
 
 
@@ -25,6 +26,12 @@ def are_iso_dates(distinct: Iterable[Any]) -> bool:
         return False
     alike = texts[[ISO_DATE.match(text) is not None for text in texts]]
     return bool(_iso_dates(alike).notna().sum() >= DATES_SHARE * len(texts))
+
+
+def gap_texts(values: pd.Series) -> tuple[str, ...]:
+    """Return the texts among ISO dates that are of another form, the most frequent first."""
+    others = [text for text in values.value_counts().index if not ISO_DATE.match(text)]
+    return tuple(others[:MAX_GAPS])
 
 
 def _iso_dates(texts: pd.Series) -> pd.Series:
@@ -58,8 +65,8 @@ def object_dates(values: pd.Series, name: str) -> pd.Series:
         ) from error
 
 
-def column_dates(values: pd.Series, name: str) -> pd.Series:
-    """Return dates in UTC; a text among them is missing, as at fit.
+def column_dates(values: pd.Series, name: str, gaps: Collection[str] = ()) -> pd.Series:
+    """Return dates in UTC; a text among them is missing, as at fit, and so are gaps known from there.
 
     Other texts than those of ISO 8601 would be read by the first one of the call: 03/04 the one time in
     April, the other in March.
@@ -74,7 +81,7 @@ def column_dates(values: pd.Series, name: str) -> pd.Series:
     rule = f"Column {name!r} held dates at fit and must do so now."
     if _are_texts(values):
         stamps = _iso_dates(values)
-        others = [text for text in values.dropna().unique() if not ISO_DATE.match(text)]  # as 0000-00-00 does
+        others = [text for text in gap_texts(values) if text not in gaps]  # 0000-00-00 is one of dates
         is_gap = len(others) == 1 and not re.search(r"\d", others[0])  # one word for what is not known
         if stamps.isna().all() and others and not is_gap:
             cure = "Parse it, or write dates as in 2024-02-29."
