@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -338,6 +339,67 @@ def test_wrong_usage_is_2_where_nobody_can_be_told(monkeypatch):
         with pytest.raises(SystemExit) as caught:
             main(arguments)
         assert caught.value.code == 2
+
+
+@pytest.fixture
+def done(monkeypatch):
+    """Let every command find its work done, with a result in letters beyond ASCII."""
+    outcome = SimpleNamespace(was_done=True, text="Größe", summary={"status": "done"})
+    monkeypatch.setattr("tuner.cli._run", lambda _: outcome)
+
+
+@pytest.mark.usefixtures("done")
+@pytest.mark.parametrize("as_json", [[], ["--json"]])
+def test_a_command_that_nobody_hears_does_its_work(as_json, monkeypatch, capsys):
+    """Without stderr (`2>&-`) nothing is said, and the result is written as ever."""
+    monkeypatch.setattr("sys.stderr", None)
+    assert main(["run", "j.toml", *as_json]) == 0
+    assert capsys.readouterr().out in ("Größe", '{"status": "done"}\n')
+
+
+@pytest.mark.usefixtures("done")
+@pytest.mark.parametrize("as_json", [[], ["--json"]])
+def test_a_result_that_cannot_be_written_is_told(as_json, monkeypatch, capsys):
+    """Stdout is closed: stderr says what is missing, the exit code as well."""
+    monkeypatch.setattr("sys.stdout", None)
+    assert main(["run", "j.toml", *as_json]) == 1
+    told = "What came out cannot be written to stdout: [Errno 9] Bad file descriptor"
+    assert told in capsys.readouterr().err
+
+
+def test_an_error_keeps_its_exit_code_where_nobody_hears(tmp_path, monkeypatch):
+    """A missing job file is 78, whether or not that can be told."""
+    monkeypatch.setattr("sys.stderr", None)
+    monkeypatch.setattr("sys.stdout", None)
+    assert main(["run", str(tmp_path / "gone.toml")]) == 78
+    assert main(["run", str(tmp_path / "gone.toml"), "--json"]) == 78
+
+
+@pytest.mark.usefixtures("done")
+def test_a_result_is_written_in_letters_that_stdout_has(monkeypatch):
+    """In the C locale stdout is ASCII: other letters are escaped."""
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", stream)
+    assert main(["run", "j.toml"]) == 0
+    assert stream.buffer.getvalue() == b"Gr\\xf6\\xdfe"
+
+
+def test_a_closed_pipe_ends_with_its_own_exit_code(job):
+    """Nobody reads: no traceback, and Python does not try again at its end (which would be code 120)."""
+    command = [sys.executable, "-c", "import sys; from tuner.cli import main; sys.exit(main())"]
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [*command, "check", str(job()), "--json"],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(write)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert "What came out cannot be written to stdout: " in done.stderr
+    assert "Exception ignored" not in done.stderr
 
 
 def test_options_are_written_out(capsys):
@@ -736,7 +798,7 @@ def test_sync_says_what_it_needs(job, capsys):
 
 def test_a_report_that_cannot_be_written_is_an_input_error(job, capsys, monkeypatch):
     """Rule, value and cure in place of a traceback, where the folder of --out is missing."""
-    registry = SimpleNamespace(version=lambda _: None, last_report=lambda _: b"<html>")
+    registry = SimpleNamespace(version=lambda _: None, last_report=lambda *_: b"<html>")
     monkeypatch.setattr("tuner._schedule.views.Registry", lambda *_: registry)
     monkeypatch.setattr("tuner._schedule.views.is_there", lambda _: True)
     assert main(["report", str(job()), "--json", "--out", "missing/page.html"]) == 78

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tuner._line.progress import Progress
+from tuner._line.progress import Progress, say
 from tuner._metrics.metrics import resolve_metric
 
 
@@ -39,3 +39,9 @@ def test_nobody_has_to_read_it(make_trial, monkeypatch):
     progress = Progress(resolve_metric("log_loss", "binary"), None, 3, time.monotonic())
     progress.trial(make_trial(0))
     assert progress._count == 1
+
+
+def test_nobody_hears(monkeypatch):
+    """Without stderr (`2>&-`) the run goes on."""
+    monkeypatch.setattr("sys.stderr", None)
+    say("told to nobody")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import json
 import os
 import re
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from tuner._process.secrets import mask_secrets
 from tuner.exceptions import InputError, LockedError, RuleError, TrialsFailedError
@@ -71,16 +72,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         options = _parser().parse_args(arguments)
     except _UsageError as error:
-        with contextlib.suppress(AttributeError, OSError):  # closed or full: the code still says it
-            _tell(_misused(error, arguments), as_json="--json" in arguments)
+        _tell(_misused(error, arguments), as_json="--json" in arguments)
         raise SystemExit(USAGE) from None
     result = sys.stdout
     # Libraries print; only the result may reach stdout.
     with contextlib.redirect_stdout(sys.stderr), _signals_raise_once():
         outcome = _attempt(options)
     if isinstance(outcome, str):
-        result.write(outcome)
-        return DONE
+        return DONE if _written(result, outcome) else FAILED
     _tell(outcome, as_json=options.json)
     return outcome.code
 
@@ -93,9 +92,26 @@ def _misused(error: _UsageError, arguments: Sequence[str]) -> Failure:
 def _tell(failure: Failure, *, as_json: bool) -> None:
     """Write a failure: one JSON object to stdout, or lines to stderr."""
     if as_json:
-        sys.stdout.write(json.dumps({"status": "error", **asdict(failure)}) + "\n")
+        _written(sys.stdout, json.dumps({"status": "error", **asdict(failure)}) + "\n")
     else:
-        sys.stderr.write(_lines(failure))
+        _written(sys.stderr, _lines(failure))
+
+
+def _written(stream: TextIO | None, text: str) -> bool:
+    """Write what a command says; return whether anybody can read it: the stream may be closed or full."""
+    try:
+        if stream is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        encoding = stream.encoding or "utf-8"
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+    except (OSError, ValueError) as error:
+        with contextlib.suppress(AttributeError, OSError, ValueError):  # else Python tries once more at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # type: ignore[union-attr]
+        if stream is not sys.stderr:
+            _written(sys.stderr, f"What came out cannot be written to stdout: {error}\n")
+        return False
+    return True
 
 
 # Name -> what `--help` says of it in a line, and what its own help says.
@@ -191,7 +207,7 @@ def _attempt(options: argparse.Namespace) -> str | Failure:
     try:
         outcome = _run(options)
         if outcome.was_done:
-            sys.stderr.write(NOTHING_TO_DO[options.command])
+            _written(sys.stderr, NOTHING_TO_DO[options.command])
         return json.dumps(outcome.summary) + "\n" if options.json else outcome.text
     except RuleError as error:
         codes = {InputError: BAD_INPUT, LockedError: LOCKED}
@@ -205,7 +221,7 @@ def _attempt(options: argparse.Namespace) -> str | Failure:
     except KeyboardInterrupt as error:
         return _stopped(INTERRUPTED, "The run was interrupted.", "SIGINT", error)
     except Exception as error:  # noqa: BLE001  The process ends here: exit code and JSON instead of a crash.
-        sys.stderr.write(mask_secrets(traceback.format_exc()))
+        _written(sys.stderr, mask_secrets(traceback.format_exc()))
         value = f"{type(error).__name__}: {error}"
         return _failure(FAILED, "A run must not fail unexpectedly.", value, "Report it with its traceback.")
 

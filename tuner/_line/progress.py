@@ -15,7 +15,7 @@ EVERY_SECONDS = 2.0
 
 def say(text: str) -> None:
     """Write one line to stderr; where nobody can read it, a closed pipe or a full disk, the run goes on."""
-    with suppress(OSError):
+    with suppress(AttributeError, OSError):  # closed
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
 
