@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -586,6 +587,17 @@ def test_broken_tables(tmp_path, name, content, rule):
     assert caught.value.cure
     if rule != "Column names must be unique.":
         assert name in caught.value.value
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may search any folder")
+def test_a_folder_that_may_not_be_searched_is_told(tmp_path):
+    """Python raises there instead of saying that there is no file."""
+    folder = tmp_path / "home"
+    folder.mkdir(mode=0o000)
+    with pytest.raises(InputError) as caught:
+        read_table(folder / "rows.csv")
+    assert caught.value.rule == "`data.train` must be a readable table."
+    assert "Permission denied" in caught.value.value
 
 
 # ---- the example

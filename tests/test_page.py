@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -16,6 +17,7 @@ from tuner import TuningConfig, tune
 from tuner._claims.claims import Paid
 from tuner._claims.optimism import OptimismTable, ScoreRow
 from tuner._records import Configuration, Finding, GroupScores, SliceScore
+from tuner._report import report
 from tuner._report.page import draw, render, sections
 from tuner._report.page.blocks import Section, Text, number
 from tuner._report.page.figures import _clip_top
@@ -206,6 +208,15 @@ def test_slices_stand_with_the_worst_first_and_groups_in_a_sentence(result):
     order = ["country = &lt;script&gt;", "0.6 to 0.8", "country = DE", "country = FR"]
     assert [page.index(text) for text in order] == sorted(page.index(text) for text in order)
     assert "Groups never seen: loss 0.6 of the winner on groups left out, 0.3 on random folds." in page
+
+
+def test_json_artifacts_are_strict(result):
+    """What a fold cannot tell is null: JavaScript refuses NaN."""
+    nan = float("nan")
+    slices = (SliceScore("country", "DE", 1200, nan, nan, nan, nan, (0.1, nan)),)
+    texts = report.texts(replace(result, slices=slices), TuningConfig(), {})
+    (told,) = json.loads(texts["slices.json"], parse_constant=pytest.fail)
+    assert (told["label"], told["value"], told["excess"]) == ("DE", None, [0.1, None])
 
 
 def test_chance_is_the_last_line_of_the_optimism_table(result):

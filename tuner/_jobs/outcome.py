@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from tuner._line.listeners import RunContext
-from tuner._process.secrets import mask_secrets
+from tuner._process.secrets import mask_secrets, plain
 from tuner._records import TrialRecord
 from tuner._report.result import TuningResult
 from tuner._tracking.info import ParentInfo, TrackingInfo
@@ -84,21 +83,6 @@ def _counts(trials: Iterable[TrialRecord]) -> dict[str, int]:
     states: list[str] = [trial.state for trial in trials]
     names = {"finished": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}
     return {name: states.count(state) for name, state in names.items()}
-
-
-def plain(value: Any) -> Any:
-    """Turn a value into JSON's types: NaN and infinity become null, secrets in texts are masked."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if hasattr(value, "item"):  # a numpy scalar
-        value = value.item()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, bool | int):
-        return value
-    return mask_secrets(str(value))
 
 
 def _text(result: TuningResult) -> str:

@@ -106,14 +106,15 @@ def read_table(path: Path) -> pd.DataFrame:
     InputError
         If the file is missing, of another kind or broken, or a header name is used twice.
     """
-    if not path.is_file():
-        cure = "Relative paths start at the job file's folder, with --set at the working directory."
-        raise InputError("`data.train` must be an existing file.", str(path), cure)
-    readers = {".csv": _read_csv, ".csv.gz": _read_csv, ".parquet": _read_parquet}
-    reader = next((readers[end] for end in readers if path.name.lower().endswith(end)), None)
-    if reader is None:
-        raise InputError("`data.train` must be a .csv, .csv.gz or .parquet file.", path.name, "Convert it.")
     try:
+        if not path.is_file():  # raises where a folder on the way may not be searched
+            cure = "Relative paths start at the job file's folder, with --set at the working directory."
+            raise InputError("`data.train` must be an existing file.", str(path), cure)
+        readers = {".csv": _read_csv, ".csv.gz": _read_csv, ".parquet": _read_parquet}
+        reader = next((readers[end] for end in readers if path.name.lower().endswith(end)), None)
+        if reader is None:
+            rule = "`data.train` must be a .csv, .csv.gz or .parquet file."
+            raise InputError(rule, path.name, "Convert it.")
         return reader(path)
     except InputError:
         raise

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 
 from tuner._options.config import TuningConfig
+from tuner._process.secrets import plain
+from tuner._records import Finding, SliceScore
 from tuner._report.page import render
 from tuner._report.result import TuningResult
 
@@ -29,11 +31,16 @@ def texts(result: TuningResult, config: TuningConfig, pictures: Mapping[str, byt
         "report.html": render(result, pictures),
         "report.md": markdown(result),
         "config.json": json.dumps(config_params(config), indent=2),
-        "checks.json": json.dumps([asdict(finding) for finding in result.checks], indent=2),
-        "diagnosis.json": json.dumps([asdict(finding) for finding in result.diagnosis], indent=2),
-        "slices.json": json.dumps([asdict(each) for each in result.slices], indent=2),
+        "checks.json": _json(result.checks),
+        "diagnosis.json": _json(result.diagnosis),
+        "slices.json": _json(result.slices),
         "trials.csv": result.trials.to_frame().to_csv(index=False),
     }
+
+
+def _json(items: Sequence[Finding | SliceScore]) -> str:
+    """Return items as strict JSON: what no fold could tell is null."""
+    return json.dumps(plain([asdict(item) for item in items]), indent=2)
 
 
 def config_params(config: TuningConfig) -> dict[str, str]:
