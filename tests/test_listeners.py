@@ -98,6 +98,20 @@ def test_an_overrun_counts_the_wait_for_mlflow(rows, result, monkeypatch):
     assert "The run took" not in told[0]
 
 
+def test_what_mlflow_misses_is_where_it_is_said_to_be(rows, result, tmp_path, make_settings):
+    """Without a trial store the trials end with the process: the result alone has them."""
+
+    def finish(_, **__):
+        return replace(NOTHING, n_missing=3)
+
+    (note,) = (note for note in ended(rows, result, finish).notes if "misses" in note)
+    assert note == "MLflow misses 3 trial(s); the result alone has them all."
+    with TrialStore(f"sqlite:///{tmp_path}/tuner.db", "study") as store:
+        store.open(seed=0, spaces=make_settings().spaces, lag=4)
+        notes = ended(rows, result, finish, store=store).notes
+    assert "MLflow misses 3 trial(s); the result and the trial store have them all." in notes
+
+
 def test_a_replay_tells_each_run_its_own_end(rows, result, tmp_path, make_settings):
     """Runs of two keys share a study: what one ended with is not written into the other's run."""
     heard = []

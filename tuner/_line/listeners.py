@@ -121,7 +121,7 @@ class Listeners:
             notes = self._kept(summary, self._tracker.run_key)
             timeout, patience = self._flush_limits()
             info = self._tracker.finish(summary, timeout=timeout, patience=patience)
-            notes = (*result.notes, *notes, *_notes(info))
+            notes = (*result.notes, *notes, *_notes(info, is_stored=self.store is not None))
             result = self._timed(replace(result, tracking=info, notes=notes))
         told = _with_overrun(result, tuned)
         if told is not result:
@@ -267,10 +267,11 @@ def _with_overrun(result: TuningResult, tuned_seconds: float) -> TuningResult:
     return replace(result, notes=(*result.notes, note))
 
 
-def _notes(info: TrackingInfo) -> tuple[str, ...]:
+def _notes(info: TrackingInfo, *, is_stored: bool) -> tuple[str, ...]:
     notes = tuple(f"MLflow: {problem}" for problem in info.problems)
     if info.n_missing:
-        notes += (f"MLflow misses {info.n_missing} trial(s); the result and the trial store have them all.",)
+        others = "the result and the trial store have" if is_stored else "the result alone has"
+        notes += (f"MLflow misses {info.n_missing} trial(s); {others} them all.",)
     for note in notes:
         say(note)
     return notes
