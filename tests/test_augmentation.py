@@ -363,6 +363,34 @@ def test_minority_rows_even_the_classes_out():
     assert ((made.table.numeric >= low) & (made.table.numeric <= high)).all()
 
 
+def test_a_table_without_numbers_is_augmented_all_the_same():
+    """Noise finds nothing to change; rows of a rare class come from those with the most cells alike."""
+    codes = np.array([[0, 0, 0]] * 6 + [[1, 1, 1], [1, 1, 2], [7, 8, 9]], dtype=np.int32)
+    table = Table(np.empty((9, 0)), codes)
+    y = np.repeat([0, 1], [6, 3])
+    made = made_rows(
+        {"augment": "table", "augment_noise": 0.1, "augment_smote": True},
+        table, y, None, image_shape=None, has_classes=True, seed=0,
+    )  # fmt: skip
+    n_copies = TABLE_COPIES * 9
+    np.testing.assert_array_equal(made.table.categorical[:n_copies], np.tile(codes, (TABLE_COPIES, 1)))
+    assert made.y[n_copies:].tolist() == [1, 1, 1]
+    assert np.isin(made.table.categorical[n_copies:], codes[6:]).all()
+
+
+@pytest.mark.parametrize("family", AUGMENTING)
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_where_no_class_is_rare_nothing_is_made_and_the_rows_are_fitted(family, task):
+    """SMOTE alone, of even classes or of numbers as target: the configuration is that without it."""
+    X = rng().normal(size=(40, 2))
+    y = np.arange(40) % 2 if task == "binary" else X[:, 0]
+    config = TuningConfig(
+        families=[family], search_space={family: {"augment": "table", "augment_smote": True}}, n_folds=2,
+        max_trials=1, time_budget=None, estimate=None, tracking=False, verbose=0, random_state=0, n_jobs=1,
+    )  # fmt: skip
+    assert tune(X, y, config=config).trials[0].scores is not None
+
+
 def test_strength_zero_makes_nothing():
     """A configuration without a strength above 0 is the clean one, whatever its kind or number of copies."""
     for name in AUGMENTING:

@@ -204,6 +204,17 @@ def test_trials_of_the_worst_slice_are_a_study_of_their_own():
     assert study_hash(dataset, replace(plain, slices=())) == study_hash(dataset, plain)
 
 
+def test_few_dates_and_few_large_numbers_are_told_apart():
+    """The ends of four quarters are days, four stores beyond a million have four names."""
+    ends = pd.to_datetime(["2024-03-31", "2024-06-30", "2024-09-30", "2024-12-31"])
+    stores = 1_234_561 + np.arange(4)
+    dataset = make_dataset(
+        pd.DataFrame({"quarter": np.tile(ends, 10), "store": np.tile(stores, 10)}), np.tile([0, 1], 20)
+    )
+    assert slice_labels(dataset, "quarter")[0] == ("2024-03-31", "2024-06-30", "2024-09-30", "2024-12-31")
+    assert slice_labels(dataset, "store")[0] == ("1234561", "1234562", "1234563", "1234564")
+
+
 def test_quarters_of_dates_and_of_large_numbers_are_told_apart():
     """Sixteen days, sixteen hours of one day and sixteen numbers near a million, by their ends."""
     days = pd.date_range("2026-01-01", periods=16, freq="D")

@@ -65,6 +65,8 @@ TABLE_TRANSFORMS: dict[str, TableTransform] = {
 
 def spreads(numbers: FloatArray) -> FloatArray:
     """Return each column's distance of quartiles in units of a normal's; 0 for mostly one value."""
+    if not numbers.shape[1]:
+        return np.zeros(0)
     known = np.where(np.isnan(numbers).all(axis=0), 0.0, numbers)
     first, third = np.nanquantile(known, [0.25, 0.75], axis=0)
     return np.asarray((third - first) / QUARTILES_OF_NORMAL)
@@ -120,13 +122,14 @@ def minority_rows(
     """Add rows between a row and a neighbour of its class until every class is as frequent as the largest."""
     assert has_classes  # a number as target has no rare class
     counts = np.bincount(y)
-    scaled = _comparable(table)
+    has_numbers = table.numeric.shape[1] > 0
+    cells, metric = (_comparable(table), "euclidean") if has_numbers else (table.categorical, "hamming")
     sources, partners = [np.arange(0)], [np.arange(0)]
     for label in np.flatnonzero((counts > 1) & (counts < counts.max())):
         own = np.flatnonzero(y == label)
         n_neighbors = min(N_NEIGHBORS, len(own) - 1)
-        neighbors = NearestNeighbors(n_neighbors=n_neighbors + 1).fit(scaled[own])
-        nearest = neighbors.kneighbors(scaled[own], return_distance=False)[:, 1:]
+        neighbors = NearestNeighbors(n_neighbors=n_neighbors + 1, metric=metric).fit(cells[own])
+        nearest = neighbors.kneighbors(cells[own], return_distance=False)[:, 1:]
         picked = generator.integers(0, len(own), counts.max() - len(own))
         chosen = nearest[picked, generator.integers(0, n_neighbors, len(picked))]
         sources.append(own[picked])

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from tuner._rows.data import LEAST_ROWS, Dataset
-from tuner._types import IntArray
+from tuner._types import FloatArray, IntArray
 from tuner.exceptions import InputError
 
 MAX_LABELS = 20  # of a column; rarer values share one
@@ -73,13 +73,17 @@ def slice_labels(dataset: Dataset, name: str) -> tuple[tuple[str, ...], IntArray
         ends = np.unique(np.quantile(known, (0.25, 0.5, 0.75)))
         ends = ends[ends < known.max()]
         bounds = [known.min(), *ends, known.max()]
-        ends_in_words = _ends(bounds, is_date=column.kind == "datetime")
+        ends_in_words = _in_words(bounds, is_date=column.kind == "datetime")
         names = [f"{low} to {high}" for low, high in pairwise(ends_in_words)]
         codes = np.searchsorted(ends, values, side="left")
     else:
         counts = np.unique(known, return_counts=True)[1]
         kept = np.sort(levels[np.argsort(-counts, kind="stable")[:MAX_LABELS]])
-        names = [column.categories[int(level)] if is_category else f"{level:g}" for level in kept]
+        names = (
+            [column.categories[int(level)] for level in kept]
+            if is_category
+            else _in_words(kept, is_date=column.kind == "datetime")
+        )
         codes = np.searchsorted(kept, values)
         rest = ~missing & ~np.isin(values, kept)
         if rest.any():
@@ -91,11 +95,11 @@ def slice_labels(dataset: Dataset, name: str) -> tuple[tuple[str, ...], IntArray
     return tuple(names), codes
 
 
-def _ends(bounds: Sequence[float], *, is_date: bool) -> list[str]:
-    """Return the ends of quarters in words: days, minutes or digits, as many as tell them apart."""
+def _in_words(values: FloatArray | Sequence[float], *, is_date: bool) -> list[str]:
+    """Return numbers or days since 1970 in words: days, minutes or digits, as many as tell them apart."""
     if is_date:
-        days = np.floor(bounds).astype("datetime64[D]")
-        minutes = np.floor(np.multiply(bounds, 1440)).astype("datetime64[m]")
+        days = np.floor(values).astype("datetime64[D]")
+        minutes = np.floor(np.multiply(values, 1440)).astype("datetime64[m]")
         return [str(each) for each in (days if len(set(days)) == len(days) else minutes)]
-    short = [f"{bound:.4g}" for bound in bounds]
-    return short if len(set(short)) == len(short) else [f"{bound:.15g}" for bound in bounds]
+    short = [f"{value:.4g}" for value in values]
+    return short if len(set(short)) == len(short) else [f"{value:.15g}" for value in values]

@@ -136,4 +136,4 @@ def augmented(rows: TrainingRows, params: Mapping[str, Scalar], *, seed: int) ->
         has_classes=bool(rows.n_classes),
         seed=seed,
     )
-    return replace(rows, made=made)
+    return replace(rows, made=made) if made.table.n_rows else rows
