@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import t as student
 
-from tuner._claims.claims import Build, natural_estimate
-from tuner._claims.delivered import delivered_estimate, model_steps
+from tuner._claims.claims import Build, Paid, natural_estimate
+from tuner._claims.delivered import Averaged, as_delivered, delivered_estimate, model_steps
 from tuner._metrics.metrics import resolve_metric
 from tuner._records import BagLosses, LearningCurve
 from tuner._statistics.intervals import Interval
@@ -156,3 +156,35 @@ def test_a_fold_that_cannot_be_scored_is_left_out():
     """NaN at any number of rows takes the fold out of the step."""
     curve = replace(CURVE, losses=((1.8, np.nan), (1.4, 2.8), (1.2, 2.4)))
     assert row_steps(curve, 100, 400, squared=False) == pytest.approx([-0.6])
+
+
+def test_the_verdict_on_tuning_is_about_what_is_delivered():
+    """By single fits tuning gains 1, beyond noise; ten averaged gain the default 1.8 more: it does not pay.
+
+    Two repeats: the default loses 8 alone and 6 on average, so 4 less with all, and 3.6 less with ten fits;
+    the tuned mixture loses 6 and 5, so 2, and 1.8. The folds agree: the interval moves and is as wide.
+    """
+    alone = Paid("paid", -1.0, -1.5, -0.5)
+    tuned, default = BagLosses(2, (6.0, 6.0), (5.0, 5.0)), BagLosses(2, (8.0, 8.0), (6.0, 6.0))
+    found = as_delivered(alone, 1, Averaged(10, tuned), Averaged(10, default), test_share=0.25)
+    assert found.verdict == "did not pay"
+    assert (found.difference, found.low, found.high) == pytest.approx((0.8, 0.3, 1.3))
+    same = as_delivered(alone, 1, Averaged(10, tuned), Averaged(10, tuned), test_share=0.25)
+    assert (same.verdict, same.difference) == ("paid", -1.0)
+    unknown = Averaged(10, None)
+    assert as_delivered(alone, 1, Averaged(10, tuned), unknown, test_share=0.25) == alone
+    nothing = Paid("not judged")
+    assert as_delivered(nothing, 1, Averaged(10, tuned), Averaged(10, default), test_share=0.25) == nothing
+
+
+def test_a_verdict_carried_over_is_as_uncertain_as_both_parts():
+    """Half-widths of 3 and of the folds' own add in squares."""
+    tuned, default = BagLosses(2, (6.0, 7.0), (5.0, 6.5)), BagLosses(2, (8.0, 8.0), (6.0, 6.5))
+    found = as_delivered(
+        Paid("not shown", -1.0, -4.0, 2.0), 1, Averaged(2, tuned), Averaged(2, default), test_share=0.5
+    )
+    steps = model_steps(tuned, 1, 2) - model_steps(default, 1, 2)
+    half = student.ppf(0.975, 1) * steps.std(ddof=1) * np.sqrt(1 / 2 + 0.5)
+    assert found.difference == pytest.approx(-1.0 + steps.mean())
+    assert found.high - found.difference == pytest.approx(np.hypot(3.0, half))
+    assert found.difference - found.low == pytest.approx(np.hypot(3.0, half))

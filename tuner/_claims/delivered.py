@@ -19,13 +19,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tuner._claims.claims import Build, Estimate, Step
+from tuner._claims.claims import Build, Estimate, Paid, Step
+from tuner._claims.estimate import LEVEL, judge_tuning
 from tuner._metrics.metrics import Metric
 from tuner._records import BagLosses, LearningCurve
-from tuner._statistics.intervals import corrected_t
+from tuner._statistics.intervals import Interval, corrected_t
 from tuner._statistics.learning_curve import row_steps
 from tuner._types import FloatArray
 
@@ -93,6 +95,39 @@ def delivered_estimate(
         estimand=_estimand(steps, metric, left_out, after),
         steps=steps,
     )
+
+
+@dataclass(frozen=True)
+class Averaged:
+    """How many fits a model that is delivered averages, and what that gains on repeats; None: not known."""
+
+    models: float
+    bag: BagLosses | None
+
+
+def as_delivered(paid: Paid, models: float, tuned: Averaged, default: Averaged, *, test_share: float) -> Paid:
+    """Return the verdict on tuning carried over from averages of ``models`` fits to those delivered.
+
+    A mixture of single fits has less to gain by averaging each member over folds than the default alone has:
+    compared as single fits, tuning is flattered. Where either gain is not known, the verdict stays.
+
+    The interval: half-widths of the difference and of the steps, added in squares.
+    """
+    if paid.difference is None or paid.low is None or paid.high is None:
+        return paid
+    if tuned.bag is None or default.bag is None:
+        return paid
+    steps = [model_steps(each.bag, models, each.models) for each in (tuned, default) if each.bag is not None]
+    change = corrected_t((steps[0] - steps[1]).tolist(), test_share=test_share, level=LEVEL)
+    if not math.isfinite(change.value):
+        return paid
+    half = change.high - change.value
+    difference = Interval(
+        paid.difference + change.value,
+        paid.difference + change.value - math.hypot(paid.difference - paid.low, half),
+        paid.difference + change.value + math.hypot(paid.high - paid.difference, half),
+    )
+    return replace(judge_tuning(difference), scale=paid.scale)
 
 
 def model_steps(bag: BagLosses, before: float, after: float) -> FloatArray:

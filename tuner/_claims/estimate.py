@@ -243,7 +243,7 @@ def _outer_estimates(
     skipped = len(scores) - len(known) if together else int((~np.isfinite(tuned.fold_losses)).sum())
     notes = plan.notes + ((f"{skipped} outer fold(s) could not be scored.",) if skipped else ())
     if same := sum(each.is_same for each in made):
-        notes += (f"{same} outer fold(s) delivered the default itself: give more time to judge tuning.",)
+        notes += (f"{same} outer fold(s) delivered the default itself: tuning is judged on the others.",)
     is_same = bool(made) and same == len(made)
     paid = compare(values, default_values, metric, partial(corrected_t, test_share=share), is_same=is_same)
     return Estimates(tuned, default, paid, build, notes)

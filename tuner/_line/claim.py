@@ -5,7 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
+
 from tuner._claims.bbc import bbc
+from tuner._claims.claims import Paid
+from tuner._claims.delivered import Averaged, as_delivered
 from tuner._claims.estimate import Elected, Estimates, crossfit, nested
 from tuner._finals.finals import Finals
 from tuner._finals.pace import crossfit_passes
@@ -47,10 +51,18 @@ def _by_bootstraps(choice: Choice, settings: Settings) -> Claim:
     if search.default not in search.predictions:  # of an interrupted run, without time to fit it again
         return None, ("No estimate: no time was left to predict with the default again.",)
     estimates = bbc(search.trials, search.predictions, choice.bench, settings, default=search.default)
+    estimates = replace(estimates, paid=_as_delivered(estimates, choice.finals))
     if {each.number for each in choice.finals.nominations} <= search.predictions.keys():
         return estimates, ()
     note = f"The estimate is of a choice among {len(search.predictions)} trials"
     return estimates, (f"{note}: no time was left to predict with the other stored ones again.",)
+
+
+def _as_delivered(estimates: Estimates, finals: Finals) -> Paid:
+    """Return the verdict of single fits carried over to the averages that are delivered."""
+    tuned, default = (Averaged(each.model.n_averaged, each.bag) for each in (finals.tuned, finals.default))
+    share = float(np.mean([len(fold.test) / len(fold.train) for fold in finals.plan.folds]))
+    return as_delivered(estimates.paid, estimates.build.models, tuned, default, test_share=share)
 
 
 def _by_outer_folds(checked: Checked, choice: Choice, turn: Turn) -> Claim:

@@ -170,9 +170,9 @@ def _estimate_method(
     if has_time or config.aggregate == "worst_slice":
         return "nested"
     if estimate == "auto":
-        if (bbc_flatters or bbc_is_slow) and config.n_folds >= LEAST_CROSSFIT_FOLDS:
-            return "crossfit"
-        return "nested" if bbc_is_slow else "bbc"
+        if not (bbc_flatters or bbc_is_slow):
+            return "bbc"
+        return "crossfit" if config.n_folds >= LEAST_CROSSFIT_FOLDS else "nested"
     return estimate  # type: ignore[return-value]
 
 

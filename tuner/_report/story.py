@@ -72,7 +72,7 @@ def _paid_text(result: TuningResult) -> str:
         text = (
             "not judged: nothing but the default was chosen"
             if result.shipped_default
-            else "not judged: inside the estimate there was time for the default alone"
+            else "not judged: inside the estimate nothing but the default was chosen, or had time"
         )
     if result.paid.difference is None:
         return text
