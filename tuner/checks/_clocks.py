@@ -33,13 +33,15 @@ def tells_time(column: Feature) -> bool:
 
 
 def is_dated(column: Feature) -> bool:
-    """Whether a column holds dates, or numbers named like time that are written so: 2016, 201607, 20160714.
+    """Whether a column holds dates, or numbers named like time that are written so or count from 1970.
 
-    Unlike a duration such a column cannot have been made from the target.
+    That is 2016, 201607, 20160714, or s, ms, us, ns. Unlike a duration such a column cannot have been made
+    from the target.
     """
     known = column.values[np.isfinite(column.values)]
-    is_written = len(known) > 0 and bool(_words(column)) and _share(_written(known)) >= 1 - RARE_DATES
-    return column.kind == "datetime" or is_written
+    if column.kind == "datetime" or len(known) == 0 or not _words(column):
+        return column.kind == "datetime"
+    return _share([*_written(known), *_epochs(known)]) >= 1 - RARE_DATES
 
 
 def tells_season(column: Feature) -> bool:
@@ -58,9 +60,8 @@ def _words(column: Feature) -> list[str]:
 
 def _read_as_dates(known: FloatArray, words: list[str]) -> bool:
     """Whether all but mistyped numbers are written as dates, or count s, ms, us, ns or (of a date) days."""
-    epochs = [_within(known / unit, SECONDS) for unit in (1, 1e3, 1e6, 1e9)]
     days = [_within(known, each) for each in DAYS] if "date" in words else []
-    return _share([*_written(known), *epochs, *days]) >= 1 - RARE_DATES
+    return _share([*_written(known), *_epochs(known), *days]) >= 1 - RARE_DATES
 
 
 def _written(known: FloatArray) -> list[BoolArray]:
@@ -71,6 +72,11 @@ def _written(known: FloatArray) -> list[BoolArray]:
         _within(known // 100, YEARS) & _within(known % 100, (1, 54)),
         _within(known // 10_000, YEARS) & month & _within(known % 100, (1, 32)),
     ]
+
+
+def _epochs(known: FloatArray) -> list[BoolArray]:
+    """Return which numbers count s, ms, us and ns since 1970."""
+    return [_within(known / unit, SECONDS) for unit in (1, 1e3, 1e6, 1e9)]
 
 
 def _share(forms: list[BoolArray]) -> float:

@@ -94,7 +94,7 @@ def check_id(dataset: Dataset, columns: tuple[Feature, ...], rows: Rows) -> Find
 def _is_id(column: Feature, values: FloatArray) -> bool:
     """Whether no two values are alike although so many draws from their range would have been."""
     known = values[np.isfinite(values)]
-    if column.kind == "datetime" or len(known) < len(values) or len(np.unique(known)) < len(known):
+    if is_dated(column) or len(known) < len(values) or len(np.unique(known)) < len(known):
         return False
     if column.kind == "categorical":
         return len(known) >= LEAST_LEVELS * 4

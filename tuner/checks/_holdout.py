@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 from scipy.stats import norm
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.metrics import roc_auc_score
 
 from tuner._records import Finding
+from tuner._rows.columns import Column, as_csr, read_column, varying_columns
 from tuner._rows.preparation import code_matrix
-from tuner._rows.table import DATE_PARTS, Schema, Table, read_schema
+from tuner._rows.table import DATE_PARTS, Schema, Table, as_frame, is_named, read_schema, unlisted
 from tuner._rows.vectors import as_vector, check_length, encode_time
 from tuner._seeds import child_seed, some_rows
 from tuner._types import FloatArray
@@ -48,7 +50,8 @@ def drift_between(train: Any, holdout: Any, *, seed: int = 0) -> Drift:
     """Return how well rows of two tables of the same columns can be told apart.
 
     What it estimates: the AUC of extremely randomized trees, out of bag. It assumes that rows are
-    independent; with rows in groups the interval is too narrow.
+    independent; with rows in groups the interval is too narrow. A column that is constant in training, and
+    so dropped from a model, is compared, too.
 
     Parameters
     ----------
@@ -65,7 +68,38 @@ def drift_between(train: Any, holdout: Any, *, seed: int = 0) -> Drift:
     Hanley and McNeil (1982), The meaning and use of the area under a receiver operating characteristic curve.
     """
     schema, table, _ = read_schema(train)
-    return table_drift(schema, table, schema.encode(holdout), seed=seed)
+    held_out = schema.encode(holdout)
+    compared = _compared(schema, train, holdout) if len(schema.columns) < schema.n_inputs else schema.columns
+    if len(compared) > len(schema.columns):
+        schema = replace(schema, columns=compared)
+        table, held_out = schema.encode(train), schema.encode(holdout)
+    return table_drift(schema, table, held_out, seed=seed)
+
+
+def _compared(schema: Schema, train: Any, holdout: Any) -> tuple[Column, ...]:
+    """Return the schema's columns and, in their places, those that vary once the holdout's rows are added."""
+    first, second = as_frame(unlisted(train)), as_frame(unlisted(holdout))
+    if not isinstance(first, pd.DataFrame):
+        every = tuple(Column(f"x{index}", "numeric") for index in range(schema.n_inputs))
+        parts = [replace(schema, columns=every).encode(rows).numeric for rows in (train, holdout)]
+        both = as_csr(sparse.vstack(parts)) if schema.is_sparse else np.vstack(parts)
+        return tuple(every[index] for index in varying_columns(both))
+    known = {column.name: column for column in schema.columns}
+    names = [str(name) for name in first.columns]
+    if not isinstance(second, pd.DataFrame):
+        second = pd.DataFrame(second.toarray() if sparse.issparse(second) else second)  # type: ignore[attr-defined]
+    by_name = is_named(train) and is_named(holdout)
+    second = second.set_axis([str(name) for name in second.columns] if by_name else names, axis=1)
+
+    def read(index: int, name: str) -> Column | None:
+        if name in known:
+            return known[name]
+        # One row of training stands for all. As objects: a number there may be a text in the holdout.
+        cells = [first.iloc[:1, index].astype(object), second[name].astype(object)]
+        return read_column(name, pd.concat(cells, ignore_index=True))
+
+    columns = [read(index, name) for index, name in enumerate(names)]
+    return tuple(column for column in columns if column is not None)
 
 
 def table_drift(schema: Schema, train: Table, holdout: Table, *, seed: int) -> Drift:

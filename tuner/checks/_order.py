@@ -22,13 +22,16 @@ FIRST_DAY = np.datetime64("1900-01-01", "D").astype(float)  # in days since 1970
 def check_order(dataset: Dataset, rows: Rows) -> Finding | None:
     """G006: no `time` is given, and the target drifts along a column that tells time or along the rows.
 
-    For information only along a season, or where a column tells time and the target does not drift.
+    Not along the rows where groups are given: they mostly lie group by group, so that a group's level looks
+    like drift, and no fold parts a group. For information only along a season, or where a column tells time
+    and the target does not drift.
     """
     if dataset.time is not None:
         return None
     known = [column for column in rows.features if tells_time(column)]
     drifting = _most_drifting(known, rows.target)
-    along_rows = _drift(_blocks(np.arange(len(rows.target), dtype=np.float64)), rows.target)
+    places = _blocks(np.arange(len(rows.target), dtype=np.float64))
+    along_rows = _drift(places, rows.target) if dataset.groups is None else 0.0
     if drifting:
         name, drift = drifting
         return Finding(
