@@ -144,6 +144,40 @@ def test_loss_interval_is_the_t_interval_of_block_means():
     assert (interval.value, interval.low, interval.high) == pytest.approx((1.0, 1 - half, 1 + half))
 
 
+def test_the_worst_slice_of_each_model_is_judged():
+    """Errors at a and b by turns: 1 and 3 against 2 and 1, so b meets a, 3 against 2; means of 2 and 1.5."""
+    y, blocks, slices = np.zeros(20), time_blocks(20), np.tile(np.eye(2, dtype=bool), 10)
+    champion, challenger = (Contestant(np.tile(errors, 10), None, 4) for errors in ([1.0, 3.0], [2.0, 1.0]))
+    contest = hold_contest(METRICS["mae"], y, slices, blocks, champion=champion, challenger=challenger)
+    assert (contest.champion_loss, contest.challenger_loss) == (3.0, 2.0)
+    assert (contest.low, contest.high) == pytest.approx((-1.0, -1.0))
+    assert contest.promotes
+
+
+def test_of_two_slices_that_are_as_bad_one_is_judged():
+    """Errors 0 and 2 by turns at a, 2 and 0 at b, ten rows each: a mean of 1 and the interval of ten rows.
+
+    The larger of both means without a block is 10 / 9 for every block: pseudo-values of 0 would follow.
+    """
+    errors, slices = np.tile([0.0, 2.0, 2.0, 0.0], 5), np.tile(np.eye(2, dtype=bool), 10)
+    interval = loss_interval(
+        METRICS["mae"], np.zeros(20), slices, time_blocks(20), Contestant(errors, None, 1)
+    )
+    half = student.ppf(0.975, 9) * np.tile([0.0, 2.0], 5).std(ddof=1) / np.sqrt(10)
+    assert (interval.value, interval.low, interval.high) == pytest.approx((1.0, 1 - half, 1 + half))
+
+
+@pytest.mark.parametrize(("n_blocks", "is_known"), [(4, False), (5, True)])
+def test_a_worst_slice_in_few_blocks_has_no_interval(n_blocks, is_known):
+    """Its rows lie in the first blocks of ten: four say as little of their own noise as four in all."""
+    blocks = np.repeat(np.arange(10), 2)
+    bad = blocks < n_blocks
+    model = Contestant(np.where(bad, 2.0, 1.0), None, 1)
+    interval = loss_interval(METRICS["mae"], np.zeros(20), np.array([~bad, bad]), blocks, model)
+    assert interval.value == 2.0
+    assert np.isfinite([interval.low, interval.high]).all() == is_known
+
+
 def test_groups_stay_whole_in_blocks_of_about_one_size():
     """60 groups of 1 to 6 rows: no group in two blocks, and no block larger than twice the mean."""
     groups = np.repeat(np.arange(60), np.tile([1, 2, 3, 4, 5, 6], 10))
@@ -154,15 +188,16 @@ def test_groups_stay_whole_in_blocks_of_about_one_size():
     assert sizes.max() <= 2 * sizes.mean()
 
 
+@pytest.mark.parametrize("n_slices", [1, 4])
 @pytest.mark.parametrize("metric", ["log_loss", "roc_auc", "rmse"])
-def test_of_200_contests_between_equals_at_most_ten_promote(metric):
+def test_of_200_contests_between_equals_at_most_ten_promote(metric, n_slices):
     """Two models of equal true quality: 2.5% of 200 are 5, and more than 10 would be no accident."""
     generator = np.random.default_rng(7)
-    promoted = sum(_equal_contest(METRICS[metric], generator).promotes for _ in range(200))
+    promoted = sum(_equal_contest(METRICS[metric], generator, n_slices).promotes for _ in range(200))
     assert promoted <= 10
 
 
-def _equal_contest(metric: Metric, generator: np.random.Generator):
+def _equal_contest(metric: Metric, generator: np.random.Generator, n_slices: int):
     """Return a contest of two models that see the truth through noise of one size, on 200 new rows."""
     signal = generator.normal(size=200)
     seen = [signal + generator.normal(0, 1.0, 200) for _ in range(2)]
@@ -172,4 +207,5 @@ def _equal_contest(metric: Metric, generator: np.random.Generator):
         y = (generator.random(200) < 1 / (1 + np.exp(-2 * signal))).astype(int)
         seen = [1 / (1 + np.exp(-each)) for each in seen]
     old, new = (Contestant(each, None, 4) for each in seen)
-    return hold_contest(metric, y, None, time_blocks(200), champion=old, challenger=new)
+    slices = np.arange(200) % n_slices == np.arange(n_slices)[:, None]
+    return hold_contest(metric, y, slices, time_blocks(200), champion=old, challenger=new)

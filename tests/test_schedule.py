@@ -14,18 +14,19 @@ import pytest
 from tuner._jobs.file import load_job
 from tuner._line.checked import check_run
 from tuner._metrics.metrics import METRICS
+from tuner._model import DeliveredRegressor
 from tuner._movement.movement import Movement
 from tuner._movement.reference import Reference, remember
 from tuner._options.config import TuningConfig
 from tuner._records import Finding
 from tuner._schedule.contest import Contestant, hold_contest, time_blocks
-from tuner._schedule.contestants import Truth
 from tuner._schedule.outcome import model_description
 from tuner._schedule.questions import told
-from tuner._schedule.retune import Verdict, _Arena, decide
+from tuner._schedule.retune import Verdict, _Arena, _grown, _Model, decide
 from tuner._schedule.scheduled import (
     Champion,
     Scheduled,
+    _judged,
     judge_champion,
     load_champion,
     open_registry,
@@ -34,7 +35,7 @@ from tuner._schedule.scheduled import (
 )
 from tuner._schedule.workshop import BEFORE, MADE, NONE, Workshop, cheaper_config, study
 from tuner._statistics.intervals import Interval
-from tuner._tracking.registry import DecisionRun, Registry, Version
+from tuner._tracking.registry import KEY, DecisionRun, Registry, Version
 from tuner.exceptions import ChecksFailedError, InputError, RegistryError
 from tuner.jobs import job_config, sync_job
 from tuner.schedule import COMMAND, RETUNE, check_job, report_job, retune_job, rollback_job, status_job
@@ -45,6 +46,7 @@ MLFLOW_WARNS = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy
 MINIMAL = '[job]\nname = "churn"\n[data]\ntrain = "rows.csv"\ntarget = "label"\n'
 NAMED = '[tracking]\nuri = "sqlite:///mlflow.db"\nregister_as = "churn"\n'
 STORED = '[storage]\nurl = "sqlite:///tuner.db"\n'
+SLIDING = '[retune]\nwindow = "sliding"\nwindow_rows = 60\n'
 
 
 def write_job(folder: Path, more: str = "", *, label=None) -> Path:
@@ -218,9 +220,117 @@ def test_the_first_version_is_the_champion_though_its_alias_failed(tmp_path, reg
         assert champion.number == "1"
 
 
+def decide_so(monkeypatch, verdict: Verdict) -> None:
+    """Let every call of `retune_job` decide so, whatever the registry's versions remember."""
+    monkeypatch.setattr("tuner.schedule.decide", lambda *_: verdict)
+    monkeypatch.setattr(Registry, "reference", lambda *_: SimpleNamespace(promise=None))
+
+
+def decided_in(folder: Path) -> str:
+    """Return the run of the decision that a call of the job in a folder comes to."""
+    return str(retune_job(folder / "job.toml").summary["run_id"])
+
+
+def add_unlabelled(folder: Path) -> None:
+    """Append a row without a label."""
+    rows = pd.read_csv(folder / "rows.csv")
+    pd.concat([rows, pd.DataFrame({"size": [9.0]})]).to_csv(folder / "rows.csv", index=False)
+
+
+@MLFLOW_WARNS
+@pytest.mark.parametrize(
+    "movement", [None, Movement(n_new_rows=49, is_judged=False)], ids=["first", "few labels"]
+)
+def test_a_decided_key_looks_at_more_rows_without_labels(tmp_path, registry, monkeypatch, movement):
+    """Labels come monthly, calls every night: the same key is decided anew, once for each number of them."""
+    decide_so(monkeypatch, Verdict("not needed", "nothing moved", movement))
+    registry.point("champion", add_version(registry))
+    first = decided_in(tmp_path)
+    assert decided_in(tmp_path) == first
+    add_unlabelled(tmp_path)
+    second = decided_in(tmp_path)
+    assert decided_in(tmp_path) == second != first
+
+
+@MLFLOW_WARNS
+def test_what_labels_have_decided_stands_whatever_has_none(tmp_path, registry, monkeypatch):
+    """Fifty new rows have labels: others are not looked at, and no search is held every night."""
+    decide_so(monkeypatch, Verdict("kept", "the refit does worse", Movement(n_new_rows=50)))
+    registry.point("champion", add_version(registry))
+    first = decided_in(tmp_path)
+    add_unlabelled(tmp_path)
+    assert decided_in(tmp_path) == first
+
+
+@MLFLOW_WARNS
+def test_a_champion_taken_away_is_made_anew_under_the_same_key(tmp_path, registry, monkeypatch):
+    """What page M003 advises: the key is decided, and the next call begins with a first run all the same."""
+    decide_so(monkeypatch, Verdict("not needed", "the champion cannot predict the rows", Movement()))
+    registry.point("champion", add_version(registry))
+    first = decided_in(tmp_path)
+    registry.drop("champion")
+    assert decided_in(tmp_path) != first
+    befores = [each.tags[BEFORE] for each in registry.decisions()]
+    assert befores == [NONE, "1"]
+
+
+@MLFLOW_WARNS
+def test_a_report_is_that_of_the_job(tmp_path, registry):
+    """Other jobs of the experiment, whose names begin alike or not, have run since; so has another key."""
+    client, place = registry._client, registry._experiment_id
+    for key in ("churn", "churn+w1", "churn+w2", "churn+w1+b", "churn-eu", "churns", "other"):
+        tags = {"tuner.role": "parent", "tuner.job_key": f"{key}-0123456789ab"}
+        run_id = client.create_run(place, tags=tags).info.run_id
+        client.log_text(run_id, key, "report.html")
+        client.set_terminated(run_id)
+    page = tmp_path / "page.html"
+    for run_key, expected in (("", "churn+w1+b"), ("w1", "churn+w1"), ("w2", "churn+w2")):
+        report_job(tmp_path / "job.toml", run_key=run_key, out=page)
+        assert page.read_text() == expected
+
+
+@pytest.mark.parametrize(("more", "n_rows"), [("", 60), (SLIDING.replace("60", "50"), 50)])
+def test_a_first_study_takes_the_rows_of_the_window(tmp_path, monkeypatch, more, n_rows):
+    """The newest fifty of sixty, or all; and these are checked before a database is made."""
+    taken, checked = [], []
+    monkeypatch.setattr("tuner._schedule.retune.study", lambda *args: taken.append(args[2]))
+    registry = SimpleNamespace(version=lambda _: "version")
+    job = load_job(write_job(tmp_path, NAMED + STORED + more))
+    scheduled = Scheduled(job, job_config(job), read_scheduled(job), registry)
+    decide(scheduled, SimpleNamespace(tags={BEFORE: NONE}), "key")
+    assert taken[0].tolist() == list(range(60 - n_rows, 60))
+
+    def check(dataset, _):
+        checked.append(dataset.n_rows)
+        raise InputError("Rows must be good.", "bad ones", "Mend.")
+
+    monkeypatch.setattr("tuner.schedule.check_run", check)
+    with pytest.raises(InputError, match="bad ones"):
+        retune_job(tmp_path / "job.toml")
+    assert checked == [n_rows]
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_what_a_first_study_makes_knows_all_rows_again(tmp_path, monkeypatch, is_first):
+    """Fitted on fifty rows of sixty it knows sixty; a challenger only those: others may judge it."""
+    kept = []
+
+    def tune(_checked, _config, context, **_):
+        kept.append(context.reference)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tuner._schedule.workshop.tune_checked", tune)
+    size = np.random.default_rng(0).normal(size=60)
+    scheduled = scheduled_on(tmp_path, pd.DataFrame({"size": size, "label": [0, 1] * 30}))
+    champion = None if is_first else Champion(SimpleNamespace(number="1"), reference_on(scheduled), None)
+    with pytest.raises(KeyboardInterrupt):
+        study(scheduled, SimpleNamespace(tags={}, name="1"), np.arange(10, 60), "key", champion)
+    [reference] = kept
+    assert (reference.n_rows, len(reference.hashes)) == (50, 60 if is_first else 50)
+
+
 GROWTH = Finding("M008", "info", "There are rows the champion was not fitted on.", "60 rows", "Refit.")
 WORSE = Finding("M001", "warning", "The champion does worse.", "loss 2", "Retune.")
-SLIDING = '[retune]\nwindow = "sliding"\nwindow_rows = 60\n'
 
 
 def finished(decision: str, before: str = "1", made: str = "") -> DecisionRun:
@@ -312,9 +422,9 @@ def test_the_reason_says_what_moved():
     assert told(Movement(is_judged=False)) == "too few new rows"
 
 
-def scheduled_on(folder: Path, rows: pd.DataFrame, registry=None) -> Scheduled:
+def scheduled_on(folder: Path, rows: pd.DataFrame, registry=None, more: str = NAMED) -> Scheduled:
     """Return a job on these rows."""
-    path = write_job(folder, NAMED)
+    path = write_job(folder, more)
     rows.to_csv(folder / "rows.csv", index=False)
     job = load_job(path)
     return Scheduled(job, job_config(job), read_scheduled(job), registry)
@@ -332,11 +442,13 @@ def reference_on(scheduled: Scheduled) -> Reference:
     return remember(rows.features, rows.target, scheduled.dataset, seed=0, now=time())
 
 
-def judged(folder: Path, before: pd.DataFrame, now: pd.DataFrame) -> tuple[Champion, Movement]:
+def judged(
+    folder: Path, before: pd.DataFrame, now: pd.DataFrame, more: str = NAMED
+) -> tuple[Champion, Movement]:
     """Return a champion fitted on the rows of before as it is loaded on those of now, and what moved."""
-    reference = reference_on(scheduled_on(folder, before))
+    reference = reference_on(scheduled_on(folder, before, more=more))
     registry = SimpleNamespace(reference=lambda _: reference, model=lambda _: "model")
-    scheduled = scheduled_on(folder, now, registry)
+    scheduled = scheduled_on(folder, now, registry, more)
     champion = load_champion(scheduled, Version("1", "run", "nowhere", 0.0, {}))
     return champion, judge_champion(scheduled, champion, unseen_rows(champion, scheduled))
 
@@ -397,6 +509,36 @@ def test_rows_without_labels_are_no_growth(tmp_path):
     _, movement = judged(tmp_path, people(100), now)
     assert (movement.n_new_rows, movement.n_unlabelled, movement.is_judged) == (20, 60, True)
     assert not movement.has_grown
+
+
+@pytest.mark.parametrize(("n_later", "grown"), [(50, True), (49, False)])
+def test_labels_that_come_late_are_growth(tmp_path, monkeypatch, n_later, grown):
+    """Of 1,200 days 600 had labels, the others have them since, and 50 later days judge.
+
+    Fifty rows are less than a tenth of 600; on 49 nobody is judged.
+    """
+    fine = Interval(0.5, 0.4, 0.6)
+    monkeypatch.setattr("tuner._schedule.scheduled._judged", lambda *_: (fine, fine, []))
+    rows = people(1_200 + n_later).assign(day=lambda frame: frame["income"])
+    before = rows.iloc[:1_200].assign(label=lambda frame: frame["label"].where(frame["day"] % 4 > 1))
+    champion, movement = judged(tmp_path, before, rows, 'time = "day"\n' + NAMED)
+    assert (champion.reference.n_rows, movement.n_new_rows, movement.has_grown) == (600, n_later, grown)
+    if grown:
+        [evidence] = [each.evidence for each in movement.findings if each.code == "M008"]
+        assert evidence == "650 rows, 108% of the 600 it was fitted on; the labels of 600 came late"
+
+
+def test_a_refit_says_how_many_rows_are_new_to_it(monkeypatch):
+    """Fifty later rows, and 600 whose labels came late."""
+    shop = SimpleNamespace(
+        n_rows=1_250, renewed=lambda _: SimpleNamespace(model=None, recipe=None), made=lambda *_, **__: "made"
+    )
+    monkeypatch.setattr(Workshop, "of", lambda *_: shop)
+    champion = SimpleNamespace(
+        reference=SimpleNamespace(promise=None, made=0.0), version=SimpleNamespace(number="1")
+    )
+    verdict = _grown(None, champion, Movement(n_new_rows=50, n_late_rows=600), None, "key")
+    assert verdict.why == "nothing moved; 650 rows the champion was not fitted on"
 
 
 @pytest.mark.parametrize(("model", "decision"), [("model", "kept"), (None, "refitted")])
@@ -475,11 +617,69 @@ def test_what_was_decided_before_stands_in_the_models_description():
     ]
 
 
-def test_truth_keeps_rows_and_weights_together():
-    """Rows 2 and 0, in this order, with their targets and weights."""
-    truth = Truth(METRICS["mae"], np.arange(3.0), np.array([1.0, 2.0, 3.0]), ())
-    part = truth.take(np.array([2, 0]))
-    assert (part.y.tolist(), part.weights.tolist()) == ([2.0, 0.0], [3.0, 1.0])
+SLICED = 'slices = ["site"]\n[objective]\nmetric = "mae"\naggregate = "worst_slice"\n' + NAMED
+
+
+def at_two_sites(folder: Path, more: str = SLICED) -> Scheduled:
+    """Return a job on sixty rows, 1 at site a and 3 at site b by turns."""
+    rows = pd.DataFrame({"site": ["a", "b"] * 30, "size": np.arange(60.0), "label": [1.5, 3.5] * 30})
+    return scheduled_on(folder, rows, more=more)
+
+
+def always(value: float) -> DeliveredRegressor:
+    """Return a model that says one value of every row."""
+    schema = SimpleNamespace(input_names=(), roles=(), encode=len)
+    blended = SimpleNamespace(
+        schema=schema, predict=lambda n_rows: np.full(n_rows, value), threshold=None, n_fits=1
+    )
+    return DeliveredRegressor(blended)
+
+
+@pytest.mark.parametrize(("more", "expected"), [(SLICED, 3.5), (SLICED.replace("worst_slice", "mean"), 2.5)])
+def test_a_champion_is_judged_by_its_worst_slice(tmp_path, more, expected):
+    """It says 0 and errs by 1.5 at a, by 3.5 at b."""
+    champion = Champion(None, SimpleNamespace(n_rows=20, promise=None), always(0.0))
+    loss, _, _ = _judged(at_two_sites(tmp_path, more), champion, np.arange(20, 60))
+    assert loss is not None
+    assert loss.value == pytest.approx(expected)
+
+
+def test_slices_of_few_new_rows_have_no_loss(tmp_path):
+    """Nine rows of each site are new; ten are asked for, as of a fold."""
+    champion = Champion(None, SimpleNamespace(n_rows=42, promise=None), always(0.0))
+    loss, _, _ = _judged(at_two_sites(tmp_path), champion, np.arange(42, 60))
+    assert loss is not None
+    assert np.isnan(loss.value)
+
+
+def test_models_meet_by_their_worst_slices(tmp_path):
+    """Zeros err by 1.5 and 3.5, threes by 1.5 and .5: b is the worst of the one, a of the other."""
+    rows, holdout = np.arange(20), np.arange(20, 60)
+    arena = _Arena(at_two_sites(tmp_path), None, None, None, None, rows, holdout, None, "key", None, 1)
+    zeros, threes = (_Model(name, always(value), 20) for name, value in (("refit", 0.0), ("challenger", 3.0)))
+    assert arena._loss(zeros).value == pytest.approx(3.5)
+    contest = arena._meet(zeros, threes).contest
+    assert (contest.champion_loss, contest.challenger_loss) == pytest.approx((3.5, 1.5))
+
+
+def test_a_slice_that_is_no_column_is_an_input_error(tmp_path):
+    """Told before anything is judged."""
+    scheduled = at_two_sites(tmp_path, SLICED.replace("site", "sites"))
+    with pytest.raises(InputError, match="Did you mean 'site'"):
+        _ = scheduled.sliced
+
+
+def test_an_earlier_contest_under_the_same_key_counts(tmp_path):
+    """Decided anew, as other rows without a target are there, it is the second contest on the same rows."""
+    earlier = list[DecisionRun]()
+    registry = SimpleNamespace(decisions=lambda _: earlier, file=lambda *_: arena.hashes.tobytes())
+    job = load_job(write_job(tmp_path, NAMED))
+    scheduled = Scheduled(job, job_config(job), read_scheduled(job), registry)
+    arena = _Arena.of(scheduled, None, None, np.arange(60) >= 20, None, "key")
+    kept = finished("kept")
+    earlier.append(replace(kept, tags={**kept.tags, KEY: "key"}))
+    again = _Arena.of(scheduled, None, None, np.arange(60) >= 20, None, "key")
+    assert (arena.n_uses, again.n_uses) == (1, 2)
 
 
 def test_a_call_that_goes_on_draws_as_the_killed_one_did(tmp_path):

@@ -9,11 +9,11 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
 from tuner._jobs.file import Job, check_run_key
-from tuner._jobs.outcome import plain
 from tuner._line.checked import check_run
 from tuner._line.study import study_hash
 from tuner._process.failpoints import failpoint
 from tuner._process.lock import StudyLock
+from tuner._process.secrets import plain
 from tuner._schedule.outcome import (
     DECIDED,
     RetuneOutcome,
@@ -29,7 +29,7 @@ from tuner._schedule.outcome import (
 from tuner._schedule.retune import Verdict, decide
 from tuner._schedule.scheduled import Scheduled, checked_job, open_registry, read_scheduled
 from tuner._schedule.views import check_job, report_job, status_job
-from tuner._schedule.workshop import BEFORE, MADE, NONE
+from tuner._schedule.workshop import BEFORE, MADE, NONE, taken
 from tuner._tracking.items import Tag
 from tuner._tracking.registry import (
     CHALLENGER,
@@ -51,14 +51,16 @@ __all__ = ["RetuneOutcome", "check_job", "report_job", "retune_job", "rollback_j
 
 RETUNE, ROLLBACK = "retune", "rollback"
 COMMAND = "tuner.command"  # tag of a decision: which of the two
+UNLABELLED = "tuner.n_unlabelled"  # tag of a decision that another number of them might change
 
 
 def retune_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = "") -> RetuneOutcome:
     """Refit a champion if rows moved or came, search if that is not enough, promote only what is better.
 
     A key (job, run key, rows, space, metric, folds and seed) is decided once: called again, its decision is
-    returned. A call that was killed is continued from what its decision began with, whatever the aliases say
-    by then; where another decision has followed, it is begun anew.
+    returned. It is decided anew where there is no champion any more, or there are more or fewer rows without
+    a target and these are looked at. A call that was killed is continued from what its decision began with,
+    whatever the aliases say by then; where another decision has followed, it is begun anew.
 
     Parameters
     ----------
@@ -83,12 +85,13 @@ def retune_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str 
     job, config = checked_job(path, overrides)
     rows = read_scheduled(job)
     if not is_there(config.tracking_uri):
-        check_run(rows.dataset, config)  # a first study takes all rows: bad ones make no databases
+        first = taken(rows, rows.newest(job.retune.window_rows))
+        check_run(first.dataset(job.data.task), config)  # as a first study will: bad rows make no databases
     key = job.key(run_key, study_hash(rows.dataset, config))
     with _locked(job):
         registry = open_registry(job, config)
-        begun = registry.decision(key)
-        if begun is not None and begun.is_finished:
+        begun, n_unlabelled = registry.decision(key), str(len(rows.unlabelled))
+        if begun is not None and begun.is_finished and _stands(registry, begun, n_unlabelled):
             return RetuneOutcome.from_json(registry.file(begun.run_id, "decision/decision.json").decode())
         left = _open_rollback(registry)
         if left is not None:
@@ -97,7 +100,7 @@ def retune_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str 
             begun = registry.decision(key)
         scheduled = Scheduled(job, config, rows, registry)
         label = run_key or RETUNE  # short: MLflow's list of runs shows some twenty letters of a name
-        if begun is None:
+        if begun is None or begun.is_finished:
             champion = registry.version(CHAMPION)
             tags = {COMMAND: RETUNE, BEFORE: NONE if champion is None else champion.number}
             begun = registry.begin(key, label, tags)
@@ -106,7 +109,21 @@ def retune_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str 
         verdict = _decided(scheduled, begun, key)
         if verdict.made is not None:
             _deliver(registry, begun, verdict.made, promotes=verdict.decision == "promoted")
+        if _looks_further(verdict, job):
+            registry.note(begun.run_id, [Tag(UNLABELLED, n_unlabelled)])
         return _finished(job, registry, begun, verdict, label, started)
+
+
+def _stands(registry: Registry, decided: DecisionRun, n_unlabelled: str) -> bool:
+    """Whether a decision is still what its key comes to: there is a champion, and nothing more to look at."""
+    known = decided.tags.get(UNLABELLED, n_unlabelled)
+    return known == n_unlabelled and registry.version(CHAMPION) is not None
+
+
+def _looks_further(verdict: Verdict, job: Job) -> bool:
+    """Whether a call on the same labels looks at rows without a target: few others are new by then."""
+    movement, is_new = verdict.movement, verdict.made is not None
+    return movement is None or is_new or movement.n_new_rows < job.retune.min_rows
 
 
 def rollback_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = "") -> RetuneOutcome:

@@ -44,8 +44,9 @@ class Movement:
         The champion's loss on the new rows, and what its estimate promised (lower is better).
     columns : tuple of ColumnDrift
         Those that tell most first.
-    n_new_rows, n_unlabelled : int
-        Rows with labels the champion has not seen, and rows without labels.
+    n_new_rows, n_late_rows, n_unlabelled : int
+        Rows with labels the champion has not seen (with ``time``: later than it), those it did not know as
+        their labels came late, and rows without labels.
     is_judged : bool
         There were new rows enough to judge.
     """
@@ -56,6 +57,7 @@ class Movement:
     promised: Interval | None = None
     columns: tuple[ColumnDrift, ...] = ()
     n_new_rows: int = 0
+    n_late_rows: int = 0
     n_unlabelled: int = 0
     is_judged: bool = True
 
@@ -88,6 +90,7 @@ def measure_movement(
     seed: int = 0,
     min_rows: int = 0,
     n_new_rows: int,
+    n_late_rows: int = 0,
     n_unlabelled: int = 0,
 ) -> Movement:
     """Judge new rows against what a version remembers.
@@ -109,8 +112,8 @@ def measure_movement(
     seed : int
         Of the classifier that tells rows apart.
     min_rows : int
-        Fewer rows with labels are no growth: nobody could judge what is fitted on them.
-    n_new_rows, n_unlabelled : int
+        Of fewer new rows with labels there is no growth: nobody could judge what is fitted on them.
+    n_new_rows, n_late_rows, n_unlabelled : int
         As in `Movement`.
     """
     readable = [facts for facts in reference.columns if is_readable(facts, features)]
@@ -129,7 +132,7 @@ def measure_movement(
         *_check_labels(new_labels),
         *(_explaining(shift) if loss_decides else shift for shift in shifts),
         _check_age(age_days, max_age_days),
-        _check_growth(n_new_rows, reference.n_rows) if n_new_rows >= min_rows else None,
+        _check_growth(n_new_rows, n_late_rows, reference.n_rows) if n_new_rows >= min_rows else None,
     )
     return Movement(
         findings=tuple(finding for finding in found if finding is not None),
@@ -138,6 +141,7 @@ def measure_movement(
         promised=promised,
         columns=columns,
         n_new_rows=n_new_rows,
+        n_late_rows=n_late_rows,
         n_unlabelled=n_unlabelled,
     )
 
@@ -290,15 +294,17 @@ def _check_age(age_days: float, max_age_days: float | None) -> Finding | None:
     )
 
 
-def _check_growth(n_new: int, n_fitted: int) -> Finding | None:
+def _check_growth(n_new: int, n_late: int, n_fitted: int) -> Finding | None:
     """M008: there are rows the champion was not fitted on, enough for the same configurations to gain by."""
-    if n_new < GROWN * n_fitted:
+    n_more = n_new + n_late
+    if n_more < GROWN * n_fitted:
         return None
     return Finding(
         "M008",
         "info",
         "There are rows the champion was not fitted on.",
-        f"{n_new} rows, {n_new / n_fitted:.0%} of the {n_fitted} it was fitted on",
+        f"{n_more} rows, {n_more / n_fitted:.0%} of the {n_fitted} it was fitted on"
+        + (f"; the labels of {n_late} came late" if n_late else ""),
         "`tuner retune` fits its configurations on all rows, without a search.",
     )
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from tuner._metrics.metrics import Metric
 from tuner._statistics.intervals import Interval, corrected_t, pseudo_values
-from tuner._types import FloatArray, IntArray
+from tuner._types import BoolArray, FloatArray, IntArray
 
 LEVEL = 0.95  # two-sided: a challenger that is no better is promoted in 2.5% of contests
 N_BLOCKS = 20
@@ -93,7 +93,7 @@ class Contestant:
 def hold_contest(
     metric: Metric,
     y: IntArray | FloatArray,
-    weights: FloatArray | None,
+    weights: FloatArray | BoolArray | None,
     blocks: IntArray,
     *,
     champion: Contestant,
@@ -115,7 +115,8 @@ def hold_contest(
     ----------
     y : array of shape (n_rows,)
         Class codes or target, as the metric wants it.
-    weights : array of shape (n_rows,) or None
+    weights : array of shape (n_rows,) or (n_slices, n_rows), or None
+        One weighting a slice: each model is judged by its worst one (see `Dataset.judged`).
     blocks : int array of shape (n_rows,)
         Block of every row, 0 to n_blocks - 1; see `time_blocks` and `group_blocks`.
     margin : float
@@ -160,24 +161,34 @@ def _is_smaller(champion: Contestant, challenger: Contestant) -> bool:
 def _losses(
     metric: Metric,
     y: IntArray | FloatArray,
-    weights: FloatArray | None,
+    weights: FloatArray | BoolArray | None,
     blocks: IntArray,
     contestant: Contestant,
 ) -> FloatArray:
-    """Return the loss on all rows, then without each block, of shape (1 + n_blocks,)."""
-    own = np.ones(len(y)) if weights is None else weights
+    """Return the loss on all rows, then without each block, of shape (1 + n_blocks,).
+
+    Of several slices it is the loss of the one that is worst on all rows. Where two are about as bad, the
+    largest loss without each block would change slices, which a jackknife takes for a large bias. NaN without
+    a block where the slice lies in too few of them to know its noise.
+    """
+    own = np.atleast_2d(np.ones(len(y)) if weights is None else weights.astype(np.float64))
+    is_known = contestant.threshold in (metric.thresholds or ())  # a champion may be of another version
+    column = metric.column(contestant.threshold) if is_known else 0
+    of_each = metric.losses(y, contestant.prediction, own)[:, column]
+    worst = own[int(np.argmax(np.where(np.isnan(of_each), -np.inf, of_each)))]
     kept = np.vstack(
         [np.ones(len(y)), *(blocks != block for block in range(int(blocks.max(initial=-1)) + 1))]
     )
-    losses = metric.losses(y, contestant.prediction, kept * own)
-    is_known = contestant.threshold in (metric.thresholds or ())  # a champion may be of another version
-    return losses[:, metric.column(contestant.threshold) if is_known else 0]
+    losses = metric.losses(y, contestant.prediction, kept * worst)[:, column]
+    if len(np.unique(blocks[worst > 0])) < LEAST_BLOCKS:
+        losses[1:] = np.nan
+    return losses
 
 
 def loss_interval(
     metric: Metric,
     y: IntArray | FloatArray,
-    weights: FloatArray | None,
+    weights: FloatArray | BoolArray | None,
     blocks: IntArray,
     contestant: Contestant,
 ) -> Interval:

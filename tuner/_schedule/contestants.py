@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tuner._metrics.metrics import Metric, resolve_metric
-from tuner._model import Delivered, DeliveredClassifier
+from tuner._model import Delivered, DeliveredClassifier, DeliveredRegressor
 from tuner._rows.columns import category_name
-from tuner._rows.data import Dataset
+from tuner._rows.data import Dataset, with_log_target
 from tuner._schedule.contest import Contestant
-from tuner._types import FloatArray, IntArray
+from tuner._types import FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,22 +23,15 @@ class Truth:
     Attributes
     ----------
     metric : Metric
-    y : array of shape (n_rows,)
-        Class codes or target, as the metric wants it.
-    weights : float array of shape (n_rows,) or None
+    dataset : Dataset
+        The rows, with the target as the metric wants it.
     labels : tuple of str
         Class i is ``labels[i]``; those of the rows and of every model. Empty for a regression.
     """
 
     metric: Metric
-    y: Any
-    weights: FloatArray | None
+    dataset: Dataset
     labels: tuple[str, ...]
-
-    def take(self, rows: IntArray) -> Truth:
-        """Return the given rows."""
-        weights = None if self.weights is None else self.weights[rows]
-        return Truth(self.metric, self.y[rows], weights, self.labels)
 
 
 def truth_of(dataset: Dataset, metric: str | None, models: Sequence[Delivered]) -> Truth:
@@ -48,18 +40,17 @@ def truth_of(dataset: Dataset, metric: str | None, models: Sequence[Delivered]) 
     Raises
     ------
     InputError
-        If the metric does not fit the labels there are now.
+        If the metric does not fit the targets there are now.
     """
     if dataset.task == "regression":
         resolved = resolve_metric(metric, "regression", weighted=dataset.weights is not None)
-        y = np.log1p(dataset.y) if resolved.log_target else dataset.y
-        return Truth(resolved, y, dataset.weights, ())
+        return Truth(resolved, with_log_target(dataset) if resolved.log_target else dataset, ())
     labels = [category_name(label) for label in dataset.classes]
     for model in models:
         labels += [label for label in labels_of(model) if label not in labels]
     task = "binary" if len(labels) == 2 else "multiclass"
     resolved = resolve_metric(metric, task, classes=labels, weighted=dataset.weights is not None)  # type: ignore[arg-type]
-    return Truth(resolved, dataset.y, dataset.weights, tuple(labels))
+    return Truth(resolved, dataset, tuple(labels))
 
 
 def labels_of(model: Delivered) -> list[str]:
@@ -70,7 +61,7 @@ def labels_of(model: Delivered) -> list[str]:
 
 
 def contestant(model: Delivered, n_trained: int, features: pd.DataFrame, truth: Truth) -> Contestant:
-    """Return a model's predictions of rows, ready to be scored.
+    """Return a model's predictions of rows, ready to be scored: on the scale of their targets.
 
     A label the model does not know gets the probability a row more would have given it,
     1 / (n_trained + n_labels), so that its loss is large and finite.
@@ -83,7 +74,6 @@ def contestant(model: Delivered, n_trained: int, features: pd.DataFrame, truth: 
     features : DataFrame
         With every column the model was trained on; others are left out.
     truth : Truth
-        Of the same rows.
     """
     blended = model.blended
     assert blended is not None  # the registry holds fitted models
@@ -92,6 +82,9 @@ def contestant(model: Delivered, n_trained: int, features: pd.DataFrame, truth: 
     prediction = blended.predict(schema.encode(features.reindex(columns=wanted)))
     if truth.labels:
         prediction = _in_words_of(prediction, labels_of(model), truth.labels, n_trained)
+    elif isinstance(model, DeliveredRegressor) and model.log_target != truth.metric.log_target:
+        prediction = np.maximum(np.expm1(prediction) if model.log_target else prediction, 0.0)
+        prediction = np.log1p(prediction) if truth.metric.log_target else prediction
     return Contestant(prediction, blended.threshold, blended.n_fits)
 
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from tuner._jobs.outcome import JobOutcome, plain
+from tuner._jobs.outcome import JobOutcome
 from tuner._movement.movement import Movement
 from tuner._movement.reference import Promise
+from tuner._process.secrets import plain
 from tuner._records import Finding
 from tuner._report.page import draw_movement
 from tuner._schedule.contest import Held

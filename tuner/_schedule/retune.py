@@ -56,7 +56,7 @@ from tuner._schedule.scheduled import (
 from tuner._schedule.window import split_window
 from tuner._schedule.workshop import BEFORE, NONE, Workshop, study
 from tuner._statistics.intervals import Interval
-from tuner._tracking.registry import CHAMPION, KEY, DecisionRun, Made, Registry, Version
+from tuner._tracking.registry import CHAMPION, DecisionRun, Made, Registry, Version
 from tuner._types import BoolArray, IntArray
 
 CONTEST_ROWS = "contest.rows"  # their hashes
@@ -107,8 +107,8 @@ def decide(scheduled: Scheduled, begun: DecisionRun, key: str) -> Verdict:
         For bad data, before any fit; `RegistryError` if the registry cannot be reached or written.
     """
     if begun.tags[BEFORE] == NONE:
-        everything = np.arange(scheduled.dataset.n_rows)
-        version = study(scheduled, begun, everything, key, None)
+        rows = scheduled.rows.newest(scheduled.job.retune.window_rows)
+        version = study(scheduled, begun, rows, key, None)
         if scheduled.registry.version(CHAMPION) is None:  # it is registered first: the alias may have failed
             scheduled.registry.point(CHAMPION, version)
         n_unlabelled = len(scheduled.rows.unlabelled)
@@ -136,7 +136,8 @@ def _grown(scheduled: Scheduled, champion: Champion, movement: Movement, recipe:
     if renewed is None:
         return Verdict("not needed", "the champion's configurations cannot be fitted on these rows", movement)
     reference = champion.reference
-    why = f"nothing moved; {movement.n_new_rows} rows the champion was not fitted on"
+    n_rows = movement.n_new_rows + movement.n_late_rows
+    why = f"nothing moved; {n_rows} rows the champion was not fitted on"
     made = workshop.made(
         renewed.model, renewed.recipe, reference.promise, reference.made, origin=champion.version,
         key=key, description=f"Version {champion.version.number}'s configurations on {workshop.n_rows} rows. "
@@ -180,7 +181,7 @@ class _Arena:
         # Columns as they are now: the champion's may be gone.
         facts = remember(train.own.features, train.own.target, train.checked.dataset, seed=0, now=0.0)
         hashes = facts.hash(there.features, there.target)
-        n_uses = 1 + _earlier_uses(scheduled.registry, hashes, key)
+        n_uses = 1 + _earlier_uses(scheduled.registry, hashes)
         return cls(
             scheduled, champion, movement, train, everything, window.train, window.holdout, begun, key,
             hashes, n_uses,
@@ -277,21 +278,21 @@ class _Arena:
 
     def _truth(self, models: Sequence[_Model]) -> Truth:
         known = [each.delivered for each in models]
-        return truth_of(self.scheduled.dataset, self.scheduled.config.metric, known)  # type: ignore[arg-type]
+        return truth_of(self.scheduled.sliced, self.scheduled.config.metric, known)  # type: ignore[arg-type]
 
     def _loss(self, model: _Model) -> Interval:
         truth = self._truth([model])
-        there = truth.take(self.holdout)
+        y, weights = truth.dataset.judged(self.holdout)
         own = contestant(model.delivered, model.n_rows, self._features, truth)
-        return loss_interval(truth.metric, there.y, there.weights, self._blocks, own)
+        return loss_interval(truth.metric, y, weights, self._blocks, own)
 
     def _meet(self, incumbent: _Model, contender: _Model) -> Held:
         truth = self._truth([incumbent, contender])
-        there = truth.take(self.holdout)
+        y, weights = truth.dataset.judged(self.holdout)
         contest = hold_contest(
             truth.metric,
-            there.y,
-            there.weights,
+            y,
+            weights,
             self._blocks,
             champion=contestant(incumbent.delivered, incumbent.n_rows, self._features, truth),
             challenger=contestant(contender.delivered, contender.n_rows, self._features, truth),
@@ -309,11 +310,11 @@ class _Arena:
         return blocks_of(self.scheduled.dataset, self.holdout)
 
 
-def _earlier_uses(registry: Registry, hashes: Any, key: str) -> int:
-    """Return how many earlier contests were decided on some of these rows."""
+def _earlier_uses(registry: Registry, hashes: Any) -> int:
+    """Return how many contests were decided on some of these rows."""
     earlier = [
         np.frombuffer(registry.file(each.run_id, f"decision/{CONTEST_ROWS}"), dtype=np.uint64)
         for each in registry.decisions(" and tags.`tuner.contested` = 'true'")
-        if each.is_finished and each.tags[KEY] != key
+        if each.is_finished
     ]
     return sum(bool(np.isin(hashes, each).any()) for each in earlier)

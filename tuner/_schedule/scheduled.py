@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from time import time
 
@@ -17,9 +18,10 @@ from tuner._movement.movement import Movement, check_schema, measure_movement
 from tuner._movement.reference import Reference
 from tuner._options.config import TuningConfig
 from tuner._rows.data import Dataset
+from tuner._rows.slices import check_slices, with_slices
 from tuner._schedule.contest import group_blocks, loss_interval, time_blocks
 from tuner._schedule.contestants import contestant, labels_of, truth_of
-from tuner._schedule.window import oldest_first
+from tuner._schedule.window import newest, oldest_first
 from tuner._statistics.intervals import Interval
 from tuner._tracking.registry import Registry, Version
 from tuner._types import BoolArray, IntArray
@@ -44,6 +46,10 @@ class ScheduledRows:
     dataset: Dataset
     unlabelled: pd.DataFrame
 
+    def newest(self, n_rows: int | None) -> IntArray:
+        """Return the labelled rows of a window that ends now; None: all."""
+        return newest(self.dataset.time, self.dataset.n_rows, n_rows)
+
 
 def read_scheduled(job: Job) -> ScheduledRows:
     """Load a job's rows; those without a target are set apart."""
@@ -65,6 +71,14 @@ class Scheduled:
     def dataset(self) -> Dataset:
         """The labelled rows, encoded."""
         return self.rows.dataset
+
+    @cached_property
+    def sliced(self) -> Dataset:
+        """The labelled rows with their slices, where the loss of the worst one counts."""
+        if self.config.aggregate == "mean":
+            return self.dataset
+        check_slices(self.dataset, self.config.slices)
+        return with_slices(self.dataset, self.config.slices, n_folds=1)
 
     @property
     def features(self) -> pd.DataFrame:
@@ -180,6 +194,7 @@ def judge_champion(scheduled: Scheduled, champion: Champion, is_new: BoolArray) 
         seed=scheduled.job.search.seed or 0,
         min_rows=retune.min_rows,
         n_new_rows=len(new),
+        n_late_rows=max(0, dataset.n_rows - len(champion.reference.hashes) - len(new)),
         n_unlabelled=n_unlabelled,
     )
 
@@ -190,11 +205,11 @@ def _judged(
     """Return the champion's loss on new rows, what was promised, and labels that it does not know."""
     if champion.model is None:
         return None, None, []
-    truth = truth_of(scheduled.dataset, scheduled.config.metric, [champion.model])  # type: ignore[arg-type]
+    truth = truth_of(scheduled.sliced, scheduled.config.metric, [champion.model])  # type: ignore[arg-type]
     own = contestant(champion.model, champion.reference.n_rows, scheduled.features.iloc[new], truth)
-    there = truth.take(new)
-    loss = loss_interval(truth.metric, there.y, there.weights, blocks_of(scheduled.dataset, new), own)
-    codes: list[int] = np.unique(there.y).astype(int).tolist() if truth.labels else []
+    y, weights = truth.dataset.judged(new)
+    loss = loss_interval(truth.metric, y, weights, blocks_of(scheduled.dataset, new), own)
+    codes: list[int] = np.unique(y).astype(int).tolist() if truth.labels else []
     known = labels_of(champion.model)
     labels = [truth.labels[code] for code in codes if truth.labels[code] not in known]
     promise = champion.reference.promise

@@ -140,7 +140,7 @@ def report_job(
         registry = Registry(config.tracking_uri, name, config.experiment_name or job.name)
         champion = registry.version(CHAMPION) if job.tracking.register_as and not run_key else None
         if champion is None:
-            page = registry.last_report(job.key(run_key, "") if run_key else "")
+            page = registry.last_report(job.name, run_key)
         else:
             page = registry.report(champion.study_run)
     if page is None:

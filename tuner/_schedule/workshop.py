@@ -12,14 +12,14 @@ from tuner._line.progress import say
 from tuner._line.study import study_hash
 from tuner._line.tune import tune_checked
 from tuner._model import Blended, Delivered, deliver
-from tuner._movement.reference import Promise, remember
+from tuner._movement.reference import Promise, Reference, remember
 from tuner._options.config import TuningConfig
 from tuner._process.failpoints import failpoint
 from tuner._process.threads import one_thread_a_fit
 from tuner._records import Recipe
 from tuner._schedule.refit import Renewed, fit_as_elected, renew
-from tuner._schedule.scheduled import Champion, Scheduled
-from tuner._schedule.window import newest, without_lone_classes
+from tuner._schedule.scheduled import Champion, Scheduled, ScheduledRows
+from tuner._schedule.window import without_lone_classes
 from tuner._seeds import child_seed
 from tuner._tracking.items import Tag
 from tuner._tracking.registry import CHALLENGER, STUDY_RUN, DecisionRun, Made, Version
@@ -46,8 +46,8 @@ class Workshop:
     def of(cls, scheduled: Scheduled, rows: IntArray | None = None) -> Workshop:
         """Take rows; None: all that the job's window holds."""
         if rows is None:
-            rows = newest(scheduled.dataset.time, scheduled.dataset.n_rows, scheduled.job.retune.window_rows)
-        own = _taken(scheduled, rows)
+            rows = scheduled.rows.newest(scheduled.job.retune.window_rows)
+        own = taken(scheduled.rows, rows)
         dataset, config = own.dataset(scheduled.job.data.task), scheduled.config
         if config.random_state is None:  # a call that goes on after a kill must fit what that one fitted
             config = replace(config, random_state=child_seed(0, dataset.fingerprint))
@@ -90,13 +90,7 @@ class Workshop:
             self.own.features, self.own.target, self.checked.dataset,
             seed=scheduled.job.search.seed or 0, now=searched,
         )  # fmt: skip
-        there = scheduled.rows.labelled
-        reference = replace(
-            reference,
-            hashes=reference.hash(there.features, there.target),
-            promise=promise,
-            recipe=recipe,
-        )
+        reference = replace(_knowing_all(scheduled, reference), promise=promise, recipe=recipe)
         tags = {
             "tuner.job_key": key,
             STUDY_RUN: origin.study_run,
@@ -107,13 +101,19 @@ class Workshop:
         return Made(self.delivered(model), sample, reference, tags, description)
 
 
-def _taken(scheduled: Scheduled, rows: IntArray) -> JobRows:
+def taken(there: ScheduledRows, rows: IntArray) -> JobRows:
     """Return rows that a model can be fitted on."""
-    if scheduled.dataset.classes is not None:
-        n_rows, rows = len(rows), without_lone_classes(rows, scheduled.dataset.y)
+    if there.dataset.classes is not None:
+        n_rows, rows = len(rows), without_lone_classes(rows, there.dataset.y)
         if len(rows) < n_rows:
             say(f"Left out of the fit, as each alone has its class there: {n_rows - len(rows)} row(s).")
-    return scheduled.rows.labelled.take(rows)
+    return there.labelled.take(rows)
+
+
+def _knowing_all(scheduled: Scheduled, reference: Reference) -> Reference:
+    """Return a reference that knows all labelled rows again, those outside of the window among them."""
+    there = scheduled.rows.labelled
+    return replace(reference, hashes=reference.hash(there.features, there.target))
 
 
 def study(
@@ -125,7 +125,7 @@ def study(
         return registry.numbered(begun.tags[MADE])
     if champion is not None:
         config = cheaper_config(config)
-    own = _taken(scheduled, rows)
+    own = taken(scheduled.rows, rows)
     dataset = own.dataset(scheduled.job.data.task)
     digest = study_hash(dataset, config)
     context = replace(
@@ -134,7 +134,10 @@ def study(
         job_key=key,
         flush_seconds=PATIENT_FLUSH_SECONDS,  # without a version nothing can be decided
     )
-    if champion is not None:
+    if champion is None:
+        assert context.reference is not None  # the job names a registered model
+        context = replace(context, reference=_knowing_all(scheduled, context.reference))
+    else:
         recipe = champion.reference.recipe
         context = replace(
             context,

@@ -129,7 +129,7 @@ def is_there(uri: str | None) -> bool:
         import mlflow
 
         database = database_file(uri or mlflow.get_tracking_uri())
-    return database is None or database.exists()
+        return database is None or database.exists()  # raises in a folder that may not be searched
 
 
 class Registry:
@@ -327,20 +327,23 @@ class Registry:
             with _clear_errors():
                 self._client.set_terminated(run_id, "KILLED")
 
-    def last_report(self, key: str = "") -> bytes | None:
-        """Return the report of the experiment's latest finished run, if there is one.
+    def last_report(self, job: str, run_key: str = "") -> bytes | None:
+        """Return the report of a job's latest finished run, if there is one.
 
         Parameters
         ----------
-        key : str
-            What the run's job key is, but for the digest at its end; empty: any.
+        job : str
+            Its name: other jobs may share the experiment.
+        run_key : str
+            That of the run; empty: any.
         """
-        condition, most, wanted = f"tags.`{ROLE}` = 'parent' and attributes.status = 'FINISHED'", 1, ".*"
-        if key:  # where a wildcard of SQL matches more, the newest is looked for among them
-            condition += f" and tags.`tuner.job_key` LIKE {quoted(key + '%')}"
-            most, wanted = MAX_DECISIONS, f"{re.escape(key)}[0-9a-f]{{12}}"
+        start = f"{job}+{run_key}-" if run_key else job  # see `Job.key`
+        wanted = re.escape(start) + ("" if run_key else r"(\+.*)?-") + "[0-9a-f]{12}"
+        # Where LIKE matches more, by a wildcard of SQL or as a name begins so, the newest is looked for.
+        condition = f"{tagged({ROLE: 'parent'})} and attributes.status = 'FINISHED'"
+        condition += f" and tags.`tuner.job_key` LIKE {quoted(start + '%')}"
         with _clear_errors():
-            runs = self._client.search_runs([self._experiment_id], condition, max_results=most)
+            runs = self._client.search_runs([self._experiment_id], condition, max_results=MAX_DECISIONS)
         found = (
             run for run in runs if re.fullmatch(wanted, run.data.tags.get("tuner.job_key", ""), re.DOTALL)
         )
