@@ -18,7 +18,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from tuner import ChecksFailedError, InputError, TuningConfig, tune
 from tuner._rows.data import make_dataset
 from tuner.checks import check_dataset, refuse, with_copies
-from tuner.checks._clocks import tells_time
+from tuner.checks._clocks import is_dated, tells_time
 from tuner.checks._features import Feature, centred_target, features
 from tuner.checks._giveaway import told_by
 from tuner.families.lightgbm import LightGBMFamily
@@ -158,6 +158,49 @@ def test_a_date_of_a_slow_series_is_no_leak():
     assert findings(X.assign(place=day), y, task="regression")["G003"].severity == "error"
     twice = pd.DataFrame({"x": rng.normal(size=800), "date": np.tile(date, 2)})
     assert "G003" not in findings(twice, np.tile(y, 2), task="regression")  # nor are rows of one day
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_unix_time_is_judged_as_the_date_it_is(unit):
+    """A row a minute and a slow target: G006 for dates and for their numbers, which are no leak and no id."""
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"x": rng.normal(size=1_500)})
+    y = np.sin(np.arange(1_500) / 200) + 0.01 * rng.normal(size=1_500)
+    stamps = pd.date_range("2023-03-01", periods=1_500, freq="min")
+    numbers = stamps.as_unit(unit).astype(np.int64)
+    for values in (stamps, numbers):
+        found = findings(X.assign(timestamp=values), y, task="regression")
+        assert {code: each.severity for code, each in found.items()} == {"G006": "warning"}
+        assert "`timestamp`" in found["G006"].title
+    found = findings(X.assign(place=numbers // 60), y, task="regression")  # no name of time
+    assert found["G003"].severity == "error"
+
+
+def test_a_time_that_is_filled_in_for_one_class_is_a_leak_as_a_number_too():
+    """G003: seconds since 1970, and 0 where there are none, of one class only."""
+    X, y = cancer()
+    seconds = 1_600_000_000 + np.random.default_rng(0).permutation(569) * 86_400
+    assert "`closed_time`" in findings(X.assign(closed_time=np.where(y == 1, seconds, 0)), y)["G003"].title
+    assert (
+        "`closed_time`" in findings(X.assign(closed_time=np.where(y == 1, seconds, np.nan)), y)["G003"].title
+    )
+    assert "G003" not in findings(X.assign(opened_time=seconds), y)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "expected"),
+    [
+        ("timestamp", [1.48e9, 1.5e9, 1.49e9], True),
+        ("timestamp", [1.48e18, 1.5e18, 1.49e18], True),
+        ("total_time", [60, 3600, 86_400], False),  # seconds that rise with the rows
+        ("total_time", [60, 3600, 1.5e9], False),
+        ("number", [1.48e9, 1.5e9, 1.49e9], False),  # no name of time
+        ("timestamp", [np.nan] * 3, False),
+    ],
+)
+def test_what_counts_from_1970_is_dated(name, values, expected):
+    """A duration lies far below, and the name must be one of time."""
+    assert is_dated(Feature(name, "numeric", np.array(values, dtype=float))) == expected
 
 
 @pytest.mark.parametrize("otherwise", [pd.NaT, pd.Timestamp("2099-12-31")])
@@ -347,6 +390,20 @@ def test_a_target_that_drifts_along_the_rows_is_found():
     assert findings(X, y)["G006"].severity == "warning"
     order = np.random.default_rng(0).permutation(len(y))
     assert "G006" not in findings(X.iloc[order], y.iloc[order])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_levels_of_groups_that_lie_together_are_no_drift(seed):
+    """G006: 40 farms of 8 rows each, farm by farm; a clock among the columns counts with groups, too."""
+    rng = np.random.default_rng(seed)
+    farm = np.repeat(np.arange(40), 8)
+    X = pd.DataFrame(rng.normal(size=(320, 3)), columns=["a", "b", "c"])
+    y = rng.normal(size=40)[farm] + rng.normal(size=320)
+    assert findings(X, y, task="regression")["G006"].severity == "warning"
+    assert "G006" not in findings(X, y, task="regression", groups=farm)
+    year = X.assign(year=2000 + np.tile(np.arange(8), 40))
+    found = findings(year, y + year["year"], task="regression", groups=farm)["G006"]
+    assert "`year`" in found.title
 
 
 def test_dates_of_the_future_are_found():

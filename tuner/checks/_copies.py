@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,14 +15,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tuner._rows.data import Dataset
+    from tuner._rows.table import Table
 
     Hashes = NDArray[np.uint64]
 
 MAX_CHANCE_ROWS = 20_000
 MAX_CHANCE_COLUMNS = 100
 SPARSE_PARTS = 32
+HASHED_CELLS = 2**18  # at a time: 2 MB, whatever the table's size
 LEAST_DISTINCT = 10  # rows; fewer cannot be divided without their copies
 NEAR_ROWS, NEAR_QUERIES = 3_000, 1_000
+NEAR_CELLS = 400_000  # of the queries: fewer rows of tables wider than 400 columns
+QUERIES_AT_ONCE = 50  # their differences to all rows fit a processor's cache
 NEAR = 0.1  # of the distance to the fifth neighbour
 MATTERS = 0.01  # share of rows
 
@@ -38,16 +43,15 @@ def find_copies(dataset: Dataset) -> IntArray | None:
     """
     if dataset.table.n_columns < 2:
         return None
-    by_column = _column_hashes(dataset)
     target = _mixed(np.asarray(dataset.y, dtype=np.float64), salt=0)
-    whole = by_column.sum(axis=1) + target
+    whole = _row_hashes(dataset.table) + target
     distinct, codes = np.unique(whole, return_inverse=True)
     if not LEAST_DISTINCT <= len(distinct) < dataset.n_rows:
         return None
     rows = sample(dataset.n_rows, MAX_CHANCE_ROWS, "copies")
     equal, nearly = _equal_pairs(whole[rows]), 0
-    for column in sample(by_column.shape[1], MAX_CHANCE_COLUMNS, "copied columns"):
-        nearly += _equal_pairs(whole[rows] - by_column[rows, column]) - equal
+    for column in _some_columns(dataset.table, rows).T:
+        nearly += _equal_pairs(whole[rows] - column) - equal
     return codes if nearly <= equal else None
 
 
@@ -88,7 +92,7 @@ def _straddle(dataset: Dataset, copies: IntArray) -> bool:
 
 def check_conflicts(dataset: Dataset) -> Finding | None:
     """G012: rows with equal features and different targets, and the error no model can avoid by it."""
-    _, codes, counts = np.unique(_column_hashes(dataset).sum(axis=1), return_inverse=True, return_counts=True)
+    _, codes, counts = np.unique(_row_hashes(dataset.table), return_inverse=True, return_counts=True)
     if len(counts) == dataset.n_rows:
         return None
     if dataset.task == "regression":
@@ -119,28 +123,32 @@ def check_near_copies(dataset: Dataset, columns: tuple[Feature, ...]) -> Finding
     """G002: rows ten times closer to another than their fifth neighbour, far more often than by chance.
 
     Around a point of a d-dimensional cloud, (d5 / d10)^d has median 1/2, which gives d, and a first neighbour
-    within a tenth of the fifth's distance has probability 1 - (1 - 0.1^d)^4.
+    within a tenth of the fifth's distance has probability 1 - (1 - 0.1^d)^4. Categories and gaps have no
+    dimension: the cloud is that of the numbers, and a near copy agrees in all of them, which makes it rarer.
 
     References
     ----------
     Facco et al. (2017), Estimating the intrinsic dimension of datasets by a minimal neighborhood information.
     """
     rows = sample(dataset.n_rows, NEAR_ROWS, "near")
-    _, first = np.unique(_column_hashes(dataset)[rows].sum(axis=1), return_index=True)
+    _, first = np.unique(_row_hashes(dataset.table, rows), return_index=True)
     rows = rows[np.sort(first)]
     if len(rows) < 50:
         return None
-    queries = sample(len(rows), NEAR_QUERIES, "near queries")
-    distances = _distances([Feature(each.name, each.kind, each.values[rows]) for each in columns], queries)
-    distances[np.arange(len(queries)), queries] = np.inf
-    nearest = np.argmin(distances, axis=1)
-    ordered = np.sqrt(np.partition(distances, (0, 4, 9), axis=1)[:, [0, 4, 9]])
-    usable = (ordered[:, 1] > 0) & (ordered[:, 2] > ordered[:, 1])
+    queries = sample(len(rows), min(NEAR_QUERIES, NEAR_CELLS // len(columns)), "near queries")
+    picked = [Feature(each.name, each.kind, each.values[rows]) for each in columns]
+    distances, own = _distances(picked, queries), np.arange(len(queries))
+    distances[own, queries] = np.inf
+    fifth, tenth = np.sqrt(np.partition(distances, (4, 9), axis=1)[:, [4, 9]]).T
+    usable = (fifth > 0) & (tenth > fifth)
     if usable.sum() < 50:
         return None
-    dimension = np.log(0.5) / np.log(np.median(ordered[usable, 1] / ordered[usable, 2]))
+    dimension = np.log(0.5) / np.log(np.median(fifth[usable] / tenth[usable]))
     by_chance = 1 - (1 - NEAR**dimension) ** 4
-    near = (ordered[:, 0] < NEAR * ordered[:, 1]) & np.isfinite(ordered[:, 0])
+    kinds = _kinds(picked)
+    distances[kinds[queries, None] != kinds] = np.inf
+    nearest = np.argmin(distances, axis=1)
+    near = np.sqrt(distances[own, nearest]) < NEAR * fifth
     if dataset.groups is not None:  # relatives within a group stay together
         groups = dataset.groups[rows]
         near &= groups[queries] != groups[nearest]
@@ -158,49 +166,80 @@ def check_near_copies(dataset: Dataset, columns: tuple[Feature, ...]) -> Finding
 
 
 def _distances(columns: list[Feature], queries: IntArray) -> FloatArray:
-    """Return squared distances of the queried rows to all, numbers in units of their spread."""
+    """Return squared distances of the queried rows to all in the numbers, in units of their spread."""
+    scaled = [_scaled(column.values) for column in columns if column.kind != "categorical"]
     total = np.zeros((len(queries), len(columns[0].values)), dtype=np.float32)
-    for column in columns:
-        values = column.values
-        missing = np.isnan(values)
-        if column.kind == "categorical":
-            codes = np.where(missing, -1, values)
-            total += np.not_equal(codes[queries, None], codes)
-            continue
-        if missing.all():
-            continue
-        spread = np.nanstd(values)
-        scaled = np.clip(np.where(missing, 0.0, (values - np.nanmean(values)) / (spread or 1.0)), -5, 5)
-        difference = (scaled[queries, None] - scaled).astype(np.float32)
-        total += difference * difference
-        if missing.any():
-            total += np.not_equal(missing[queries, None], missing)
+    for start in range(0, len(queries), QUERIES_AT_ONCE):
+        some, part = queries[start : start + QUERIES_AT_ONCE], total[start : start + QUERIES_AT_ONCE]
+        for values in scaled:
+            difference = (values[some, None] - values).astype(np.float32)
+            difference *= difference
+            part += difference
     return total
 
 
-def _column_hashes(dataset: Dataset) -> Hashes:
-    """Return a hash of every cell, shape (n_rows, n_columns); a row's is their sum (modulo 2^64)."""
-    table = dataset.table
+def _scaled(values: FloatArray) -> FloatArray:
+    missing = np.isnan(values)
+    if missing.all():
+        return np.zeros(len(values))
+    spread = np.nanstd(values) or 1.0
+    return np.clip(np.where(missing, 0.0, (values - np.nanmean(values)) / spread), -5, 5)
+
+
+def _kinds(columns: list[Feature]) -> Hashes:
+    """Return a hash of every row's categories and of where it has gaps."""
+    total = np.zeros(len(columns[0].values), dtype=np.uint64)
+    for i, column in enumerate(columns):
+        told = column.values if column.kind == "categorical" else np.isnan(column.values).astype(np.float64)
+        total += _mixed(told, salt=i + 1)
+    return total
+
+
+def _row_hashes(table: Table, rows: IntArray | None = None) -> Hashes:
+    """Return a hash of every row, the sum (modulo 2^64) of those of its cells."""
+    every = np.arange(table.n_rows) if rows is None else rows
+    return np.concatenate([cells.sum(axis=1) for cells in _cell_hashes(table, every)])
+
+
+def _some_columns(table: Table, rows: IntArray) -> Hashes:
+    """Return the hashes of the cells of at most ``MAX_CHANCE_COLUMNS`` columns."""
+    parts = (
+        cells[:, sample(cells.shape[1], MAX_CHANCE_COLUMNS, "copied columns")]
+        for cells in _cell_hashes(table, rows)
+    )
+    return np.concatenate(list(parts))
+
+
+def _cell_hashes(table: Table, rows: IntArray) -> Iterator[Hashes]:
+    """Yield the hashes of all cells of some of the rows, shape (some rows, n_columns), in their order."""
+    width = table.n_columns
+    if table.is_sparse:
+        width = SPARSE_PARTS + table.categorical.shape[1] + table.numeric.nnz // table.n_rows
+    step = max(1, HASHED_CELLS // width)
+    for start in range(0, len(rows), step):
+        yield _hashed(table.take(rows[start : start + step]))
+
+
+def _hashed(table: Table) -> Hashes:
     if not table.is_sparse:
         numbers = np.hstack([table.numeric, table.categorical])
-        return np.stack([_mixed(column, salt=i + 1) for i, column in enumerate(numbers.T)], axis=1)
+        return _mixed(numbers, salt=np.arange(1, numbers.shape[1] + 1))
     # Zeros hash to 0, so the sum over the stored cells is that over all; columns share ``SPARSE_PARTS`` sums.
     entries = table.numeric.tocoo()
     n_parts = min(SPARSE_PARTS, table.numeric.shape[1])
-    hashes = np.zeros((dataset.n_rows, n_parts), dtype=np.uint64)
+    hashes = np.zeros((table.n_rows, n_parts), dtype=np.uint64)
     odd = 2 * entries.col.astype(np.uint64) + np.uint64(1)
     cells = _mixed(entries.data.astype(np.float64), salt=1) * odd
     cells[entries.data == 0] = 0
     np.add.at(hashes, (entries.row, entries.col % n_parts), cells)
-    codes = [_mixed(column.astype(np.float64), salt=i + 2) for i, column in enumerate(table.categorical.T)]
-    return np.column_stack([hashes, *codes])
+    return np.hstack([hashes, _mixed(table.categorical, salt=np.arange(2, table.categorical.shape[1] + 2))])
 
 
-def _mixed(values: FloatArray, *, salt: int) -> Hashes:
-    """Hash floats to 64 bits; equal numbers alike, missing ones too (splitmix64)."""
+def _mixed(values: FloatArray | IntArray, *, salt: int | IntArray) -> Hashes:
+    """Hash numbers to 64 bits; equal ones alike, missing ones too (splitmix64)."""
     clean = np.where(np.isnan(values), np.nan, values + 0.0)  # one NaN, one zero
     bits = np.ascontiguousarray(clean, dtype=np.float64).view(np.uint64)
-    bits = bits + np.uint64((salt * 0x9E3779B97F4A7C15) % 2**64)
+    bits = bits + np.asarray(salt, dtype=np.uint64) * np.array(0x9E3779B97F4A7C15, dtype=np.uint64)
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     mixed: Hashes = bits ^ (bits >> np.uint64(31))

@@ -7,13 +7,14 @@ import numpy as np
 from tuner._records import Finding
 from tuner._rows.data import Dataset
 from tuner._types import FloatArray
-from tuner.checks._features import Feature, Rows
+from tuner.checks._features import Feature, Rows, sample
 
 LEAST_LEVELS, MOST_ROWS_A_LEVEL = 20, 20.0
 LEAST_PAIRS = 50
 FAR = 50  # rows: as far apart, drift is the same and the entity is another
 ALIKE_WITHIN_KEY, ALIKE_IN_ORDER = 0.1, 0.7  # of the difference between entities
 LEAST_ALIKE = 3  # columns; one or two go with many a measurement
+MOST_OTHERS = 50  # columns a key is compared with
 PLACE_COUNTS = 2  # columns: rows that stand together in the table were taken down together
 LEAST_ALIKE_SHARE = 0.25  # of the columns, in rows that merely follow each other
 
@@ -31,7 +32,9 @@ def check_groups(dataset: Dataset, rows: Rows) -> Finding | None:
     place = np.linspace(0, 1, len(rows.target)) if dataset.time is None else None
     found = {}
     for i, column in enumerate(rows.features):
-        alike = _alike_within(column, columns[:i] + columns[i + 1 :], place)
+        others = columns[:i] + columns[i + 1 :]
+        picked = sample(len(others), MOST_OTHERS, "others of a key")
+        alike = _alike_within(column, [others[j] for j in picked], place)
         if alike >= LEAST_ALIKE:
             found[column.name] = alike, len(np.unique(column.values))
     if found:
