@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from threading import Barrier
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,11 +14,17 @@ from tuner._claims import bbc as _bbc
 from tuner._claims import replay as _replay
 from tuner._claims.bbc import _bootstrap_counts, bbc, flatters
 from tuner._claims.claims import Build
-from tuner._claims.replay import within_reach
+from tuner._claims.replay import Replay, within_reach
 from tuner._folds.splits import Fold, FoldPlan, plan_choosing
+from tuner._line import claim as _claim
+from tuner._line.claim import claim
+from tuner._line.clock import Clock
+from tuner._line.election import Turn
 from tuner._metrics.metrics import resolve_metric
+from tuner._process.deadline import Deadline
 from tuner._rows.data import make_dataset
 from tuner._trials.bench import Bench
+from tuner._trials.trials import Place
 
 
 @pytest.fixture
@@ -202,6 +210,88 @@ def test_bbc_is_the_same_in_blocks(noise, monkeypatch, make_settings):
     assert replace(blocks, paid=whole.paid) == whole
     assert blocks.paid.difference == pytest.approx(whole.paid.difference)  # sums in another order
     assert replace(blocks.paid, difference=whole.paid.difference) == whole.paid
+
+
+@pytest.fixture
+def ranked(noise):
+    """Return the same guessers on a bench of ranks, which flatter."""
+    bench, trials, predictions, _ = noise
+    return trials[:8], predictions, replace(bench, metric=resolve_metric("roc_auc", "binary"))
+
+
+def test_bbc_ends_with_its_time_after_a_hundred_bootstraps(ranked, monkeypatch, make_settings):
+    """The first hundred of the same draws count, for what is taken off as well."""
+    settings = make_settings("binary", final="refit")
+    late = bbc(*ranked, settings, default=0, deadline=Deadline.after(0.0))
+    assert late.notes == ("The estimate is by 100 bootstraps instead of 300: no time was left.",)
+    monkeypatch.setattr(
+        _bbc,
+        "_bootstrap_counts",
+        lambda dataset, seed, n_bootstraps=100, **_: _bootstrap_counts(dataset, seed, n_bootstraps),
+    )
+    assert bbc(*ranked, settings, default=0) == late
+
+
+def test_bbc_counts_all_bootstraps_that_time_was_left_for(ranked, monkeypatch, make_settings):
+    """Time is up when the clock is looked at for the third time, 25 bootstraps after each of the others."""
+    looks = iter([False, False, True])
+    monkeypatch.setattr(Deadline, "reached", property(lambda _: next(looks)))
+    estimates = bbc(*ranked, make_settings("binary"), default=0, deadline=Deadline.after(60.0))
+    assert estimates.notes == ("The estimate is by 150 bootstraps instead of 300: no time was left.",)
+
+
+@pytest.mark.parametrize("final", ["ensemble", "refit"])
+def test_bbc_is_the_same_where_time_suffices(final, ranked, make_settings):
+    """A look at the clock now and then changes no number."""
+    settings = make_settings("binary", final=final)
+    whole = bbc(*ranked, settings, default=0)
+    assert whole.notes == ()
+    assert bbc(*ranked, settings, default=0, deadline=Deadline.after(600.0)) == whole
+
+
+def test_mixtures_are_scored_side_by_side(ranked, monkeypatch, make_settings):
+    """Two threads score a mixture each at one time; the losses are those of a single thread."""
+    trials, predictions, bench = ranked
+    mixtures = [((0, 1.0),), ((1, 0.5), (2, 0.5))]
+    counts = np.ones((2, 100), dtype=bool)
+    alone = Replay(trials, predictions, bench, make_settings("binary", n_jobs=1))
+    expected = alone.losses(mixtures, counts, counts)
+    met, scored = Barrier(2), Replay._scored
+
+    def meet(*args):
+        met.wait(timeout=5.0)
+        return scored(*args)
+
+    monkeypatch.setattr(Replay, "_scored", meet)
+    both = Replay(trials, predictions, bench, make_settings("binary", n_jobs=2))
+    assert both.losses(mixtures, counts, counts).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize(
+    ("estimate", "end"),
+    [
+        ("bbc", 94.0),  # 3 of 100 s for the conclusion and 3 for the probes
+        ("crossfit", 97.0),  # no time was left for it; bbc instead, the probes then have none
+    ],
+)
+def test_bootstraps_end_with_their_reserve(estimate, end, ranked, monkeypatch, make_settings):
+    """They have 5 percent of the budget that no fit may use; instead of crossfit those of the probes."""
+    trials, predictions, bench = ranked
+    heard = []
+
+    def noted(*_, deadline, **__):
+        heard.append(deadline.at)
+        raise TimeoutError
+
+    monkeypatch.setattr(_claim, "bbc", noted)
+    settings = replace(
+        make_settings("binary", time_budget=100.0), estimate=estimate, outer_share=0.3, or_bbc=True
+    )
+    search = SimpleNamespace(trials=[replace(trials[0], shortened=True)], predictions=predictions, default=0)
+    turn = Turn(Place("study", "search"), Clock(0.0, settings, tracking=False).end, print)
+    with pytest.raises(TimeoutError):
+        claim(SimpleNamespace(settings=settings), SimpleNamespace(search=search, bench=bench), turn)
+    assert heard == [pytest.approx(end)]
 
 
 def test_trials_beyond_reach_are_those_behind_in_every_bootstrap():

@@ -98,6 +98,16 @@ def test_an_overrun_counts_the_wait_for_mlflow(rows, result, monkeypatch):
     assert "The run took" not in told[0]
 
 
+def test_an_overrun_may_be_of_the_estimate(rows, result, monkeypatch):
+    """What took a run of 10 s to 30 is not known: a step, or bootstraps."""
+    monkeypatch.setattr(_listeners, "monotonic", lambda: 30.0)
+    late = replace(result, time_budget=10.0)
+    with pytest.warns(
+        TimeBudgetWarning, match=r"one penalty\), or bootstraps of the estimate, took longer than the time"
+    ):
+        ended(rows, late, lambda *_, **__: NOTHING, config=replace(CONFIG, time_budget=10.0))
+
+
 def test_what_mlflow_misses_is_where_it_is_said_to_be(rows, result, tmp_path, make_settings):
     """Without a trial store the trials end with the process: the result alone has them."""
 

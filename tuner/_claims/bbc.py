@@ -19,6 +19,7 @@ from tuner._claims.estimate import LEVEL, Estimates, compare
 from tuner._claims.replay import Mixture, Replay
 from tuner._metrics.metrics import Metric
 from tuner._options.settings import Settings
+from tuner._process.deadline import Deadline
 from tuner._records import TrialRecord
 from tuner._rows.data import Dataset
 from tuner._seeds import child_seed
@@ -27,9 +28,12 @@ from tuner._trials.bench import Bench
 from tuner._types import FloatArray, IntArray
 
 N_BOOTSTRAPS = 300
+LEAST_BOOTSTRAPS = 100  # whatever the time: the ends of an interval are hardly known by fewer
+AT_A_TIME = 25  # bootstraps between two looks at the clock
 N_PROBES = 30  # bootstraps that tell which trials the others can do without
 MAX_CELLS = 2**23  # of bootstraps drawn at a time, in rows
 FEW_ROWS = 1_000  # crossfit costs little on
+NO_DEADLINE = Deadline()
 
 
 def bbc(
@@ -39,6 +43,7 @@ def bbc(
     settings: Settings,
     *,
     default: int,
+    deadline: Deadline = NO_DEADLINE,
 ) -> Estimates:
     """Bootstrap bias corrected cross-validation over the held-out predictions of the search trials.
 
@@ -69,6 +74,8 @@ def bbc(
         Held-out predictions of trials by number, one array a fold of ``bench``; trials without are left out.
     default : int
         Number of the named default's trial.
+    deadline : Deadline
+        When no more bootstraps begin, once there are `LEAST_BOOTSTRAPS`.
     """
     eligible = [trial for trial in trials if trial.number in predictions]
     replay = Replay(eligible, predictions, bench, settings)
@@ -76,23 +83,28 @@ def bbc(
     replay.drop_beyond_reach(draws(N_PROBES))
     plain: Mixture = (([trial.number for trial in eligible].index(default), 1.0),)
     (chosen,) = replay.choose(replay.every_row)
-    left_out, is_same = _left_out(replay, draws(), plain)
+    at_most = N_BOOTSTRAPS if deadline.at is None else AT_A_TIME
+    left_out = _left_out(replay, draws(at_most=at_most), chosen, plain, deadline)
     tuned, plainly = (
         _Arm(
-            losses if bench.metric.judges_rows else losses + replay.flattery(mixture, draws()),
+            losses if bench.metric.judges_rows else losses + replay.flattery(mixture, fixed),
             replay.losses_of_units(mixture),
             replay.apparent_loss(mixture),
         )
-        for mixture, losses in zip((chosen, plain), left_out, strict=True)
+        for mixture, losses, fixed in (
+            (chosen, left_out.tuned, left_out.chosen),
+            (plain, left_out.default, left_out.plain),
+        )
     )
     train_rows = bench.plan.train_rows
     trained = f"trained on about {round(train_rows)} rows"
     what = "the procedure" if settings.final == "ensemble" else "the selected configuration"
     return Estimates(
         tuned.estimate(bench.metric, f"{what}, {trained}, choice among {len(eligible)} trials included"),
-        plainly.estimate(bench.metric, f"the default, {trained}"),
-        _compared(tuned, plainly, bench.metric, is_same=is_same),
+        plainly.estimate(bench.metric, f"the default, a single fit {trained}"),
+        _compared(tuned, plainly, bench.metric, is_same=left_out.is_same),
         Build(train_rows, 1.0),
+        notes=_shortened(len(left_out.tuned)),
         apparent_loss=tuned.apparent_loss,
         default_apparent_loss=plainly.apparent_loss,
     )
@@ -129,17 +141,51 @@ class _Arm:
         )
 
 
-def _left_out(replay: Replay, draws: Iterable[IntArray], plain: Mixture) -> tuple[list[FloatArray], bool]:
-    """Return what each bootstrap's choice, and the default, lose on its rows left out.
+@dataclass(frozen=True, eq=False)
+class _LeftOut:
+    """Losses on the rows left out of each bootstrap, all of shape (n_bootstraps,).
 
-    And whether every bootstrap chose the default.
+    Attributes
+    ----------
+    tuned, default : array
+        Of what the bootstrap chose, and of the default, thresholds chosen on its rows.
+    chosen, plain : array
+        Of what is chosen on all rows, and of the default, thresholds chosen on all: what these flatter by.
+        Empty for a metric that judges rows, which does not flatter.
+    is_same : bool
+        Whether every bootstrap chose the default.
     """
-    blocks, is_same = [], True
+
+    tuned: FloatArray
+    default: FloatArray
+    chosen: FloatArray
+    plain: FloatArray
+    is_same: bool
+
+
+def _left_out(
+    replay: Replay, draws: Iterable[IntArray], chosen: Mixture, plain: Mixture, deadline: Deadline
+) -> _LeftOut:
+    """Score each bootstrap's choice on its rows left out, until all are scored or time is up."""
+    blocks, is_same, n_scored = [], True, 0
     for drawn in draws:
         mixtures = replay.choose(drawn)
         is_same = is_same and all(mixture == plain for mixture in mixtures)
-        blocks.append([replay.losses(each, drawn, drawn == 0) for each in (mixtures, [plain] * len(drawn))])
-    return [np.concatenate(each) for each in zip(*blocks, strict=True)], is_same
+        judged = drawn == 0
+        of_drawn = [replay.losses(each, drawn, judged) for each in (mixtures, [plain] * len(drawn))]
+        blocks.append([*of_drawn, *(replay.fixed_losses(each, judged) for each in (chosen, plain))])
+        n_scored += len(drawn)
+        if n_scored >= LEAST_BOOTSTRAPS and deadline.reached:
+            break
+    tuned, default, of_chosen, of_plain = (np.concatenate(each) for each in zip(*blocks, strict=True))
+    return _LeftOut(tuned, default, of_chosen, of_plain, is_same)
+
+
+def _shortened(n_bootstraps: int) -> tuple[str, ...]:
+    """Note how many bootstraps there was time for, where not for all."""
+    if n_bootstraps == N_BOOTSTRAPS:
+        return ()
+    return (f"The estimate is by {n_bootstraps} bootstraps instead of {N_BOOTSTRAPS}: no time was left.",)
 
 
 def _compared(tuned: _Arm, default: _Arm, metric: Metric, *, is_same: bool) -> Paid:
@@ -171,12 +217,17 @@ def flatters(metric: Metric, n_rows: int) -> bool:
     return not metric.judges_rows and n_rows <= FEW_ROWS
 
 
-def _bootstrap_counts(dataset: Dataset, seed: int, n_bootstraps: int = N_BOOTSTRAPS) -> Iterator[IntArray]:
-    """Draw how often each row is in each bootstrap, (n_bootstraps, n_rows) a block; groups whole."""
+def _bootstrap_counts(
+    dataset: Dataset, seed: int, n_bootstraps: int = N_BOOTSTRAPS, *, at_most: int = N_BOOTSTRAPS
+) -> Iterator[IntArray]:
+    """Draw how often each row is in each bootstrap, (n_bootstraps, n_rows) a block; groups whole.
+
+    Blocks of at most ``at_most`` bootstraps cut one stream: they draw what a single block would.
+    """
     generator = np.random.default_rng(seed)
     units = np.arange(dataset.n_rows) if dataset.units is None else _numbered(dataset.units)
     n_units = int(units.max()) + 1
-    size = max(1, MAX_CELLS // dataset.n_rows)
+    size = max(1, min(at_most, MAX_CELLS // dataset.n_rows))
     for start in range(0, n_bootstraps, size):
         block = np.empty((min(size, n_bootstraps - start), dataset.n_rows), dtype=np.uint16)
         for row in block:

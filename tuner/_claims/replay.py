@@ -96,13 +96,21 @@ class Replay:
         of_each: BoolArray = np.equal(self._units, names[:, np.newaxis])
         return self.losses([mixture] * len(names), self.every_row, of_each)
 
-    def flattery(self, mixture: Mixture, draws: Iterable[IntArray]) -> float:
+    def fixed_losses(self, mixture: Mixture, judged: Counts) -> FloatArray:
+        """Return the loss of one mixture on the rows that judge it; none where `flattery` needs none.
+
+        At the threshold that is best on all rows.
+        """
+        if self._metric.judges_rows:
+            return np.empty(0)
+        return self.losses([mixture] * len(judged), self.every_row, judged)
+
+    def flattery(self, mixture: Mixture, left_out: FloatArray) -> float:
         """Return what rows left out of bootstraps flatter a metric that is no mean over rows.
 
-        See `tuner._claims.bbc.bbc`.
+        See `tuner._claims.bbc.bbc`; ``left_out`` are the mixture's `fixed_losses` on them.
         """
-        blocks = [self.losses([mixture] * len(drawn), self.every_row, drawn == 0) for drawn in draws]
-        less = self.apparent_loss(mixture) - float(fold_mean(np.concatenate(blocks)))
+        less = self.apparent_loss(mixture) - float(fold_mean(left_out))
         return less * (1 + 1 / (np.e - 1))
 
     def losses(self, mixtures: Sequence[Mixture], counts: Counts, judged: Counts) -> FloatArray:
@@ -115,14 +123,20 @@ class Replay:
         places: dict[Mixture, list[int]] = {}
         for place, mixture in enumerate(mixtures):
             places.setdefault(mixture, []).append(place)
-        for mixture, rows in places.items():
+
+        def of_one(mixture: Mixture) -> FloatArray:
+            rows = places[mixture]
             mixed = [self._mixed(mixture, index) for index in range(len(self._folds))]
             losses = self._scored(mixed, judged[rows])
             if losses.shape[1] > 1:
                 chose = counts if len(counts) == 1 else counts[rows]
                 best = np.argmin(fold_mean(self._fold_losses(mixed, chose)), axis=1)
                 losses = np.take_along_axis(losses, np.broadcast_to(best, len(rows))[:, None], axis=1)
-            found[rows] = losses[:, 0]
+            return losses[:, 0]
+
+        with ThreadPoolExecutor(self._n_workers, thread_name_prefix="bbc") as pool:
+            for rows, losses in zip(places.values(), pool.map(of_one, places), strict=True):
+                found[rows] = losses
         return found
 
     def _mixed(self, mixture: Mixture, fold: int) -> FloatArray:

@@ -15,6 +15,7 @@ from tuner._finals.finals import Finals
 from tuner._finals.pace import crossfit_passes
 from tuner._line.checked import Checked
 from tuner._line.choice import Choice, choose, choosing_plan, elect_without
+from tuner._line.clock import BBC_SHARE, PROBE_SHARE
 from tuner._line.election import Turn
 from tuner._options.settings import LEAST_CROSSFIT_FOLDS, Settings
 from tuner._process.deadline import Deadline
@@ -35,22 +36,33 @@ def claim(checked: Checked, choice: Choice, turn: Turn) -> Claim:
 def _estimated(checked: Checked, choice: Choice, turn: Turn) -> Claim:
     settings = checked.settings
     if settings.estimate == "bbc":
-        return _by_bootstraps(choice, settings)
+        return _by_bootstraps(choice, settings, turn.deadline)
     if not settings.outer_share:
         return None, ()
     estimates, notes = _by_outer_folds(checked, choice, turn)
     if estimates is None and settings.or_bbc:
-        estimates, more = _by_bootstraps(choice, settings)
+        estimates, more = _by_bootstraps(choice, settings, turn.deadline)
         notes = (*notes, "bbc estimates instead, which flatters this metric on few rows.", *more)
     return estimates, notes
 
 
-def _by_bootstraps(choice: Choice, settings: Settings) -> Claim:
-    """Estimate over the search's predictions, the default's among them."""
+def _by_bootstraps(choice: Choice, settings: Settings, end: Deadline) -> Claim:
+    """Estimate over the search's predictions, the default's among them.
+
+    Until the reserve after ``end`` is used up: their own, or instead of outer folds that of the probes.
+    """
     search = choice.search
     if search.default not in search.predictions:  # of an interrupted run, without time to fit it again
         return None, ("No estimate: no time was left to predict with the default again.",)
-    estimates = bbc(search.trials, search.predictions, choice.bench, settings, default=search.default)
+    reserve = (BBC_SHARE if settings.estimate == "bbc" else PROBE_SHARE) * (settings.time_budget or 0.0)
+    estimates = bbc(
+        search.trials,
+        search.predictions,
+        choice.bench,
+        settings,
+        default=search.default,
+        deadline=end.earlier(-reserve),
+    )
     estimates = replace(estimates, paid=_as_delivered(estimates, choice.finals))
     if {each.number for each in choice.finals.nominations} <= search.predictions.keys():
         return estimates, ()

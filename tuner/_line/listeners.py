@@ -260,9 +260,9 @@ def _with_overrun(result: TuningResult, tuned_seconds: float) -> TuningResult:
         note += f"MLflow took the last {result.seconds - tuned_seconds:.1f} s."
     else:
         note += (
-            "a step that cannot be divided (a fold's preparation, one boosting round, one penalty) took "
-            f"longer than the time left. Set `time_budget` to at least {math.ceil(result.seconds)}, or tune "
-            "on fewer rows."
+            "a step that cannot be divided (a fold's preparation, one boosting round, one penalty), or "
+            "bootstraps of the estimate, took longer than the time left. Set `time_budget` to at least "
+            f"{math.ceil(result.seconds)}, or tune on fewer rows."
         )
     return replace(result, notes=(*result.notes, note))
 
