@@ -81,12 +81,15 @@ def test_the_serving_time_is_that_of_raw_rows(table: Any, monkeypatch: pytest.Mo
 def test_rows_that_cannot_be_read_alone_fail_no_measurement(
     n_gaps: int, read: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A text with digits is a gap among dates, but refused alone: a later row or encoded ones are timed."""
+    """One of more gaps among dates than are known again is refused alone: later or encoded rows are timed."""
     days = [str(day.date()) for day in pd.date_range("2024-01-01", periods=20)]
     frame = pd.DataFrame({"a": np.arange(20.0), "day": ["00/00/0000"] * n_gaps + days[n_gaps:]})
     frame = pd.concat([frame, pd.DataFrame({"a": np.arange(5.0), "day": days[:5]})])
     dataset = make_dataset(frame, np.arange(25.0))
-    assert [column.kind for column in dataset.schema.columns] == ["numeric", "datetime"]
+    number, day = dataset.schema.columns
+    assert (number.kind, day.kind, day.gaps) == ("numeric", "datetime", ("00/00/0000",))
+    schema = replace(dataset.schema, columns=(number, replace(day, gaps=())))
+    dataset = replace(dataset, schema=schema)
     model = delivered(dataset)
     with pytest.raises(InputError, match="held dates"):
         model.predict(frame[:1])
