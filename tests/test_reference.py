@@ -84,9 +84,14 @@ def test_a_recipe_names_the_largest_share_first():
 def test_a_measured_promise_turns_losses_into_natural_units():
     """An AUC loss of .2 [.15, .3] is an AUC of .8 [.7, .85]; winner and study stay."""
     promise = Promise("roc_auc", None, None, None, None, None, None, None, None, {"family": "linear"}, 3, "s")
-    measured = measured_promise(promise, METRICS["roc_auc"], Interval(0.2, 0.15, 0.3), 0.95, n_rows=80)
+    measured = measured_promise(
+        promise, METRICS["roc_auc"], "worst_slice", Interval(0.2, 0.15, 0.3), 0.95, n_rows=80
+    )
     assert (measured.value, measured.low, measured.high) == pytest.approx((0.8, 0.7, 0.85))
-    assert measured.interval == Interval(0.2, 0.15, 0.3)
+    assert measured.interval_of("roc_auc", "worst_slice") == Interval(0.2, 0.15, 0.3)
+    assert measured.interval_of("roc_auc", "mean") is None  # the loss of all rows was not promised
+    assert measured.interval_of("log_loss", "worst_slice") is None
+    assert promise.interval_of("roc_auc", "mean") is None  # nothing was
     assert (measured.method, measured.n_models, measured.study) == ("holdout", 3, "s")
 
 

@@ -231,10 +231,10 @@ def decided_in(folder: Path) -> str:
     return str(retune_job(folder / "job.toml").summary["run_id"])
 
 
-def add_unlabelled(folder: Path) -> None:
+def add_unlabelled(folder: Path, size: float = 9.0) -> None:
     """Append a row without a label."""
     rows = pd.read_csv(folder / "rows.csv")
-    pd.concat([rows, pd.DataFrame({"size": [9.0]})]).to_csv(folder / "rows.csv", index=False)
+    pd.concat([rows, pd.DataFrame({"size": [size]})]).to_csv(folder / "rows.csv", index=False)
 
 
 @MLFLOW_WARNS
@@ -242,7 +242,7 @@ def add_unlabelled(folder: Path) -> None:
     "movement", [None, Movement(n_new_rows=49, is_judged=False)], ids=["first", "few labels"]
 )
 def test_a_decided_key_looks_at_more_rows_without_labels(tmp_path, registry, monkeypatch, movement):
-    """Labels come monthly, calls every night: the same key is decided anew, once for each number of them."""
+    """Labels come monthly, calls every night: the same key is decided anew, once for all that is there."""
     decide_so(monkeypatch, Verdict("not needed", "nothing moved", movement))
     registry.point("champion", add_version(registry))
     first = decided_in(tmp_path)
@@ -250,6 +250,10 @@ def test_a_decided_key_looks_at_more_rows_without_labels(tmp_path, registry, mon
     add_unlabelled(tmp_path)
     second = decided_in(tmp_path)
     assert decided_in(tmp_path) == second != first
+    rows = pd.read_csv(tmp_path / "rows.csv")
+    rows.iloc[:-1].to_csv(tmp_path / "rows.csv", index=False)
+    add_unlabelled(tmp_path, size=8.0)  # as many, others
+    assert decided_in(tmp_path) not in (first, second)
 
 
 @MLFLOW_WARNS

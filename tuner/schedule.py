@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from tuner._jobs.file import Job, check_run_key
 from tuner._line.checked import check_run
@@ -51,15 +54,15 @@ __all__ = ["RetuneOutcome", "check_job", "report_job", "retune_job", "rollback_j
 
 RETUNE, ROLLBACK = "retune", "rollback"
 COMMAND = "tuner.command"  # tag of a decision: which of the two
-UNLABELLED = "tuner.n_unlabelled"  # tag of a decision that another number of them might change
+UNLABELLED = "tuner.unlabelled"  # tag of a decision that other rows without a target might change
 
 
 def retune_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str = "") -> RetuneOutcome:
     """Refit a champion if rows moved or came, search if that is not enough, promote only what is better.
 
     A key (job, run key, rows, space, metric, folds and seed) is decided once: called again, its decision is
-    returned. It is decided anew where there is no champion any more, or there are more or fewer rows without
-    a target and these are looked at. A call that was killed is continued from what its decision began with,
+    returned. It is decided anew where there is no champion any more, or there are other rows without a target
+    and these are looked at. A call that was killed is continued from what its decision began with,
     whatever the aliases say by then; where another decision has followed, it is begun anew.
 
     Parameters
@@ -90,8 +93,8 @@ def retune_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str 
     key = job.key(run_key, study_hash(rows.dataset, config))
     with _locked(job):
         registry = open_registry(job, config)
-        begun, n_unlabelled = registry.decision(key), str(len(rows.unlabelled))
-        if begun is not None and begun.is_finished and _stands(registry, begun, n_unlabelled):
+        begun, unlabelled = registry.decision(key), _digest(rows.unlabelled)
+        if begun is not None and begun.is_finished and _stands(registry, begun, unlabelled):
             return RetuneOutcome.from_json(registry.file(begun.run_id, "decision/decision.json").decode())
         left = _open_rollback(registry)
         if left is not None:
@@ -110,14 +113,20 @@ def retune_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str 
         if verdict.made is not None:
             _deliver(registry, begun, verdict.made, promotes=verdict.decision == "promoted")
         if _looks_further(verdict, job):
-            registry.note(begun.run_id, [Tag(UNLABELLED, n_unlabelled)])
+            registry.note(begun.run_id, [Tag(UNLABELLED, unlabelled)])
         return _finished(job, registry, begun, verdict, label, started)
 
 
-def _stands(registry: Registry, decided: DecisionRun, n_unlabelled: str) -> bool:
+def _digest(rows: pd.DataFrame) -> str:
+    """Return what tells tables of rows apart."""
+    hashes = pd.util.hash_pandas_object(rows.astype(str), index=False)
+    return hashlib.sha256(hashes.to_numpy().tobytes()).hexdigest()[:12]
+
+
+def _stands(registry: Registry, decided: DecisionRun, unlabelled: str) -> bool:
     """Whether a decision is still what its key comes to: there is a champion, and nothing more to look at."""
-    known = decided.tags.get(UNLABELLED, n_unlabelled)
-    return known == n_unlabelled and registry.version(CHAMPION) is not None
+    known = decided.tags.get(UNLABELLED, unlabelled)
+    return known == unlabelled and registry.version(CHAMPION) is not None
 
 
 def _looks_further(verdict: Verdict, job: Job) -> bool:

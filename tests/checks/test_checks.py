@@ -194,6 +194,7 @@ def test_a_time_that_is_filled_in_for_one_class_is_a_leak_as_a_number_too():
         ("timestamp", [1.48e18, 1.5e18, 1.49e18], True),
         ("total_time", [60, 3600, 86_400], False),  # seconds that rise with the rows
         ("total_time", [60, 3600, 1.5e9], False),
+        ("elapsed_time", [1.5e8, 9e8, 4e9], False),  # .15 to 4 s in ns
         ("number", [1.48e9, 1.5e9, 1.49e9], False),  # no name of time
         ("timestamp", [np.nan] * 3, False),
     ],

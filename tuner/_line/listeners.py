@@ -142,7 +142,7 @@ class Listeners:
 
     def _summary(self, result: TuningResult) -> RunSummary:
         pictures = draw(result)
-        promise = promise_of(result, self.metric)
+        promise = promise_of(result, self.metric, self.config.aggregate)
         return RunSummary(
             params=_report.params(result, self.config),
             metrics=_report.metrics(result),

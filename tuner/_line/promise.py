@@ -12,7 +12,7 @@ from tuner._records import Recipe
 from tuner._report.result import TuningResult
 
 
-def promise_of(result: TuningResult, metric: Metric) -> Promise:
+def promise_of(result: TuningResult, metric: Metric, aggregate: str) -> Promise:
     """Return what a run says of the model it delivers."""
     estimate = result.estimate
     configuration = result.winner.configuration
@@ -26,6 +26,7 @@ def promise_of(result: TuningResult, metric: Metric) -> Promise:
     blended = result.model.blended
     return Promise(
         metric=result.metric,
+        aggregate=aggregate,
         value=value,
         low=low,
         high=high,

@@ -87,6 +87,8 @@ class Promise:
     study : str
     n_rows : int or None
         Rows that the models were fitted on which it was measured on.
+    aggregate : {"mean", "worst_slice"}
+        Whose loss was promised: that of all rows, or of the worst slice.
     """
 
     metric: str
@@ -102,10 +104,12 @@ class Promise:
     n_models: int
     study: str
     n_rows: int | None = None
+    aggregate: str = "mean"  # as references of earlier versions are read
 
-    @property
-    def interval(self) -> Interval | None:
-        """The promised loss with its interval; None where none was promised."""
+    def interval_of(self, metric: str, aggregate: str) -> Interval | None:
+        """Return the promised loss with its interval; None where none was promised, or another loss."""
+        if (self.metric, self.aggregate) != (metric, aggregate):
+            return None
         if self.loss is None or self.loss_low is None or self.loss_high is None:
             return None
         return Interval(self.loss, self.loss_low, self.loss_high)
@@ -252,7 +256,7 @@ def remember(
 
 
 def measured_promise(
-    promise: Promise, metric: Metric, loss: Interval, level: float, *, n_rows: int
+    promise: Promise, metric: Metric, aggregate: str, loss: Interval, level: float, *, n_rows: int
 ) -> Promise:
     """Return a promise that says what was measured on rows kept for that: the loss there with its interval.
 
@@ -271,6 +275,7 @@ def measured_promise(
         level=level,
         method=HOLDOUT,
         n_rows=n_rows,
+        aggregate=aggregate,
     )
 
 

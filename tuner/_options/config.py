@@ -58,7 +58,7 @@ class TuningConfig:
     estimate : {"auto", "nested", "crossfit", "bbc"} or None
         How the score on new rows is estimated. "auto": with `time` or the worst slice nested; with at most
         1,000 rows and a metric that is no mean over rows, such as AUC, or with a scikit-learn scorer,
-        crossfit; else bbc.
+        crossfit (nested with ``n_folds=2``); else bbc.
     outer_folds, n_folds, n_repeats : int
         Folds around the whole procedure; folds and repeats that choose.
     n_jobs : int

@@ -211,8 +211,8 @@ class _Arena:
     def _needs_study(self, refit: _Model, loss: Interval) -> bool:
         """Whether refitting is not enough: too old a search, no promise, or one that is not kept."""
         promise = self.champion.reference.promise
-        is_same = promise is not None and promise.metric == self._truth([refit]).metric.name
-        promised = promise.interval if promise is not None and is_same else None
+        metric, aggregate = self._truth([refit]).metric.name, self.scheduled.config.aggregate
+        promised = None if promise is None else promise.interval_of(metric, aggregate)
         if promised is None or any(each.code == "M007" for each in self.movement.findings):
             return True
         is_forward = self.champion.reference.promises_windows
@@ -269,8 +269,8 @@ class _Arena:
         loss = self._loss(model)
         if reference.promise is None or not is_measured(loss):
             return reference.promise
-        metric = self._truth([model]).metric
-        return measured_promise(reference.promise, metric, loss, LEVEL, n_rows=model.n_rows)
+        metric, aggregate = self._truth([model]).metric, self.scheduled.config.aggregate
+        return measured_promise(reference.promise, metric, aggregate, loss, LEVEL, n_rows=model.n_rows)
 
     def _champion(self) -> _Model | None:
         model = self.champion.model

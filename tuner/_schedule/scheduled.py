@@ -213,8 +213,9 @@ def _judged(
     known = labels_of(champion.model)
     labels = [truth.labels[code] for code in codes if truth.labels[code] not in known]
     promise = champion.reference.promise
-    is_same = promise is not None and promise.metric == truth.metric.name
-    return loss, promise.interval if promise is not None and is_same else None, labels
+    if promise is None:
+        return loss, None, labels
+    return loss, promise.interval_of(truth.metric.name, scheduled.config.aggregate), labels
 
 
 def blocks_of(dataset: Dataset, rows: IntArray) -> IntArray:

@@ -24,7 +24,8 @@ def check_groups(dataset: Dataset, rows: Rows) -> Finding | None:
 
     A key's rows differ less from each other than from those of the next key in order, in many columns. A mere
     measurement does not pass: what goes with it is as alike at the next value. Where the key is not there,
-    rows that follow each other agree more than rows ``FAR`` apart, which share any drift.
+    rows that follow each other agree more than rows ``FAR`` apart, which share any drift. A key is compared
+    with ``MOST_OTHERS`` columns at most: of wider tables one that a few columns go with may be missed.
     """
     if dataset.groups is not None:
         return None
