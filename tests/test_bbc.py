@@ -288,9 +288,11 @@ def test_bootstraps_end_with_their_reserve(estimate, end, ranked, monkeypatch, m
         make_settings("binary", time_budget=100.0), estimate=estimate, outer_share=0.3, or_bbc=True
     )
     search = SimpleNamespace(trials=[replace(trials[0], shortened=True)], predictions=predictions, default=0)
-    turn = Turn(Place("study", "search"), Clock(0.0, settings, tracking=False).end, print)
+    clock = Clock(0.0, settings, tracking=False)
+    turn = Turn(Place("study", "search"), clock.end, print)
+    choice = SimpleNamespace(search=search, bench=bench)
     with pytest.raises(TimeoutError):
-        claim(SimpleNamespace(settings=settings), SimpleNamespace(search=search, bench=bench), turn)
+        claim(SimpleNamespace(settings=settings), choice, turn, bootstraps=clock.bootstraps)
     assert heard == [pytest.approx(end)]
 
 

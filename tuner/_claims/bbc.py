@@ -19,7 +19,7 @@ from tuner._claims.estimate import LEVEL, Estimates, compare
 from tuner._claims.replay import Mixture, Replay
 from tuner._metrics.metrics import Metric
 from tuner._options.settings import Settings
-from tuner._process.deadline import Deadline
+from tuner._process.deadline import NO_DEADLINE, Deadline
 from tuner._records import TrialRecord
 from tuner._rows.data import Dataset
 from tuner._seeds import child_seed
@@ -33,7 +33,6 @@ AT_A_TIME = 25  # bootstraps between two looks at the clock
 N_PROBES = 30  # bootstraps that tell which trials the others can do without
 MAX_CELLS = 2**23  # of bootstraps drawn at a time, in rows
 FEW_ROWS = 1_000  # crossfit costs little on
-NO_DEADLINE = Deadline()
 
 
 def bbc(

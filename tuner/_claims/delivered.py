@@ -117,8 +117,8 @@ def as_delivered(paid: Paid, models: float, tuned: Averaged, default: Averaged, 
         return paid
     if tuned.bag is None or default.bag is None:
         return paid
-    steps = [model_steps(each.bag, models, each.models) for each in (tuned, default) if each.bag is not None]
-    change = corrected_t((steps[0] - steps[1]).tolist(), test_share=test_share, level=LEVEL)
+    steps = model_steps(tuned.bag, models, tuned.models) - model_steps(default.bag, models, default.models)
+    change = corrected_t(steps.tolist(), test_share=test_share, level=LEVEL)
     if not math.isfinite(change.value):
         return paid
     half = change.high - change.value

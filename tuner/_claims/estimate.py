@@ -11,7 +11,7 @@ import numpy as np
 
 from tuner._claims.claims import Build, Estimate, Paid, Scale, natural_estimate
 from tuner._finals.together import is_together, scored, together_values
-from tuner._folds.splits import FoldPlan, plan_choosing, plan_reporting
+from tuner._folds.splits import FoldPlan, plan_choosing, plan_reporting, tested_share
 from tuner._metrics.metrics import Metric
 from tuner._model import Blended, HeldOut, score_held_out
 from tuner._options.settings import Settings
@@ -202,8 +202,7 @@ def _outer_estimates(
     method: str,
     budget: str,
 ) -> Estimates:
-    sizes = [(len(fold.test), len(fold.train)) for fold in plan.folds]
-    share = float(np.mean([test / train for test, train in sizes]))
+    share = tested_share(plan.folds)
     forward, together = dataset.time is not None, is_together(dataset, metric)
 
     def interval(losses: Sequence[float], *, squared: bool) -> Interval:
@@ -214,10 +213,10 @@ def _outer_estimates(
     made = [each for each in scores if each is not None]
     fit_rows, averaged = [each.fit_rows for each in made], [each.n_averaged for each in made]
     build = Build(float(np.mean(fit_rows)), float(np.mean(averaged))) if made else Build(np.nan, np.nan)
-    rows = round(float(np.mean([train for _, train in sizes])))
+    rows = round(plan.train_rows)
     what = "the next window" if forward else "new rows"
     of_what = "" if dataset.slice_masks is None else "'s worst slice"
-    folds = f"{len(sizes)} outer folds{' together' if together else ''}"
+    folds = f"{len(plan.folds)} outer folds{' together' if together else ''}"
     terms = f"trained on about {rows} rows, judged on {what}: {folds}, {budget}"
     known = [(fold, each) for fold, each in zip(plan.folds, scores, strict=True) if each and each.is_finite]
     tests = [fold.test for fold, _ in known]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tuner._folds.splits import Fold
+from tuner._folds.splits import Fold, tested_share
 from tuner._metrics.metrics import Metric
 from tuner._records import SliceScore
 from tuner._rows.data import LEAST_ROWS, Dataset
@@ -69,7 +69,7 @@ def slice_scores(
         y, weights = dataset.targets(rows)
         return float(metric.losses(y, prediction, weights)[0, metric.column(threshold)])
 
-    share = float(np.mean([len(fold.test) / len(fold.train) for fold in folds]))
+    share = tested_share(folds)
     slices: list[tuple[str, str, BoolArray]] = []
     for name in columns:
         labels, codes = slice_labels(dataset, name)

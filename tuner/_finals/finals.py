@@ -16,7 +16,7 @@ from tuner._finals.held_out import FoldScorer, fits_on
 from tuner._folds.splits import FoldPlan
 from tuner._model import Blended, Member
 from tuner._options.settings import Settings
-from tuner._process.deadline import Deadline
+from tuner._process.deadline import NO_DEADLINE, Deadline
 from tuner._process.pool import cancellable_pool
 from tuner._records import BagLosses, TrialRecord
 from tuner._rows.data import Dataset
@@ -25,7 +25,7 @@ from tuner._statistics.reliability import Reliability
 from tuner._trials.bench import Bench, all_rows
 from tuner._trials.evaluation import Effort, evaluate
 from tuner._trials.trials import Place, Trial, run_trial
-from tuner._trials.whole import NO_DEADLINE, Refit, refits
+from tuner._trials.whole import Refit, refits
 from tuner._types import FloatArray
 from tuner.families import Predictor
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -41,6 +41,11 @@ class Fold:
     index: int
     train: IntArray
     test: IntArray
+
+
+def tested_share(folds: Sequence[Fold]) -> float:
+    """Return n_test / n_train of folds, on average: what `corrected_t` wants of them."""
+    return float(np.mean([len(fold.test) / len(fold.train) for fold in folds]))
 
 
 @dataclass(frozen=True, eq=False)

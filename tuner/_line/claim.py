@@ -5,17 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import numpy as np
-
 from tuner._claims.bbc import bbc
 from tuner._claims.claims import Paid
 from tuner._claims.delivered import Averaged, as_delivered
 from tuner._claims.estimate import Elected, Estimates, crossfit, nested
 from tuner._finals.finals import Finals
 from tuner._finals.pace import crossfit_passes
+from tuner._folds.splits import tested_share
 from tuner._line.checked import Checked
 from tuner._line.choice import Choice, choose, choosing_plan, elect_without
-from tuner._line.clock import BBC_SHARE, PROBE_SHARE
 from tuner._line.election import Turn
 from tuner._options.settings import LEAST_CROSSFIT_FOLDS, Settings
 from tuner._process.deadline import Deadline
@@ -25,43 +23,39 @@ from tuner.exceptions import TrialsFailedError
 Claim = tuple[Estimates | None, tuple[str, ...]]  # and notes
 
 
-def claim(checked: Checked, choice: Choice, turn: Turn) -> Claim:
-    """Estimate in the way asked for, in the time of the main run's turn."""
-    estimates, notes = _estimated(checked, choice, turn)
+def claim(checked: Checked, choice: Choice, turn: Turn, *, bootstraps: Deadline) -> Claim:
+    """Estimate in the way asked for: outer folds in the time of the main run's turn, bootstraps in theirs."""
+    estimates, notes = _estimated(checked, choice, turn, bootstraps)
     if estimates is not None and choice.is_default_alone:
         estimates = estimates.of_default()
     return estimates, notes
 
 
-def _estimated(checked: Checked, choice: Choice, turn: Turn) -> Claim:
+def _estimated(checked: Checked, choice: Choice, turn: Turn, bootstraps: Deadline) -> Claim:
     settings = checked.settings
     if settings.estimate == "bbc":
-        return _by_bootstraps(choice, settings, turn.deadline)
+        return _by_bootstraps(choice, settings, bootstraps)
     if not settings.outer_share:
         return None, ()
     estimates, notes = _by_outer_folds(checked, choice, turn)
     if estimates is None and settings.or_bbc:
-        estimates, more = _by_bootstraps(choice, settings, turn.deadline)
+        estimates, more = _by_bootstraps(choice, settings, bootstraps)
         notes = (*notes, "bbc estimates instead, which flatters this metric on few rows.", *more)
     return estimates, notes
 
 
-def _by_bootstraps(choice: Choice, settings: Settings, end: Deadline) -> Claim:
-    """Estimate over the search's predictions, the default's among them.
-
-    Until the reserve after ``end`` is used up: their own, or instead of outer folds that of the probes.
-    """
+def _by_bootstraps(choice: Choice, settings: Settings, deadline: Deadline) -> Claim:
+    """Estimate over the search's predictions, the default's among them."""
     search = choice.search
     if search.default not in search.predictions:  # of an interrupted run, without time to fit it again
         return None, ("No estimate: no time was left to predict with the default again.",)
-    reserve = (BBC_SHARE if settings.estimate == "bbc" else PROBE_SHARE) * (settings.time_budget or 0.0)
     estimates = bbc(
         search.trials,
         search.predictions,
         choice.bench,
         settings,
         default=search.default,
-        deadline=end.earlier(-reserve),
+        deadline=deadline,
     )
     estimates = replace(estimates, paid=_as_delivered(estimates, choice.finals))
     if {each.number for each in choice.finals.nominations} <= search.predictions.keys():
@@ -73,7 +67,7 @@ def _by_bootstraps(choice: Choice, settings: Settings, end: Deadline) -> Claim:
 def _as_delivered(estimates: Estimates, finals: Finals) -> Paid:
     """Return the verdict of single fits carried over to the averages that are delivered."""
     tuned, default = (Averaged(each.model.n_averaged, each.bag) for each in (finals.tuned, finals.default))
-    share = float(np.mean([len(fold.test) / len(fold.train) for fold in finals.plan.folds]))
+    share = tested_share(finals.plan.folds)
     return as_delivered(estimates.paid, estimates.build.models, tuned, default, test_share=share)
 
 

@@ -34,6 +34,12 @@ class Clock:
         return self.probes.earlier(reserve)
 
     @property
+    def bootstraps(self) -> Deadline:
+        """The end of bootstraps: of their reserve, or of the probes' where they stand in for outer folds."""
+        budget, is_own = self.settings.time_budget, self.settings.estimate == "bbc"
+        return self.probes.earlier(PROBE_SHARE * budget) if is_own and budget is not None else self.probes
+
+    @property
     def probes(self) -> Deadline:
         """The end of the fits that only explain; what is left then is for the conclusion and for tracking."""
         budget = self.settings.time_budget

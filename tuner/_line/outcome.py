@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from tuner._claims.claims import Build, Estimate, Paid
 from tuner._claims.delivered import delivered_estimate
 from tuner._claims.estimate import Estimates
@@ -14,6 +12,7 @@ from tuner._claims.slices import slice_scores
 from tuner._decisions.shares import Blend
 from tuner._diagnosis.diagnosis import Evidence, diagnose
 from tuner._finals.finals import Assembled
+from tuner._folds.splits import tested_share
 from tuner._line.checked import Checked
 from tuner._line.choice import Choice
 from tuner._model import deliver, measure_latency
@@ -180,7 +179,6 @@ def _delivered_estimate(
     if shipped.estimates is None or shipped.estimate is None or checked.dataset.time is not None:
         return None
     finals, model = shipped.choice.finals, shipped.model
-    shares = [len(fold.test) / len(fold.train) for fold in finals.plan.folds]
     return delivered_estimate(
         shipped.estimate,
         checked.metric,
@@ -188,7 +186,7 @@ def _delivered_estimate(
         after=Build(finals.fit_rows(checked.dataset.n_rows), model.model.n_averaged),
         learning=learning,
         bag=model.bag,
-        test_share=float(np.mean(shares)),
+        test_share=tested_share(finals.plan.folds),
     )
 
 

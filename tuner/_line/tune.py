@@ -148,7 +148,7 @@ def _line(checked: Checked, earlier: _Earlier, clock: Clock, turn: Turn) -> Tuni
     )
     if earlier.winners and checked.settings.estimate in ("bbc", "crossfit"):
         choice = replace(choice, notes=(*choice.notes, OLD_WINNER))
-    estimates, notes = claim(checked, choice, replace(turn, deadline=clock.end))
+    estimates, notes = claim(checked, choice, replace(turn, deadline=clock.end), bootstraps=clock.bootstraps)
     shipped = ship(replace(choice, notes=choice.notes + notes), estimates)
     probe = Probe(shipped.winner, choice.finals, shipped.model, choice.bench, checked.settings, clock.probes)
     probed = Probed(probe.learning_curve(), probe.groups())

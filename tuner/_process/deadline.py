@@ -45,3 +45,6 @@ class Deadline:
     def earlier(self, seconds: float) -> Deadline:
         """Return the deadline ``seconds`` before this one."""
         return self if self.at is None else Deadline(self.at - seconds)
+
+
+NO_DEADLINE = Deadline()

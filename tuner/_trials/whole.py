@@ -10,7 +10,7 @@ from time import monotonic
 
 import numpy as np
 
-from tuner._process.deadline import Deadline
+from tuner._process.deadline import NO_DEADLINE, Deadline
 from tuner._process.pool import cancellable_pool
 from tuner._records import Configuration
 from tuner._seeds import child_seed
@@ -20,7 +20,6 @@ from tuner.exceptions import DeadlineReachedError
 from tuner.families import FAMILIES, Check, Predictor, TrainingRows
 
 PROBE_ROWS = 200  # tell whether another seed made another model
-NO_DEADLINE = Deadline()
 
 
 @dataclass(frozen=True, eq=False)
