@@ -32,7 +32,7 @@ from tuner._schedule.outcome import (
 from tuner._schedule.retune import Verdict, decide
 from tuner._schedule.scheduled import Scheduled, checked_job, open_registry, read_scheduled
 from tuner._schedule.views import check_job, report_job, status_job
-from tuner._schedule.workshop import BEFORE, MADE, NONE, taken
+from tuner._schedule.workshop import BEFORE, MADE, NONE, fittable
 from tuner._tracking.items import Tag
 from tuner._tracking.registry import (
     CHALLENGER,
@@ -88,7 +88,7 @@ def retune_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str 
     job, config = checked_job(path, overrides)
     rows = read_scheduled(job)
     if not is_there(config.tracking_uri):
-        first = taken(rows, rows.newest(job.retune.window_rows))
+        first = rows.labelled.take(fittable(rows, rows.newest(job.retune.window_rows)))
         check_run(first.dataset(job.data.task), config)  # as a first study will: bad rows make no databases
     key = job.key(run_key, study_hash(rows.dataset, config))
     with _locked(job):
@@ -119,7 +119,7 @@ def retune_job(path: str | Path, *, overrides: Sequence[str] = (), run_key: str 
 
 def _digest(rows: pd.DataFrame) -> str:
     """Return what tells tables of rows apart."""
-    hashes = pd.util.hash_pandas_object(rows.astype(str), index=False)
+    hashes = pd.util.hash_pandas_object(rows, index=False)
     return hashlib.sha256(hashes.to_numpy().tobytes()).hexdigest()[:12]
 
 

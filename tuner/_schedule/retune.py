@@ -42,7 +42,7 @@ from tuner._movement.promise import check_loss, is_measured
 from tuner._movement.reference import Promise, Reference, measured_promise, remember
 from tuner._records import Recipe
 from tuner._schedule.contest import LEVEL, Held, hold_contest, loss_interval
-from tuner._schedule.contestants import Truth, contestant, truth_of
+from tuner._schedule.contestants import Truth, contestant
 from tuner._schedule.questions import question, told
 from tuner._schedule.refit import Renewed
 from tuner._schedule.scheduled import (
@@ -51,6 +51,7 @@ from tuner._schedule.scheduled import (
     blocks_of,
     judge_champion,
     load_champion,
+    promised_loss,
     unseen_rows,
 )
 from tuner._schedule.window import split_window
@@ -210,9 +211,7 @@ class _Arena:
 
     def _needs_study(self, refit: _Model, loss: Interval) -> bool:
         """Whether refitting is not enough: too old a search, no promise, or one that is not kept."""
-        promise = self.champion.reference.promise
-        metric, aggregate = self._truth([refit]).metric.name, self.scheduled.config.aggregate
-        promised = None if promise is None else promise.interval_of(metric, aggregate)
+        promised = promised_loss(self.scheduled, self.champion, self._truth([refit]))
         if promised is None or any(each.code == "M007" for each in self.movement.findings):
             return True
         is_forward = self.champion.reference.promises_windows
@@ -277,8 +276,7 @@ class _Arena:
         return None if model is None else _Model("champion", model, self.champion.reference.n_rows)
 
     def _truth(self, models: Sequence[_Model]) -> Truth:
-        known = [each.delivered for each in models]
-        return truth_of(self.scheduled.sliced, self.scheduled.config.metric, known)  # type: ignore[arg-type]
+        return self.scheduled.truth([each.delivered for each in models])
 
     def _loss(self, model: _Model) -> Interval:
         truth = self._truth([model])

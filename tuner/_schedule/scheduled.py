@@ -20,7 +20,7 @@ from tuner._options.config import TuningConfig
 from tuner._rows.data import Dataset
 from tuner._rows.slices import check_slices, with_slices
 from tuner._schedule.contest import group_blocks, loss_interval, time_blocks
-from tuner._schedule.contestants import contestant, labels_of, truth_of
+from tuner._schedule.contestants import Truth, contestant, labels_of, truth_of
 from tuner._schedule.window import newest, oldest_first
 from tuner._statistics.intervals import Interval
 from tuner._tracking.registry import Registry, Version
@@ -79,6 +79,10 @@ class Scheduled:
             return self.dataset
         check_slices(self.dataset, self.config.slices)
         return with_slices(self.dataset, self.config.slices, n_folds=1)
+
+    def truth(self, models: Sequence[Delivered]) -> Truth:
+        """Return what is known of the labelled rows, in the words of all models."""
+        return truth_of(self.sliced, self.config.metric, models)  # type: ignore[arg-type]
 
     @property
     def features(self) -> pd.DataFrame:
@@ -205,17 +209,20 @@ def _judged(
     """Return the champion's loss on new rows, what was promised, and labels that it does not know."""
     if champion.model is None:
         return None, None, []
-    truth = truth_of(scheduled.sliced, scheduled.config.metric, [champion.model])  # type: ignore[arg-type]
+    truth = scheduled.truth([champion.model])
     own = contestant(champion.model, champion.reference.n_rows, scheduled.features.iloc[new], truth)
     y, weights = truth.dataset.judged(new)
     loss = loss_interval(truth.metric, y, weights, blocks_of(scheduled.dataset, new), own)
     codes: list[int] = np.unique(y).astype(int).tolist() if truth.labels else []
     known = labels_of(champion.model)
     labels = [truth.labels[code] for code in codes if truth.labels[code] not in known]
+    return loss, promised_loss(scheduled, champion, truth), labels
+
+
+def promised_loss(scheduled: Scheduled, champion: Champion, truth: Truth) -> Interval | None:
+    """Return what the champion promised of the loss that counts by now, with its interval; None: nothing."""
     promise = champion.reference.promise
-    if promise is None:
-        return loss, None, labels
-    return loss, promise.interval_of(truth.metric.name, scheduled.config.aggregate), labels
+    return None if promise is None else promise.interval_of(truth.metric.name, scheduled.config.aggregate)
 
 
 def blocks_of(dataset: Dataset, rows: IntArray) -> IntArray:

@@ -47,7 +47,7 @@ class Workshop:
         """Take rows; None: all that the job's window holds."""
         if rows is None:
             rows = scheduled.rows.newest(scheduled.job.retune.window_rows)
-        own = taken(scheduled.rows, rows)
+        own = _taken(scheduled.rows, rows)
         dataset, config = own.dataset(scheduled.job.data.task), scheduled.config
         if config.random_state is None:  # a call that goes on after a kill must fit what that one fitted
             config = replace(config, random_state=child_seed(0, dataset.fingerprint))
@@ -101,13 +101,16 @@ class Workshop:
         return Made(self.delivered(model), sample, reference, tags, description)
 
 
-def taken(there: ScheduledRows, rows: IntArray) -> JobRows:
-    """Return rows that a model can be fitted on."""
-    if there.dataset.classes is not None:
-        n_rows, rows = len(rows), without_lone_classes(rows, there.dataset.y)
-        if len(rows) < n_rows:
-            say(f"Left out of the fit, as each alone has its class there: {n_rows - len(rows)} row(s).")
-    return there.labelled.take(rows)
+def fittable(there: ScheduledRows, rows: IntArray) -> IntArray:
+    """Return those of the rows that a model can be fitted on."""
+    return rows if there.dataset.classes is None else without_lone_classes(rows, there.dataset.y)
+
+
+def _taken(there: ScheduledRows, rows: IntArray) -> JobRows:
+    kept = fittable(there, rows)
+    if len(kept) < len(rows):
+        say(f"Left out of the fit, as each alone has its class there: {len(rows) - len(kept)} row(s).")
+    return there.labelled.take(kept)
 
 
 def _knowing_all(scheduled: Scheduled, reference: Reference) -> Reference:
@@ -125,7 +128,7 @@ def study(
         return registry.numbered(begun.tags[MADE])
     if champion is not None:
         config = cheaper_config(config)
-    own = taken(scheduled.rows, rows)
+    own = _taken(scheduled.rows, rows)
     dataset = own.dataset(scheduled.job.data.task)
     digest = study_hash(dataset, config)
     context = replace(
