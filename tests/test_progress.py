@@ -41,7 +41,10 @@ def test_nobody_has_to_read_it(make_trial, monkeypatch):
     assert progress._count == 1
 
 
-def test_nobody_hears(monkeypatch):
+def test_nobody_hears(monkeypatch, capsys):
     """Without stderr (`2>&-`) the run goes on."""
-    monkeypatch.setattr("sys.stderr", None)
-    say("told to nobody")
+    with monkeypatch.context() as closed:
+        closed.setattr("sys.stderr", None)
+        say("told to nobody")
+    say("told to somebody")
+    assert capsys.readouterr().err == "told to somebody\n"

@@ -38,9 +38,11 @@ def is_dated(column: Feature) -> bool:
     That is 2016, 201607, 20160714, or s, ms, us, ns. Unlike a duration such a column cannot have been made
     from the target.
     """
+    if column.kind == "datetime":
+        return True
     known = column.values[np.isfinite(column.values)]
-    if column.kind == "datetime" or len(known) == 0 or not _words(column):
-        return column.kind == "datetime"
+    if not len(known) or not _words(column):
+        return False
     low, high = np.quantile(known, (RARE_DATES, 1 - RARE_DATES))
     epochs = _epochs(known) if high < 2 * low else []  # durations of seconds, in ns, lie there too, but wider
     return _share([*_written(known), *epochs]) >= 1 - RARE_DATES
